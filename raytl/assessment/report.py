@@ -126,7 +126,7 @@ def report(
     check_run(folder, "test", on_event)
     stored_run = stored_experiment(folder.experiment)
     parts = chosen(task_named(card.task), sections, stored_run.recipe.data.columns, quick)
-    check_aims(parts, [*require, *recall])
+    check_aims(task_named(card.task), parts, [*require, *recall])
     _check_photos(parts, suite, photos)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)

@@ -19,11 +19,14 @@ from raytl.assessment import (
     unfamiliar,
 )
 from raytl.assessment.findings import calibration as finding_calibration
+from raytl.assessment.findings import context, pixels
+from raytl.assessment.findings import fairness as finding_fairness
 from raytl.assessment.findings import robustness as finding_robustness
 from raytl.assessment.findings import sizes as finding_sizes
 from raytl.assessment.findings import slices as finding_slices
 from raytl.assessment.findings import suspects as finding_suspects
 from raytl.assessment.findings import thresholds as finding_thresholds
+from raytl.assessment.findings import unfamiliar as finding_unfamiliar
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.section import Evidence, Section
 from raytl.config.schema import ColumnRole
@@ -46,8 +49,12 @@ SECTIONS: tuple[Section[Evidence], ...] = (
 FINDING_SECTIONS: tuple[Section[FindingEvidence], ...] = (
     finding_calibration.SECTION,
     finding_thresholds.SECTION,
+    pixels.SECTION,
     finding_sizes.SECTION,
+    finding_unfamiliar.SECTION,
     finding_slices.SECTION,
+    finding_fairness.SECTION,
+    context.SECTION,
     finding_suspects.SECTION,
     finding_robustness.SECTION,
 )
@@ -102,12 +109,14 @@ def chosen(
     return tuple(section for section in sections if section.name in names and section.name not in left_out)
 
 
-def check_aims(parts: Sequence[Section[Any]], texts: Sequence[str]) -> None:
+def check_aims(task: Task, parts: Sequence[Section[Any]], texts: Sequence[str]) -> None:
     """Check that the section that checks aims is among `parts` if there are any.
 
     Raises:
         UserError: it is not, so that the aims would not be checked.
     """
+    if texts and thresholds.SECTION.name not in task.sections:
+        raise UserError(f"--require, --recall: no section checks aims of {task.name}; expected none. Remove them")
     if texts and all(part.name != thresholds.SECTION.name for part in parts):
         raise UserError(
             f"--require, --recall: found aims, and --sections without {thresholds.SECTION.name}; expected the section that "

@@ -155,6 +155,7 @@ def split_shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Car
         s3=S3Settings.of(machine.storage),
         zip_encoding=data.zip_encoding,
         features=bool(task_named(card.task).sections) and len(samples) <= MAX_FEATURE_IMAGES,
+        detailed=bool(task_named(card.task).sections),
     )
 
 

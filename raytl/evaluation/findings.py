@@ -1,7 +1,7 @@
 """The findings of a split as arrays of `evidence.safetensors`, and back, with every value bounded.
 
 Beside the arrays of `raytl.evaluation.evidence`, of which `logits` has no columns then, the file has those of `Findings`
-(`findings.image`, ...) and of `Wanted` (`wanted.image`, ...).
+(`findings.image`, ...) and of `Wanted` (`wanted.image`, ...), and of class maps those of `raytl.evaluation.pixels`.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.evaluation import pixels
 from raytl.metrics.findings import ERRORS, SIZES, Findings, Wanted
 
 Arrays = Mapping[str, NDArray[Any]]
@@ -44,7 +45,7 @@ def arrays_of(findings: Findings) -> dict[str, NDArray[Any]]:
         for prefix, part in ((_FINDINGS, findings), (_WANTED, findings.wanted))
         for each in fields(part)
         if each.name in _TYPES
-    }
+    } | ({} if findings.pixels is None else pixels.arrays_of(findings.pixels))
 
 
 def findings_of(arrays: Arrays, images: int, classes: int) -> Findings | None:
@@ -60,14 +61,24 @@ def findings_of(arrays: Arrays, images: int, classes: int) -> Findings | None:
     values = _table(arrays, _FINDINGS, Findings, {"thresholds": classes, "score": images}, images, classes)
     _bounded(values, "findings.truth", "truth", -1, things)
     _bounded(values, "findings.error", "error", 0, len(ERRORS))
-    return Findings(wanted=Wanted(**wanted), **values)
+    try:
+        own = pixels.pixels_of(arrays, images, classes)
+    except ValueError as error:
+        raise WrongFindings(str(error)) from error
+    return Findings(wanted=Wanted(**wanted), pixels=own, **values)
 
 
 def in_order(findings: Findings, order: NDArray[np.int64]) -> Findings:
     """Return the findings with image `order[i]` at place i."""
     place = np.argsort(order)
     wanted = replace(findings.wanted, image=place[findings.wanted.image])
-    return replace(findings, image=place[findings.image], score=findings.score[order], wanted=wanted)
+    return replace(
+        findings,
+        image=place[findings.image],
+        score=findings.score[order],
+        wanted=wanted,
+        pixels=pixels.in_order(findings.pixels, order),
+    )
 
 
 def _table(

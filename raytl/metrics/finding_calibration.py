@@ -39,30 +39,39 @@ def finding_error(image: Ints, confidence: Floats, correct: Bools, seed: int = 0
     """
     if not len(image):
         return CalibrationError(np.nan, np.nan, np.nan, 1.0)
-    gaps = _gaps(image, confidence, correct)
-    value = float(np.abs(gaps.sum(axis=0)).sum() / len(image))
-    simulated = np.abs(_flipped(gaps, seed)).sum(axis=1) / len(image)
-    return compared(value, simulated)
+    return binned_error(_binned(image, confidence, correct), seed)
+
+
+def binned_error(bins: Floats, seed: int = 0) -> CalibrationError:
+    """Return the same of decisions that are counted: `bins (images, 15, 3)` are their number, the correct ones and the summed
+    confidence, by bin of confidence."""
+    gaps, total = bins[..., 1] - bins[..., 2], bins[..., 0].sum()
+    value = float(np.abs(gaps.sum(axis=0)).sum() / total)
+    return compared(value, np.abs(_flipped(gaps, seed)).sum(axis=1) / total)
 
 
 def finding_reliability(image: Ints, confidence: Floats, correct: Bools, seed: int = 0) -> BandedReliability:
     """Return how often findings are correct, in the bins of `finding_error`."""
-    gaps, bins = _gaps(image, confidence, correct), confidence_bin(confidence)
-    count = np.bincount(bins, minlength=ECE_BINS)
+    return binned_reliability(_binned(image, confidence, correct), seed)
+
+
+def binned_reliability(bins: Floats, seed: int = 0) -> BandedReliability:
+    """Return the same of decisions that are counted in `bins`, as for `binned_error`."""
+    count, correct, confidence = bins.sum(axis=0).T
     some = count > 0
-    middle = np.bincount(bins, confidence, ECE_BINS)[some] / count[some]
-    simulated = _flipped(gaps[:, some], seed) / count[some]
+    middle = confidence[some] / count[some]
+    simulated = _flipped(bins[:, some, 1] - bins[:, some, 2], seed) / count[some]
     low, high = np.clip(middle + np.quantile(simulated, (0.025, 0.975), axis=0), 0, 1)
-    fraction = np.bincount(bins, correct, ECE_BINS)[some] / count[some]
-    return BandedReliability(middle, fraction, count[some], low, high)
+    return BandedReliability(middle, correct[some] / count[some], count[some].astype(np.int64), low, high)
 
 
-def _gaps(image: Ints, confidence: Floats, correct: Bools) -> Floats:
-    """Return the sums of correct minus confidence by image that has findings, and by bin: `(images, bins)`."""
+def _binned(image: Ints, confidence: Floats, correct: Bools) -> Floats:
+    """Return the number of findings, the correct ones and the summed confidence, by image that has findings and by bin: `(images,
+    15, 3)`."""
     places = np.unique(image, return_inverse=True)[1]
-    cells = places * ECE_BINS + confidence_bin(confidence)
-    count = int(places.max(initial=-1)) + 1
-    return np.asarray(np.bincount(cells, correct - confidence, count * ECE_BINS).reshape(count, ECE_BINS), np.float64)
+    cells, count = places * ECE_BINS + confidence_bin(confidence), int(places.max(initial=-1)) + 1
+    sums = [np.bincount(cells, weights, count * ECE_BINS) for weights in (None, correct, confidence)]
+    return np.stack(sums, axis=-1).reshape(count, ECE_BINS, 3).astype(np.float64)
 
 
 def _flipped(gaps: Floats, seed: int) -> Floats:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.intervals import RESAMPLES, Interval
+from raytl.metrics.pixels import Pixels
 
 Bools = NDArray[np.bool_]
 ERRORS = ("correct", "localized badly", "wrong class", "duplicate", "wrong class, localized badly", "background")
@@ -64,6 +65,8 @@ class Findings:
     wanted: Wanted
     thresholds: Floats
     score: Floats
+    pixels: Pixels | None = None
+    """The pixels of class maps, of which findings are regions; None for other findings."""
 
     def __len__(self) -> int:
         return len(self.image)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ from raytl.tasks.objects import Limits
 from raytl.tasks.recipe import AutoRecipe, RecipeFacts, epochs_for
 from raytl.tasks.reporting import Reporting
 from raytl.tasks.task import Rows, Validation
+
+if TYPE_CHECKING:
+    from raytl.tasks.explaining import Explaining
 
 MANY_SCENES = 3000
 """Training images from which epochs are reduced in proportion."""
@@ -108,7 +111,7 @@ class DenseTask:
     calibration: None = None
     sections: tuple[str, ...] = ()
     findings: FindingKind | None = None
-    explaining: None = None
+    explaining: Explaining | None = None
     recipe: AutoRecipe = SCENE_RECIPE
     head_solver: None = None
 

@@ -182,6 +182,6 @@ def test_a_task_without_sections_says_that_the_report_does_not_apply() -> None:
 def test_aims_without_the_section_that_checks_them_are_an_error() -> None:
     task = task_named("classification")
     with pytest.raises(UserError, match="--require, --recall: found aims, and --sections without thresholds"):
-        check_aims(chosen(task, ["sets"]), ["accuracy>=0.9"])
-    check_aims(chosen(task, ["sets"]), [])
-    check_aims(chosen(task, ["thresholds"]), ["accuracy>=0.9"])
+        check_aims(task, chosen(task, ["sets"]), ["accuracy>=0.9"])
+    check_aims(task, chosen(task, ["sets"]), [])
+    check_aims(task, chosen(task, ["thresholds"]), ["accuracy>=0.9"])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.findings.label_calibration import label_calibrations, label_sentences, label_table
 from raytl.assessment.plots import banded_chart
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import percent
@@ -57,12 +58,21 @@ class FindingCalibrationSection:
         classes = [
             _measured(evidence.classes[i], test, test.reported & (test.label == i), options.seed) for i in common
         ]
+        labels = [] if evidence.kind.has_places else label_calibrations(test, evidence.classes, options.seed)
         return SectionResult(
             title="Calibration: is the confidence right?",
-            sentences=tuple(_sentences(rows[1], evidence)),
-            tables=(_table("Findings", rows, unit), _table(f"Classes on test: reported {unit}s", classes, unit)),
+            sentences=(*_sentences(rows[1], evidence), *(label_sentences(labels) if labels else ())),
+            tables=(
+                _table("Findings", rows, unit),
+                _table(f"Classes on test: reported {unit}s", classes, unit),
+                *((label_table(labels),) if labels else ()),
+            ),
             figures=(_figure(test, unit, options.seed),) if len(test) else (),
-            json={"findings": [asdict(each) for each in rows], "classes": [asdict(each) for each in classes]},
+            json={
+                "findings": [asdict(each) for each in rows],
+                "classes": [asdict(each) for each in classes],
+                "labels": [asdict(each) for each in labels],
+            },
         )
 
 

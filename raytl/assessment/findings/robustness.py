@@ -9,7 +9,7 @@ from raytl.assessment.section import Figure, Options, Picture, SectionResult, Ta
 from raytl.assessment.texts import percent
 from raytl.data.corruptions.suite import suite_named
 from raytl.evaluation.robustness import Response, ScoreRobustness
-from raytl.metrics.robustness import Scored
+from raytl.metrics.robustness import Scored, smallest_loss
 
 _CHART = (
     "Mean {score} of {images} validation photos by severity (0 = unchanged), with 95 % bootstrap intervals over photos, and the mean "
@@ -48,6 +48,7 @@ class FindingRobustnessSection:
             ),
             pictures=(Picture("corruptions", "The severities", _SHEET, corruption_sheet(result.examples, suite)),),
             json=result.to_json(),
+            warnings=_warnings(result),
         )
 
 
@@ -72,6 +73,16 @@ def _sentences(result: ScoreRobustness, score: str, has_places: bool) -> tuple[s
         f"{clean} unchanged, {percent(answers.score.value)} then (corrected p {_p(answers.p)}).",
         broken_text(f"The {score}", broken, result.responses),
         note,
+    )
+
+
+def _warnings(result: ScoreRobustness) -> tuple[str, ...]:
+    needed = smallest_loss(sum(len(each.severities) for each in result.responses))
+    if result.images >= needed:
+        return ()
+    return (
+        f"The tests need {needed} photos, and there are {result.images}: nothing can be shown to break the model. Use more validation "
+        "photos.",
     )
 
 

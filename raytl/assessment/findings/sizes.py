@@ -21,10 +21,16 @@ FATES = ("found", "localized badly", "wrong class", "not found")
 _COLORS = (BLUE, OCHRE, PURPLE, ORANGE)
 _CLASSES = 30
 _TITLE = "Errors by size and class: what does it miss, and what does it make up?"
+_SIZES = "Small is an area below 32 x 32 pixels of the original image, large from 96 x 96 on."
 _NOTE = (
-    "Small is an area below 32 x 32 pixels of the original image, large from 96 x 96 on. Counted at the confidence from which the "
+    f"{_SIZES} Counted at the confidence from which the "
     "model reports: localized badly is an overlap (IoU) of 0.1 to 0.5 with the right class, wrong class one of 0.5 or more with "
     "another, a duplicate one with a thing that another finding found already, and background one below 0.1."
+)
+_REGIONS = (
+    f"{_SIZES} Regions are connected pixels of one class on the view of the network, without the background. A true region is found if "
+    "at least half of it is answered as its class, and a predicted one is correct if at least half of it is of its class; otherwise it "
+    "is of the class that most of it has: its own (localized badly), another, or the background. Things that touch are one region."
 )
 
 
@@ -54,7 +60,7 @@ class SizesSection:
             classes = sorted(classes, key=lambda each: np.nan_to_num(each.recall.value, nan=2.0))[:_CLASSES]
         return SectionResult(
             title=_TITLE,
-            sentences=(*_sentences(test, sizes, classes, evidence), _NOTE),
+            sentences=(*_sentences(test, sizes, classes, evidence), _NOTE if test.pixels is None else _REGIONS),
             tables=(
                 _fates(f"What becomes of the {wanted}s on test", "size", wanted, sizes),
                 _errors(f"What the reported {unit}s are", "size", unit, sizes),
@@ -81,7 +87,7 @@ def fates(findings: Findings) -> NDArray[np.int64]:
     fate = np.where(findings.missed, 3, 0)
     for number, error in ((2, WRONG_CLASS), (1, MISPLACED)):
         concerned = np.zeros(len(fate), bool)
-        concerned[findings.truth[findings.reported & (findings.error == error)]] = True
+        concerned[findings.truth[findings.reported & (findings.error == error) & (findings.truth >= 0)]] = True
         fate[findings.missed & concerned] = number
     return fate
 

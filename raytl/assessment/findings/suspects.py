@@ -11,9 +11,13 @@ from numpy.typing import NDArray
 
 from raytl.assessment.findings.crops import ANNOTATED, PREDICTED, Crop, Drawn, crop_sheet
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
-from raytl.assessment.section import Options, Picture, SectionResult, Table
+from raytl.assessment.findings.suspect_masks import suspect_masks
+from raytl.assessment.section import Figure, Options, Picture, SectionResult, Table
+from raytl.assessment.sheets import LIMIT as SHEET_LIMIT
+from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import csv_text
 from raytl.metrics.finding_suspects import KINDS, SuspectThing, suspect_things
+from raytl.metrics.label_suspects import label_suspects
 
 _OF_KIND, _STORED = 4, 10_000
 """Suspects of each kind on the page, and all in report.json."""
@@ -54,6 +58,8 @@ class FindingSuspectsSection:
 
     def __call__(self, evidence: FindingEvidence, options: Options) -> SectionResult:
         """Return the annotations to look at again, the most suspect first: of validation, and of train if it is there."""
+        if evidence.val.findings.pixels is not None:
+            return suspect_masks(evidence, options)
         parts = {"val": evidence.val} | ({} if evidence.train is None else {"train": evidence.train})
         listed = [each for name, part in parts.items() for each in _of_split(name, part, evidence.classes)]
         listed.sort(key=lambda each: -each.thing.score)
@@ -63,6 +69,7 @@ class FindingSuspectsSection:
             title="Suspect annotations: which ones to look at again?",
             sentences=tuple(_sentences(listed, images, evidence.kind.wanted)),
             tables=(_table(first),) if first else (),
+            figures=tuple(_thumbnails(first)),
             pictures=tuple(_pictures(first, options)),
             json={"suspects": [dict(zip(_HEAD, each.row, strict=True)) for each in listed[:_STORED]]},
             files={"suspects.csv": csv_text(_HEAD, (each.row for each in listed))},
@@ -74,7 +81,7 @@ SECTION = FindingSuspectsSection()
 
 def _of_split(name: str, part: SplitFindings, classes: Sequence[str]) -> Iterator[_Suspect]:
     findings, wanted = part.findings, part.findings.wanted
-    for each in suspect_things(findings):
+    for each in suspect_things(findings) if findings.boxes.shape[1] else label_suspects(findings):
         annotated = classes[wanted.label[each.wanted]] if each.wanted >= 0 else ""
         predicted = classes[findings.label[each.finding]] if each.finding >= 0 else ""
         box = findings.boxes[each.finding] if each.finding >= 0 else wanted.boxes[each.wanted]
@@ -119,6 +126,25 @@ def _pictures(listed: list[_Suspect], options: Options) -> Iterator[Picture]:
             "Parts of photos. Blue boxes are annotated, the thick one is suspect; the orange box is what the model finds.",
             crop_sheet(crops),
         )
+
+
+def _thumbnails(listed: list[_Suspect]) -> Iterator[Figure]:
+    """Yield a sheet of the images of the most suspect annotations without a place."""
+    pictured = [each for each in listed if not len(each.box) and each.part.thumbnails.shape[1]][:SHEET_LIMIT]
+    if pictured:
+        yield Figure(
+            "suspect-annotations",
+            "The most suspect annotations",
+            "Images as the network sees them, with the annotation to look at.",
+            sheet(
+                np.stack([each.part.thumbnails[each.thing.image] for each in pictured]),
+                [_label_note(each) for each in pictured],
+            ),
+        )
+
+
+def _label_note(each: _Suspect) -> str:
+    return f"{each.predicted}\nmissing?" if each.thing.finding >= 0 else f"{each.annotated}\nnot there?"
 
 
 def _boxes(each: _Suspect) -> tuple[Drawn, ...]:

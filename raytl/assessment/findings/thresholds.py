@@ -14,7 +14,7 @@ from raytl.assessment.curves import recall_chart
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import bounds, percent
-from raytl.metrics.certified import DELTA, curve
+from raytl.metrics.certified import DELTA, Certificate, certified_presence, certified_recall, curve
 from raytl.metrics.certified_images import (
     ImageCertificate,
     certified_finding_recall,
@@ -30,8 +30,7 @@ PRECISIONS, PRECISION, RECALL = (0.8, 0.9, 0.95), 0.9, 0.9
 """Aims that every report tries: precisions of all findings, and the precision and recall of each class."""
 _CLASSES, _PANELS = 30, 6
 _CURVES = (
-    "Precision by recall of the {count} classes with the lowest recall, over all {unit}s on the test split. Without intervals: "
-    "{unit}s of one image are not independent."
+    "Precision by recall of the {count} classes with the lowest recall, over all {unit}s on the test split{intervals}."
 )
 
 
@@ -86,7 +85,7 @@ class FindingThresholdSection:
         usual = [_precision(Aim(value), None, evidence) for value in PRECISIONS if Aim(value) not in options.aims]
         precisions = [_precision(Aim(PRECISION), label, evidence) for label in classes]
         recalls = [_recall(Aim(RECALL, name), label, evidence) for label, name in enumerate(evidence.classes)]
-        balance = _balance(evidence, options.seed)
+        balance = _balance(evidence, options.seed) if evidence.kind.has_places else ((), None)
         certified = [sum(each.certificate.threshold is not None for each in part) for part in (precisions, recalls)]
         return SectionResult(
             title="Thresholds: from which confidence do findings keep a promise?",
@@ -96,8 +95,7 @@ class FindingThresholdSection:
                 *(each.text(wanted) for each in usual),
                 f"A precision of {percent(PRECISION)} is certified for {certified[0]:,} of {len(classes):,} classes, a recall "
                 f"of {percent(RECALL)} for {certified[1]:,}.",
-                f"Promises are averages over images: {evidence.kind.unit}s of one image are not independent, so an image "
-                "counts once, with its own fraction.",
+                _unit_text(evidence),
             ),
             tables=(_table(precisions, recalls, evidence),),
             figures=_figures(evidence),
@@ -114,6 +112,17 @@ class FindingThresholdSection:
 
 
 SECTION = FindingThresholdSection()
+
+
+def _unit_text(evidence: FindingEvidence) -> str:
+    """Return what a promise counts."""
+    unit = evidence.kind.unit
+    text = f"Promises are averages over images: {unit}s of one image are not independent, so an image counts once, with its own fraction."
+    return (
+        text
+        if evidence.kind.has_places
+        else f"{text} A promise about one {unit} is tested exactly, as an image has it at most once."
+    )
 
 
 def _balance(evidence: FindingEvidence, seed: int) -> tuple[tuple[str, ...], dict[str, Any] | None]:
@@ -144,7 +153,10 @@ def _required(aim: Aim, evidence: FindingEvidence) -> _Outcome:
 def _precision(aim: Aim, label: int | None, evidence: FindingEvidence) -> _Outcome:
     val, test = evidence.val.findings, evidence.test.findings
     own = _of(val.label, label)
-    certificate = certified_precision(val.image[own], val.confidence[own], val.correct[own], aim.value)
+    if label is None or evidence.kind.has_places:
+        certificate = certified_precision(val.image[own], val.confidence[own], val.correct[own], aim.value)
+    else:
+        certificate = _exact(certified_presence(val.confidence[own], val.correct[own], aim.value))
     if certificate.threshold is None:
         return _Outcome(aim, label, certificate)
     taken = _of(test.label, label) & (test.confidence >= certificate.threshold)
@@ -155,7 +167,10 @@ def _precision(aim: Aim, label: int | None, evidence: FindingEvidence) -> _Outco
 def _recall(aim: Aim, label: int, evidence: FindingEvidence) -> _Outcome:
     val, test = evidence.val.findings.wanted, evidence.test.findings.wanted
     own = val.label == label
-    certificate = certified_finding_recall(val.image[own], val.confidence[own], aim.value)
+    if evidence.kind.has_places:
+        certificate = certified_finding_recall(val.image[own], val.confidence[own], aim.value)
+    else:
+        certificate = _exact(certified_recall(val.confidence[own], aim.value))
     if certificate.threshold is None:
         return _Outcome(aim, label, certificate)
     rows = test.label == label
@@ -163,6 +178,12 @@ def _recall(aim: Aim, label: int, evidence: FindingEvidence) -> _Outcome:
     return _Outcome(
         aim, label, certificate, on_test, _recall_from(evidence.test.findings, label, certificate.threshold)
     )
+
+
+def _exact(each: Certificate) -> ImageCertificate:
+    """Return the certificate of a class that is found at most once in an image: its images are independent trials."""
+    mean = each.hits / each.trials if each.trials else np.nan
+    return ImageCertificate(each.threshold, mean, each.trials, each.needed)
 
 
 def _of(labels: NDArray[np.int64], label: int | None) -> NDArray[np.bool_]:
@@ -219,8 +240,12 @@ def _figures(evidence: FindingEvidence) -> tuple[Figure, ...]:
         evidence.classes[i]: (curve(test.confidence[test.label == i], test.correct[test.label == i]), int(counts[i]))
         for i in worst
     }
-    caption = _CURVES.format(count=len(curves), unit=evidence.kind.unit)
-    chart = recall_chart(curves, f"{evidence.kind.wanted}s", has_intervals=False)
+    unit, is_exact = evidence.kind.unit, not evidence.kind.has_places
+    intervals = (
+        ", with exact 95 % intervals" if is_exact else f", without intervals: {unit}s of one image are not independent"
+    )
+    caption = _CURVES.format(count=len(curves), unit=unit, intervals=intervals)
+    chart = recall_chart(curves, f"{evidence.kind.wanted}s", has_intervals=is_exact)
     return (Figure("precision-recall", "Precision by recall", caption, chart),)
 
 

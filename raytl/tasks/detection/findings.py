@@ -16,7 +16,7 @@ from raytl.tasks.detection.reporting import image_scores
 from raytl.tasks.findings import FindingKind
 from raytl.tasks.task import Rows
 
-SECTIONS = ("calibration", "thresholds", "sizes", "slices", "suspects", "robustness")
+SECTIONS = ("calibration", "thresholds", "sizes", "unfamiliar", "slices", "fairness", "suspects", "robustness")
 
 
 def findings(truths: Sequence[Boxes | Instances], rows: Rows, classes: Sequence[str]) -> Findings:

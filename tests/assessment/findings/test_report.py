@@ -77,7 +77,15 @@ def test_a_detector_is_reported_from_one_look_without_its_test_images(detector: 
     ledger = detector.ledger.read_bytes()
     result = report(detector.root, photos=3)
     assert detector.ledger.read_bytes() == ledger
-    assert list(result.sections) == ["calibration", "thresholds", "sizes", "slices", "suspects", "robustness"]
+    assert list(result.sections) == [
+        "calibration",
+        "thresholds",
+        "sizes",
+        "unfamiliar",
+        "slices",
+        "suspects",
+        "robustness",
+    ]
     assert result.images == {"train": 3, "val": 6, "test": 9}
     validated(result)
     names = {path.name for path in Path(result.folder).iterdir()}

@@ -16,7 +16,7 @@ from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.report import Assessment
 from raytl.assessment.section import Options, SectionResult
-from raytl.assessment.sections import FINDING_SECTIONS, NEEDS_PHOTOS, chosen
+from raytl.assessment.sections import FINDING_SECTIONS, NEEDS_PHOTOS, check_aims, chosen
 from raytl.data.corruptions.suite import suite_named
 from raytl.errors import UserError
 from raytl.evaluation.corrupted import EXAMPLE_PX, CorruptedAnswers
@@ -28,7 +28,11 @@ from tests.assessment.findings.made import evidence
 from tests.assessment.test_sections import validated
 from tests.evaluation.test_evidence import CARD
 
-BY_NAME = {section.name: section for section in FINDING_SECTIONS if section.name not in NEEDS_PHOTOS}
+BY_NAME = {
+    section.name: section
+    for section in FINDING_SECTIONS
+    if section.name in task_named("detection").sections and section.name not in NEEDS_PHOTOS
+}
 
 
 def assessed(given: FindingEvidence, *aims: Aim) -> Assessment:
@@ -164,10 +168,15 @@ def test_what_breaks_a_detector_is_named_and_drawn() -> None:
 
 def test_sections_that_do_not_apply_are_refused_with_those_that_do() -> None:
     task = task_named("detection")
-    assert [each.name for each in chosen(task, None, quick=True)] == list(BY_NAME)
+    assert [each.name for each in chosen(task, None, quick=True)] == [name for name in BY_NAME if name != "fairness"]
     with pytest.raises(
         UserError, match="'sets': this section does not apply to detection; expected calibration, thresholds, sizes"
     ):
         chosen(task, ["sets"])
     with pytest.raises(UserError, match="'sizes': this section does not apply to classification"):
         chosen(task_named("classification"), ["sizes"])
+
+
+def test_aims_of_a_task_without_thresholds_are_refused() -> None:
+    with pytest.raises(UserError, match="no section checks aims of segmentation; expected none"):
+        check_aims(task_named("segmentation"), (), ["cat>=0.9"])
