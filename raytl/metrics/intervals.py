@@ -56,8 +56,8 @@ def bootstrap(
     classed = estimates(partial(measure, sample_facts), count, resamples=resamples, seed=seed, level=level)
     support = tuple(int(interval.value) for interval in classed["support"])
     calls = np.bincount(sample_facts.predicted, minlength=len(support)).tolist()
-    right = sample_facts.targets[sample_facts.predicted == sample_facts.targets]
-    hits = np.bincount(right, minlength=len(support)).tolist()
+    correct = sample_facts.targets[sample_facts.predicted == sample_facts.targets]
+    hits = np.bincount(correct, minlength=len(support)).tolist()
     ends = {name: partial(fraction_end, images=count, level=level) for name in classed if name.endswith("accuracy")}
     ends |= {name: partial(mean_end, images=support, level=level) for name in ("balanced_accuracy", "macro_f1")}
     overall = {name: intervals[0] for name, intervals in classed.items() if name not in PER_CLASS}
