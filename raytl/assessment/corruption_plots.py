@@ -14,7 +14,7 @@ from raytl.data.corruptions.corruption import SEVERITIES, Corruption
 from raytl.evaluation.robustness import A, Response, Robustness, ScoreRobustness
 from raytl.metrics.intervals import Interval
 from raytl.metrics.robustness import Answered, Scored
-from raytl.pages.figures import BLUE, ORANGE, RED, dots, dress, legend_above, new_figure
+from raytl.pages.figures import BLUE, GREEN, ORANGE, RED, dots, dress, legend_above, new_figure
 from raytl.tasks.drawing import font_of
 
 _TILE, _GAP, _LINE = 150, 6, 22
@@ -29,20 +29,20 @@ def response_chart(result: Robustness) -> Chart:
     def panel(axes: Any, response: Response[Answered]) -> None:
         answers = (result.clean, *response.severities)
         _series(axes, [each.accuracy for each in answers], "right", response.breaks_at)
-        sure = [each.confidence for each in answers]
-        axes.plot(range(len(sure)), sure, color=ORANGE, linewidth=1.4, linestyle="--")
-        tips = [f"severity {i}: {100 * each:.1f} % confident" for i, each in enumerate(sure)]
-        dots(axes, list(range(len(sure))), sure, ORANGE, "s", label="confidence", tips=tips, markersize=4.5)
+        _line(axes, [each.confidence for each in answers], "confidence", ORANGE, "s")
 
     return _chart(result.responses, panel)
 
 
 def score_chart(result: ScoreRobustness, score: str) -> Chart:
-    """Return the chart of the mean score of images by severity, one panel for each corruption."""
+    """Return the chart of the mean score of images by severity, and of the confidence of findings beside the fraction that is
+    right, one panel for each corruption."""
 
     def panel(axes: Any, response: Response[Scored]) -> None:
-        intervals = [each.score for each in (result.clean, *response.severities)]
-        _series(axes, intervals, score, response.breaks_at)
+        answers = (result.clean, *response.severities)
+        _series(axes, [each.score for each in answers], score, response.breaks_at)
+        _line(axes, [each.confidence for each in answers], "confidence", ORANGE, "s")
+        _line(axes, [each.correct for each in answers], "right", GREEN, "^")
 
     return _chart(result.responses, panel)
 
@@ -81,6 +81,13 @@ def _series(axes: Any, intervals: Sequence[Interval], name: str, breaks_at: int 
         style: dict[str, Any] = {"markersize": 10, "markeredgewidth": 2}
         dots(axes, [breaks_at], [values[breaks_at]], RED, "x", label="first loss beyond chance", **style)
     axes.set(xlim=(-0.25, len(steps) - 0.75), ylim=(0, 1.05), xticks=steps, yticks=[0, 0.5, 1])
+
+
+def _line(axes: Any, values: Sequence[float], name: str, color: str, marker: str) -> None:
+    """Draw a value without an interval by severity."""
+    axes.plot(range(len(values)), values, color=color, linewidth=1.4, linestyle="--")
+    tips = [f"severity {i}: {100 * each:.1f} % {name}" for i, each in enumerate(values)]
+    dots(axes, list(range(len(values))), list(values), color, marker, label=name, tips=tips, markersize=4.5)
 
 
 def corruption_sheet(examples: NDArray[np.uint8], suite: Sequence[Corruption]) -> Image.Image:

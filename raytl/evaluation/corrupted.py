@@ -19,6 +19,7 @@ from safetensors.numpy import load, save
 from raytl.data.corruptions.corruption import SEVERITIES, Corruption
 from raytl.data.corruptions.suite import suite_named
 from raytl.errors import RaytlError
+from raytl.metrics.findings import SUMS
 from raytl.models.card import Card
 from raytl.run.atomic import write_bytes
 from raytl.run.plain import encode
@@ -38,7 +39,7 @@ _MAX_BYTES = 1 << 30
 class CorruptedAnswers:
     """Answers to n photos in the order of `keys`: `logits (1 + 3 c, n, classes)`, as calibrated as the model answers, are of
     the unchanged photos, then of the three severities of each of the c corruptions of the `suite`. Of a task with findings
-    they are the scores of the photos, `(1 + 3 c, n, 1)`.
+    they are the sums of each photo (`raytl.metrics.findings.image_sums`), `(1 + 3 c, n, 4)`.
 
     `examples (e, px, px, 3)` are a few of the photos, unchanged.
     """
@@ -93,7 +94,7 @@ def read_corrupted(folder: Path, suite: str, keys: Sequence[str], card: Card) ->
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RaytlError):
         return None
     expected = _about(suite, tuple(keys), card)
-    width = len(card.classes) if finding_kind(task_named(card.task)) is None else 1
+    width = len(card.classes) if finding_kind(task_named(card.task)) is None else SUMS
     shape = (1 + len(SEVERITIES) * len(expected.corruptions), len(keys), width)
     is_whole = logits.dtype == np.float32 and logits.shape == shape and bool(np.isfinite(logits).all())
     if header != expected or not is_whole or not _are_examples(examples):

@@ -31,6 +31,7 @@ from raytl.evaluation.corrupted import EXAMPLE_PX, CorruptedAnswers, corruptions
 from raytl.evaluation.predictor import Predictor, network_of, saved_of
 from raytl.events import OnEvent, Work, ignore
 from raytl.metrics.confusion import Ints
+from raytl.metrics.findings import image_sums
 from raytl.metrics.robustness import Answered, Scored, answered, scored, smallest_loss
 from raytl.models.forward import EVAL_BATCH
 from raytl.tasks.findings import finding_kind
@@ -42,7 +43,7 @@ PHOTOS = 100
 SUITE = "camera"
 _EXAMPLES = 3
 Answer = Callable[[Images], NDArray[np.floating]]
-"""Return the logits `(n, classes)` of n prepared images, or their scores `(n, 1)`; called once for each corruption and severity."""
+"""Return the logits `(n, classes)` of n prepared images, or their `image_sums (n, 4)`; called once for each corruption and severity."""
 A = TypeVar("A", Answered, Scored)
 
 
@@ -167,8 +168,8 @@ def judged(answers: CorruptedAnswers, targets: Ints) -> Robustness:
 
 
 def judged_scores(answers: CorruptedAnswers, corruptions: Sequence[Corruption]) -> ScoreRobustness:
-    """Return what the scores of photos under `corruptions` say."""
-    unchanged, *changed = answers.logits[:, :, 0].astype(np.float64)
+    """Return what the sums of photos under `corruptions` say."""
+    unchanged, *changed = answers.logits.astype(np.float64)
     clean, others = scored(unchanged, changed)
     responses = _responses(corruptions, others)
     return ScoreRobustness(answers.suite, len(answers.keys), clean, responses, answers.examples)
@@ -233,7 +234,7 @@ def _examples(predictor: Predictor, images: Images) -> NDArray[np.uint8]:
 
 
 def _scoring(predictor: Predictor, samples: Sequence[Sample]) -> Answer:
-    """Return what answers versions of the samples' images, in the batches of an evaluation: logits, or scores of images."""
+    """Return what answers versions of the samples' images, in the batches of an evaluation: logits, or sums of images."""
     saved = saved_of(predictor)
     task, preprocess = saved.task, saved.card.preprocess
     encoder = task.encoder(samples, predictor.classes, preprocess, FileAccess(predictor.max_pixels, predictor._s3))
@@ -253,6 +254,6 @@ def _scoring(predictor: Predictor, samples: Sequence[Sample]) -> Answer:
 def _answers(task: Task, truths: Truths, rows: Rows, classes: Sequence[str]) -> NDArray[np.floating]:
     kind = finding_kind(task)
     if kind is not None:
-        return kind.findings(truths, rows, classes).score[:, None]
+        return image_sums(kind.findings(truths, rows, classes))
     assert task.calibration is not None, f"{task.name} decides no classes"
     return task.calibration(truths, rows)[1]

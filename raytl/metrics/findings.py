@@ -87,6 +87,19 @@ class Findings:
         return np.asarray(self.wanted.confidence < self.thresholds[self.wanted.label])
 
 
+SUMS = 4
+"""The columns of `image_sums`."""
+
+
+def image_sums(findings: Findings) -> Floats:
+    """Return for each image its score, and of its reported findings the number, the sum of confidence, and the number that is
+    right: `(n, 4)`."""
+    taken, count = findings.reported, len(findings.score)
+    image = findings.image[taken]
+    columns = (np.ones(len(image)), findings.confidence[taken], findings.correct[taken])
+    return np.stack([findings.score, *(np.bincount(image, each, count) for each in columns)], axis=1)
+
+
 def sizes_of(areas: Floats) -> Ints:
     """Return the size of each thing, `(n,)`, from its area in square pixels of the original image."""
     return np.searchsorted(_BOUNDS, areas, side="right")

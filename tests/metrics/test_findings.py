@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from raytl.metrics.findings import BACKGROUND, CORRECT, Findings, Wanted, mean_by_images, sizes_of
+from raytl.metrics.findings import BACKGROUND, CORRECT, Findings, Wanted, image_sums, mean_by_images, sizes_of
 
 
 def made(confidence: list[float], thresholds: tuple[float, ...] = (0.5, 0.3)) -> Findings:
@@ -35,3 +35,8 @@ def test_an_interval_over_images_is_wider_where_images_err_together() -> None:
     widths = [each.high - each.low for each in (mean_by_images(image, v.astype(float)) for v in (alone, together))]
     assert widths[1] > 2 * widths[0] and mean_by_images(image, alone.astype(float)).value == alone.mean()
     assert np.isnan(mean_by_images(image[:0], np.zeros(0)).value)
+
+
+def test_sums_of_images_count_what_is_reported() -> None:
+    np.testing.assert_allclose(image_sums(made([0.6, 0.4])), [[1, 1, 0.6, 1], [0, 1, 0.4, 0]])
+    np.testing.assert_allclose(image_sums(made([0.4, 0.2])), [[1, 0, 0, 0], [0, 0, 0, 0]])

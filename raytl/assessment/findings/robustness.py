@@ -12,8 +12,9 @@ from raytl.evaluation.robustness import Response, ScoreRobustness
 from raytl.metrics.robustness import Scored, smallest_loss
 
 _CHART = (
-    "Mean {score} of {images} validation photos by severity (0 = unchanged), with 95 % bootstrap intervals over photos. A cross "
-    "marks the first severity at which it is lower by more than chance."
+    "Mean {score} of {images} validation photos by severity (0 = unchanged), with 95 % bootstrap intervals over photos, and the mean "
+    "confidence of the {unit}s beside the fraction that is right. A cross marks the first severity at which {score} is lower by "
+    "more than chance."
 )
 _SHEET = (
     "Photos of the validation split, unchanged and at the severities 1 to 3, in the resolution that the model sees. Above each "
@@ -35,13 +36,13 @@ class FindingRobustnessSection:
         suite = [each for each in suite_named(result.suite) if each.name in names]
         return SectionResult(
             title="Robustness: noise, blur, light and dirt",
-            sentences=_sentences(result, score, evidence.kind.has_places),
+            sentences=(*_sentences(result, score, evidence.kind.has_places), _overconfident(result)),
             tables=(_table(result, score),),
             figures=(
                 Figure(
                     "robustness",
                     f"{score} by severity",
-                    _CHART.format(score=score, images=result.images),
+                    _CHART.format(score=score, images=result.images, unit=evidence.kind.unit),
                     score_chart(result, score),
                 ),
             ),
@@ -97,12 +98,34 @@ def _table(result: ScoreRobustness, score: str) -> Table:
             each.corruption,
             f"{', '.join(f'{amount:g}' for amount in each.amounts)} ({each.about})",
             *(percent(answers.score.value) + ("*" if answers.is_worse else "") for answers in each.severities),
+            *(
+                percent(answers.confidence - answers.correct) + ("*" if answers.is_overconfident else "")
+                for answers in each.severities
+            ),
             str(each.breaks_at or "–"),
         )
         for each in result.responses
     ]
-    head = ("corruption", "at severity 1, 2, 3", f"{score} at 1", "2", "3", "breaks at")
-    return Table(f"Mean {score} (* = lower by more than chance)", head, tuple(rows), (2, 3, 4, 5))
+    head = ("corruption", "at severity 1, 2, 3", f"{score} at 1", "2", "3", "overconfident at 1", "2", "3", "breaks at")
+    title = f"Mean {score}, and confidence above what is right (* = worse than unchanged by more than chance)"
+    return Table(title, head, tuple(rows), tuple(range(2, 9)))
+
+
+def _overconfident(result: ScoreRobustness) -> str:
+    """Return where confidence exceeds what is right by most, if it does by more than unchanged and more than chance."""
+    cases = [
+        (each.corruption, severity, answers)
+        for each in result.responses
+        for severity, answers in enumerate(each.severities, start=1)
+        if answers.is_overconfident
+    ]
+    if not cases:
+        return "No corruption is shown to make the model more overconfident."
+    name, severity, answers = max(cases, key=lambda case: case[2].confidence - case[2].correct)
+    return (
+        f"Most overconfident under {name} at severity {severity}: {percent(answers.confidence)} confident, "
+        f"{percent(answers.correct)} right (unchanged {percent(result.clean.confidence)} and {percent(result.clean.correct)})."
+    )
 
 
 def _p(value: float) -> str:

@@ -139,7 +139,8 @@ def test_suspects_are_listed_with_crops_of_their_photos() -> None:
 
 def robustness(scores: list[list[float]]) -> SectionResult:
     """Return the section of scores of 40 photos, unchanged and at the severities of read noise and of the dark."""
-    table = np.repeat(np.array(scores, np.float32), 40 // len(scores[0]), axis=1)[:, :, None]
+    table = np.repeat(np.array(scores, np.float32), 40 // len(scores[0]), axis=1)
+    table = np.stack([table, np.full_like(table, 4), np.full_like(table, 3.2), np.round(4 * table)], axis=2)
     examples = np.full((3, EXAMPLE_PX, EXAMPLE_PX, 3), 90, np.uint8)
     answers = CorruptedAnswers("camera", tuple(map(str, range(table.shape[1]))), table, examples)
     section = next(each for each in FINDING_SECTIONS if each.name == "robustness")
@@ -155,8 +156,14 @@ def test_what_breaks_a_detector_is_named_and_drawn() -> None:
     assert section.sentences[1].startswith(
         "The F1 falls by more than chance at severity 1: dark. No loss is shown for read"
     )
+    assert section.sentences[-1] == (
+        "Most overconfident under dark at severity 3: 80 % confident, 12.5 % right (unchanged 80 % and 87.5 %)."
+    )
     assert section.figures[0].draw(8.0).axes and section.pictures[0].image.height > 300
-    assert "No corruption is shown to lower the F1" in robustness([[0.8, 0.9]] * 7).sentences[0]
+    harmless = robustness([[0.8, 0.9]] * 7).sentences
+    assert "No corruption is shown to lower the F1" in harmless[0] and harmless[-1].startswith(
+        "No corruption is shown to make"
+    )
 
 
 def test_sections_that_do_not_apply_are_refused_with_those_that_do() -> None:
