@@ -88,13 +88,13 @@ def _candidates(val: Presence) -> Iterator[tuple[tuple[int, int, Kind], float, R
 
 
 def _compared(split: Presence, label: int, other: int, kind: Kind) -> tuple[Rate, float]:
-    """Return the errors about `label` among the images with the suspect co-occurrence and among the others, and the p-value of "not more"
+    """Return the errors about `label` among the images without `other` (with it for "seen with") and among the rest, and the p-value of "not more"
     over images with equally many other labels."""
     is_missed = kind == "missed without"
     rows = split.present[:, label] == is_missed
-    errors, co_occurs = split.reported[rows, label] != is_missed, split.present[rows, other] != is_missed
+    errors, exposed = split.reported[rows, label] != is_missed, split.present[rows, other] != is_missed
     others = split.present[rows].sum(axis=1) - is_missed
-    return rate(errors, co_occurs), p_of_excess(errors, co_occurs, others)
+    return rate(errors, exposed), p_of_excess(errors, exposed, others)
 
 
 def p_of_excess(errors: Mask, inside: Mask, stratum: Ints) -> float:
