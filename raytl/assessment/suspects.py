@@ -11,11 +11,9 @@ import torch
 from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
 from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import csv_text
-from raytl.metrics.calibration import fit_temperature
 from raytl.metrics.confusion import Floats
-from raytl.metrics.scores import softmax
 from raytl.metrics.suspects import suspects
-from raytl.models.frozen import FOLDS, probe_scores
+from raytl.models.frozen import FOLDS, held_out_probabilities
 
 _LISTED = 20
 _AT_ONCE = 2000
@@ -84,8 +82,8 @@ def _cross_validated(split: SplitEvidence, classes: int, seed: int) -> Floats:
     order = np.random.default_rng(seed).permutation(len(split))
     for places in np.array_split(order, -(-len(split) // _AT_ONCE)):
         present, numbers = np.unique(split.targets[places], return_inverse=True)
-        scores = probe_scores(torch.from_numpy(split.features[places].astype(np.float32)), numbers)[""]
-        table[np.ix_(places, present)] = softmax(scores / fit_temperature(numbers, scores))
+        features = torch.from_numpy(split.features[places].astype(np.float32))
+        table[np.ix_(places, present)] = held_out_probabilities(features, numbers)
     return table
 
 

@@ -17,6 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from raytl.metrics.calibration import fit_temperature
+from raytl.metrics.scores import softmax
+
 FOLDS = 5
 PENALTIES = (0.01, 0.1, 1.0)
 """Ridge penalties relative to the mean squared norm of the features; the one with the best cross-validated accuracy counts."""
@@ -92,6 +95,12 @@ def probe_scores(
     fold = folds_of(classes)
     scored = [held_out_scores(features, classes, fold, penalty, views) for penalty in PENALTIES]
     return max(scored, key=lambda scores: _balanced(scores[""].argmax(axis=1) == classes, classes))
+
+
+def held_out_probabilities(features: Tensor, classes: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return `probe_scores` of the images as probabilities, `(n, k)`, calibrated by one temperature."""
+    scores = probe_scores(features, classes)[""]
+    return softmax(scores / fit_temperature(classes, scores))
 
 
 def held_out_scores(
