@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from raytl.metrics.scores import softmax
 from raytl.metrics.suspects import suspects
-from raytl.models.frozen import held_out_probabilities
+from raytl.models.frozen import left_out_probabilities
 
 WRONG = 0.05
 Ints = NDArray[np.int64]
@@ -44,6 +44,6 @@ def measured(features: torch.Tensor, targets: Ints, draws: int) -> tuple[float, 
     results = []
     for seed in range(draws):
         given, places = flipped(targets, seed)
-        results.append(precision(given, held_out_probabilities(features, given), places))
+        results.append(precision(given, left_out_probabilities(features, given), places))
     first, listed = np.mean(results, axis=0).tolist()
     return first, listed

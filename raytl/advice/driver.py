@@ -22,6 +22,7 @@ from raytl.errors import DataError, ModelError, RaytlError, first_line
 from raytl.events import OnEvent, Work
 from raytl.metrics.suspects import suspects
 from raytl.models.backbone import Backbone
+from raytl.models.frozen import left_out_probabilities
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.probe_solver import measured_sample
 from raytl.tasks.registry import task_named
@@ -80,7 +81,7 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
         advised=advised.candidate,
         recipe=plan.recipe,
         curve=curve,
-        suspects=_suspects(inputs, results[chosen], len(dataset.splits.classes)),
+        suspects=_suspects(inputs, tables[chosen], results[chosen], len(dataset.splits.classes)),
         unmeasured=(*_unmeasured(inputs, dataset), *missing),
         warnings=dataset.warnings,
     )
@@ -168,14 +169,14 @@ def _ranked(
     return tuple(ranked), next(fit for fit in fits if fit.candidate == smallest.candidate)
 
 
-def _suspects(inputs: _Inputs, result: Measured, classes: int) -> tuple[SuspectLabel, ...]:
+def _suspects(inputs: _Inputs, features: Tensor, result: Measured, classes: int) -> tuple[SuspectLabel, ...]:
     if not is_trusted(result.probe.value, classes):
         return ()
+    listed = suspects(inputs.classes, left_out_probabilities(features, inputs.classes))
+    keys, names = [sample.key for sample in inputs.samples], inputs.names
     return tuple(
-        SuspectLabel(
-            inputs.samples[each.place].key, inputs.names[each.given], inputs.names[each.suggested], each.margin
-        )
-        for each in suspects(inputs.classes, result.probabilities)
+        SuspectLabel(keys[each.place], names[each.given], names[each.suggested], each.probability, each.margin)
+        for each in listed
     )
 
 

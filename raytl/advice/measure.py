@@ -8,13 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import Tensor
 
+from raytl.metrics.calibration import fit_temperature
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.draws import ratio
 from raytl.metrics.intervals import Interval, estimates
 from raytl.metrics.neighbors import neighbor_classes
 from raytl.metrics.paired import Paired, paired_classes
+from raytl.metrics.scores import softmax
 from raytl.metrics.transferability import h_score, log_evidence
-from raytl.models.frozen import folds_of, held_out_probabilities
+from raytl.models.frozen import folds_of, probe_scores
 
 METRIC = "balanced_accuracy"
 SIGNIFICANCE = 0.025
@@ -39,13 +41,13 @@ class Measured:
 
 def measured(features: Tensor, classes: NDArray[np.int64]) -> Measured:
     """Measure `features (n, d)` of images of `classes (n,)`, 0 to k - 1. Each answer comes from the other folds."""
-    probabilities = held_out_probabilities(features, classes)
+    scores = probe_scores(features, classes)[""]
     by_neighbors = neighbor_classes(features.numpy(), classes, folds_of(classes))
-    correct = np.stack([probabilities.argmax(axis=1) == classes, by_neighbors == classes])
+    correct = np.stack([scores.argmax(axis=1) == classes, by_neighbors == classes])
     probe, neighbors = accuracy_intervals(correct, classes)
     table = features.numpy()
     return Measured(
-        probabilities,
+        softmax(scores / fit_temperature(classes, scores)),
         probe,
         neighbors,
         log_evidence(table, classes),

@@ -28,6 +28,12 @@ def test_the_likeliest_of_the_classes_that_speak_for_an_image_is_suggested() -> 
     assert [each.suggested for each in suspects([0, 0, 1, 2], [[0.1, 0.4, 0.5], *probabilities[1:3], [0, 0, 1]])] == [1]
 
 
+def test_as_many_are_listed_as_the_confident_joint_counts_and_their_labels_are_the_least_likely() -> None:
+    # class 1 speaks for image 3 alone; the label of image 0, for which no class speaks, is less likely
+    table = [[0.3, 0.4, 0.3], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.35, 0.65, 0.0], [0.0, 0.6, 0.4], [0.0, 0.0, 1.0]]
+    assert [(each.place, each.suggested) for each in suspects([0, 0, 0, 0, 1, 2], table)] == [(0, 1)]
+
+
 def test_the_most_suspect_comes_first() -> None:
     given, probabilities, _ = planted(0)
     result = suspects(given, probabilities)
@@ -53,4 +59,4 @@ def test_labels_that_the_probabilities_confirm_are_not_suspect_and_no_images_hav
 
 
 def test_a_suspect_is_a_value() -> None:
-    assert suspects([0, 0, 1], [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]) == (Suspect(0, 0, 1, 1.0),)
+    assert suspects([0, 0, 1], [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]) == (Suspect(0, 0, 1, 0.0, 1.0),)
