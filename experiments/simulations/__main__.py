@@ -52,13 +52,11 @@ def simulated() -> Iterator[Row]:
     quiet = 1 - calibration.false_alarms(200)
     yield Row("calibrated answers, 200 sets", "no evidence in at least 90 %", percent(quiet), quiet >= 0.9)
     for name, (certified, usual) in (
-        ("accuracy of answers", promises.broken_accuracy(1000)),
-        ("recall of a class", promises.broken_recall(1000)),
+        ("an accuracy of the answers", promises.broken_accuracy(1000)),
+        ("a recall of a class", promises.broken_recall(1000)),
     ):
         text = f"{percent(certified)} (the usual choice: {percent(usual)})"
-        yield Row(
-            f"threshold for an {name} of 90 %, 1,000 resamples", "broken in at most 5 %", text, certified <= DELTA
-        )
+        yield Row(f"threshold for {name} of 90 %, 1,000 resamples", "broken in at most 5 %", text, certified <= DELTA)
     for name, score in (("LAC", lac), ("APS", aps)):
         whole = float(promises.set_coverages(score, 1000, by_class=False)[-1])
         worst = float(promises.set_coverages(score, 1000, by_class=True).min())

@@ -12,7 +12,7 @@ from experiments.simulations.photos import Photos, thumbnails
 from raytl.metrics.shortcuts import CELLS, MIN_IMAGES, find_shortcuts
 
 SIDES = (0.125, 0.1875)
-"""Sides of the squares that are planted, as fractions of the image's: a cell, and one and a half. Their place is random."""
+"""Widths of the squares that are planted, as fractions of the image's: a cell, and one and a half. Their place is random."""
 _FRACTION = 0.9
 
 

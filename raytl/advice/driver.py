@@ -70,6 +70,8 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
     on_event(Work("measuring weights", len(available), len(available), "candidates"))
     ranked, advised = _ranked(fits, results, inputs.classes)
     chosen = fits.index(advised)
+    worse = {fit.candidate for fit in ranked if fit.is_worse}
+    trusted = [table for fit, table in zip(fits, tables, strict=True) if fit.candidate not in worse]
     curve = probe_curve(tables[chosen], inputs.classes, on_event)
     plan = make_plan(available[chosen][1], on_event)
     advice = Advice(
@@ -81,7 +83,7 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
         advised=advised.candidate,
         recipe=plan.recipe,
         curve=curve,
-        suspects=_suspects(inputs, tables[chosen], results[chosen], len(dataset.splits.classes)),
+        suspects=_suspects(inputs, trusted, results[chosen], len(dataset.splits.classes)),
         unmeasured=(*_unmeasured(inputs, dataset), *missing),
         warnings=dataset.warnings,
     )
@@ -169,10 +171,12 @@ def _ranked(
     return tuple(ranked), next(fit for fit in fits if fit.candidate == smallest.candidate)
 
 
-def _suspects(inputs: _Inputs, features: Tensor, result: Measured, classes: int) -> tuple[SuspectLabel, ...]:
+def _suspects(inputs: _Inputs, tables: Sequence[Tensor], result: Measured, classes: int) -> tuple[SuspectLabel, ...]:
+    """Return the suspects of the networks in `tables`, which are not worse than the best: together they find more."""
     if not is_trusted(result.probe.value, classes):
         return ()
-    listed = suspects(inputs.classes, left_out_probabilities(features, inputs.classes))
+    probabilities = np.mean([left_out_probabilities(table, inputs.classes) for table in tables], axis=0)
+    listed = suspects(inputs.classes, probabilities)
     keys, names = [sample.key for sample in inputs.samples], inputs.names
     return tuple(
         SuspectLabel(keys[each.place], names[each.given], names[each.suggested], each.probability, each.margin)

@@ -77,8 +77,8 @@ def _some(places: Ints, rng: np.random.Generator) -> Ints:
 
 def _of_class(images: NDArray[np.uint8], inside: NDArray[np.bool_], number: int) -> Shortcut | None:
     """Return the shortcut of the images that are `inside`, from the grid whose cell shows most of it."""
-    found = [each for shift in _SHIFTS if (each := _in_grid(images, inside, number, shift))]
-    return max(found, key=lambda each: each[1])[0] if found else None
+    by_grid = [each for shift in _SHIFTS if (each := _in_grid(images, inside, number, shift))]
+    return max(by_grid, key=lambda each: each[1])[0] if by_grid else None
 
 
 def _in_grid(
@@ -98,8 +98,8 @@ def _in_grid(
     row, column = (int(each) for each in np.unravel_index(z.argmax(), z.shape))
     if z[row, column] < MIN_Z:
         return None
-    shown = float((difference[inside, row, column] <= _NEAR[0]).mean())
-    found = Shortcut(
+    coverage = float((difference[inside, row, column] <= _NEAR[0]).mean())
+    shortcut = Shortcut(
         target=number,
         cell=_cell(row, column, shift),
         cells=tuple(_cell(*each, shift) for each in np.argwhere(z >= MIN_Z).tolist()),
@@ -108,19 +108,19 @@ def _in_grid(
         fraction=float(fractions[-1, row, column]),
         other_fraction=float(others[-1, row, column]),
     )
-    return found, shown
+    return shortcut, coverage
 
 
 def _cell(row: int, column: int, shift: tuple[int, int]) -> Cell:
     return row + shift[0] / 2, column + shift[1] / 2
 
 
-def _patches(images: NDArray[np.uint8], down: int, right: int) -> NDArray[np.uint8]:
+def _patches(images: NDArray[np.uint8], down: int, across: int) -> NDArray[np.uint8]:
     """Return the pixels of each cell of the grid that is shifted by so many half cells, `(n, rows, columns, values)`."""
     n, height, width, _ = images.shape
     high, wide = height // CELLS, width // CELLS
     assert height % CELLS == 0 and width % CELLS == 0, "a size that divides into cells"
-    top, left, rows, columns = down * high // 2, right * wide // 2, CELLS - down, CELLS - right
+    top, left, rows, columns = down * high // 2, across * wide // 2, CELLS - down, CELLS - across
     grid = images[:, top : top + rows * high, left : left + columns * wide]
     cells = grid.reshape(n, rows, high, columns, wide, 3).transpose(0, 1, 3, 2, 4, 5)
     return cells.reshape(n, rows, columns, high * wide * 3)

@@ -101,10 +101,11 @@ def probe_scores(
 def left_out_probabilities(features: Tensor, classes: NDArray[np.int64]) -> NDArray[np.float64]:
     """Return the probabilities of ridge classifiers that learned all images but the one, `(n, k)`, calibrated by one temperature.
 
-    The penalty has the lowest log loss. Each image is left out in closed form (Allen 1974).
+    The features are scaled to length 1. The penalty has the lowest log loss. Each image is left out in closed form (Allen 1974).
     """
     count = int(classes.max()) + 1
-    tables = [Ridge(features.double(), classes, count, penalty).left_out() for penalty in LEFT_OUT_PENALTIES]
+    inputs = torch.nn.functional.normalize(features.double())
+    tables = [Ridge(inputs, classes, count, penalty).left_out() for penalty in LEFT_OUT_PENALTIES]
     scaled = [scores / fit_temperature(classes, scores) for scores in tables]
     return softmax(min(scaled, key=lambda scores: float(decision_losses(classes, scores).mean())))
 
