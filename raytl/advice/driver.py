@@ -20,7 +20,7 @@ from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.errors import DataError, ModelError, RaytlError, first_line
 from raytl.events import OnEvent, Work
-from raytl.metrics.suspects import suspects
+from raytl.metrics.suspects import pooled, suspects
 from raytl.models.backbone import Backbone
 from raytl.models.frozen import left_out_probabilities
 from raytl.store.s3_settings import S3Settings
@@ -175,8 +175,8 @@ def _suspects(inputs: _Inputs, tables: Sequence[Tensor], result: Measured, class
     """Return the suspects of the networks in `tables`, which are not worse than the best: together they find more."""
     if not is_trusted(result.probe.value, classes):
         return ()
-    probabilities = np.mean([left_out_probabilities(table, inputs.classes) for table in tables], axis=0)
-    listed = suspects(inputs.classes, probabilities)
+    probabilities = [left_out_probabilities(table, inputs.classes) for table in tables]
+    listed = suspects(inputs.classes, pooled(probabilities))
     keys, names = [sample.key for sample in inputs.samples], inputs.names
     return tuple(
         SuspectLabel(keys[each.place], names[each.given], names[each.suggested], each.probability, each.margin)
