@@ -29,8 +29,8 @@ from raytl.models.backbone import Backbone
 
 SIZE, SEED = "100", "0"
 """The sets that are read: training images a class, and the seed that drew them."""
-DRAWS = 5
-_SQUARES = 4
+DRAWS = 4
+_SQUARES = 3
 _TINT = 0.35
 _SUSPECT_SETS = ("digits", "signs", "garments", "trash")
 

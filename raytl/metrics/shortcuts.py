@@ -29,7 +29,7 @@ _NEAR = (8, 24)
 """Half of the pixels of a patch differ from the typical one by at most this much, of 255; the less clear of both counts."""
 _SHIFTS = ((0, 0), (0, 1), (1, 0), (1, 1))
 """Half cells by which grids are shifted, down and to the right."""
-_LIMIT = 1000
+_LIMIT = 400
 """Images of the class and of the others that are compared; of more, a sample."""
 _NEIGHBORHOODS = (3, 5)
 Cell = tuple[float, float]
@@ -85,20 +85,24 @@ def _in_grid(
     images: NDArray[np.uint8], inside: NDArray[np.bool_], number: int, shift: tuple[int, int]
 ) -> tuple[Shortcut, float] | None:
     """Return the shortcut in the cells of one grid, and the part of its cell that shows it; None if none stands out."""
-    patches = _patches(images, *shift).astype(np.float32)
-    difference = np.abs(patches - np.median(patches[inside], axis=0))
+    patches = _patches(images, *shift)
+    typical = np.median(patches[inside], axis=0).round().astype(np.int16)
+    difference = np.abs(patches.astype(np.int16) - typical).astype(np.uint8)
     values = difference.shape[-1]
-    ordered = np.partition(difference, (values // 4, values // 2), axis=-1)
-    aucs = _aucs(-ordered[..., values // 4], inside)  # an artifact seldom fills a cell
+    alike = [difference <= limit for limit in _NEAR]
+    if alike[0][inside].mean(axis=(0, 3)).max() < MIN_FRACTION / 2:  # not half of any patch in enough images
+        return None
+    quarter = np.partition(difference.astype(np.float32), values // 4, axis=-1)[..., values // 4]
+    aucs = _aucs(-quarter, inside)  # an artifact seldom fills a cell
     z = _outliers(aucs, _standard_error(inside))
-    near = [ordered[..., values // 2] <= limit for limit in _NEAR]
+    near = [each.sum(axis=-1) > values // 2 for each in alike]
     fractions, others = (np.stack([each[part].mean(axis=0) for each in near]) for part in (inside, ~inside))
     excess = (fractions - others).min(axis=0)
     z = np.where((excess >= MIN_EXCESS) & (fractions[0] >= MIN_FRACTION), z, 0.0)
     row, column = (int(each) for each in np.unravel_index(z.argmax(), z.shape))
     if z[row, column] < MIN_Z:
         return None
-    coverage = float((difference[inside, row, column] <= _NEAR[0]).mean())
+    coverage = float(alike[0][inside, row, column].mean())
     shortcut = Shortcut(
         target=number,
         cell=_cell(row, column, shift),
