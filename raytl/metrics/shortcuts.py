@@ -85,14 +85,13 @@ def _in_grid(
     images: NDArray[np.uint8], inside: NDArray[np.bool_], number: int, shift: tuple[int, int]
 ) -> tuple[Shortcut, float] | None:
     """Return the shortcut in the cells of one grid, and the part of its cell that shows it; None if none stands out."""
-    patches = _patches(images, *shift)
-    typical = np.median(patches[inside], axis=0).round().astype(np.int16)
-    difference = np.abs(patches.astype(np.int16) - typical).astype(np.uint8)
+    patches = _patches(images, *shift).astype(np.float32)
+    difference = np.abs(patches - np.median(patches[inside], axis=0))
     values = difference.shape[-1]
     alike = [difference <= limit for limit in _NEAR]
     if alike[0][inside].mean(axis=(0, 3)).max() < MIN_FRACTION / 2:  # not half of any patch in enough images
         return None
-    quarter = np.partition(difference.astype(np.float32), values // 4, axis=-1)[..., values // 4]
+    quarter = np.partition(difference, values // 4, axis=-1)[..., values // 4]
     aucs = _aucs(-quarter, inside)  # an artifact seldom fills a cell
     z = _outliers(aucs, _standard_error(inside))
     near = [each.sum(axis=-1) > values // 2 for each in alike]

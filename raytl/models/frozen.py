@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raytl.metrics.calibration import decision_losses, fit_temperature
+from raytl.metrics.neighbors import neighbor_probabilities
 from raytl.metrics.scores import softmax
+from raytl.metrics.suspects import pooled
 
 FOLDS = 5
 PENALTIES = (0.01, 0.1, 1.0)
@@ -99,15 +101,17 @@ def probe_scores(
 
 
 def left_out_probabilities(features: Tensor, classes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the probabilities of ridge classifiers that learned all images but the one, `(n, k)`, calibrated by one temperature.
+    """Return the probabilities that the other images give each, `(n, k)`: of a ridge classifier and of its neighbors, pooled.
 
-    The features are scaled to length 1. The penalty has the lowest log loss. Each image is left out in closed form (Allen 1974).
+    The features are scaled to length 1. The ridge classifier leaves each image out in closed form (Allen 1974); its penalty has
+    the lowest log loss, after one temperature. Chosen for finding wrong labels (experiments/LOG.md).
     """
     count = int(classes.max()) + 1
     inputs = torch.nn.functional.normalize(features.double())
     tables = [Ridge(inputs, classes, count, penalty).left_out() for penalty in LEFT_OUT_PENALTIES]
     scaled = [scores / fit_temperature(classes, scores) for scores in tables]
-    return softmax(min(scaled, key=lambda scores: float(decision_losses(classes, scores).mean())))
+    best = min(scaled, key=lambda scores: float(decision_losses(classes, scores).mean()))
+    return pooled([softmax(best), neighbor_probabilities(inputs.numpy(), classes)])
 
 
 def held_out_scores(
