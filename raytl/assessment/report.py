@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 from raytl.assessment.aim import aims
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
-from raytl.assessment.live import Model
+from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.live import Model, opened_photos
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
@@ -32,6 +33,7 @@ from raytl.run.plots import save
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.findings import finding_kind
 from raytl.tasks.registry import task_named
 
 FOLDER, PAGE, CARD = "report", "report.html", "MODEL_CARD.md"
@@ -124,24 +126,26 @@ def report(
     check_run(folder, "test", on_event)
     stored_run = stored_experiment(folder.experiment)
     parts = chosen(task_named(card.task), sections, stored_run.recipe.data.columns, quick)
-    check_aims(parts, [*require, *recall])
+    check_aims(task_named(card.task), parts, [*require, *recall])
     _check_photos(parts, suite, photos)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
     model = None if quick else cache(lambda: Model(source))
     options = Options(
-        aims(require, recall, card.classes),
+        aims(require, recall, card.classes, "accuracy" if finding_kind(task_named(card.task)) is None else "precision"),
         quick,
         model=model,
         on_event=on_event,
         suite=suite or SUITE,
         photos=photos or PHOTOS,
+        open_photos=None if quick else partial(opened_photos, source),
     )
     look = last_look(source)
     scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
     evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)
     if _need_photos(parts):
-        evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
+        robustness: Any = collected_robustness(source, options.suite, options.photos)
+        evidence = replace(evidence, robustness=robustness)
     results = _results(parts, evidence, options)
     result = Assessment(
         folder.root.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
@@ -151,7 +155,9 @@ def report(
     return result
 
 
-def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> dict[str, SectionResult]:
+def _results(
+    parts: Sequence[Section[Any]], evidence: Evidence | FindingEvidence, options: Options
+) -> dict[str, SectionResult]:
     results: dict[str, SectionResult] = {}
     for done, part in enumerate(parts):
         options.on_event(Work("report", done, len(parts), "sections"))
@@ -160,11 +166,11 @@ def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> 
     return results
 
 
-def _need_photos(parts: Sequence[Section]) -> bool:
+def _need_photos(parts: Sequence[Section[Any]]) -> bool:
     return any(part.name in NEEDS_PHOTOS for part in parts)
 
 
-def _check_photos(parts: Sequence[Section], suite: str | None, photos: int | None) -> None:
+def _check_photos(parts: Sequence[Section[Any]], suite: str | None, photos: int | None) -> None:
     """Refuse options of corrupted photos that cannot take effect, before anything is scored."""
     if suite is not None:
         suite_named(suite)
@@ -175,7 +181,7 @@ def _check_photos(parts: Sequence[Section], suite: str | None, photos: int | Non
         raise UserError(f"{' and '.join(given)}: no section of this report corrupts photos; drop it, or add robustness")
 
 
-def _images(evidence: Evidence) -> dict[str, int]:
+def _images(evidence: Evidence | FindingEvidence) -> dict[str, int]:
     splits = {"train": evidence.train, "val": evidence.val, "test": evidence.test}
     return {name: len(split) for name, split in splits.items() if split is not None}
 
