@@ -39,7 +39,7 @@ def neighbor_probabilities(features: ArrayLike, classes: ArrayLike, count: int =
     nearest = _nearest(similarity, min(count, len(truth) - 1))
     votes = np.full((len(truth), int(truth.max()) + 1), 0.5)
     np.add.at(votes, (np.arange(len(truth))[:, None], truth[nearest]), 1.0)
-    return votes / votes.sum(axis=1, keepdims=True)
+    return np.asarray(votes / votes.sum(axis=1, keepdims=True))
 
 
 def _cosines(features: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -105,7 +105,7 @@ def _in_grid(
     shortcut = Shortcut(
         target=number,
         cell=_cell(row, column, shift),
-        cells=tuple(_cell(*each, shift) for each in np.argwhere(z >= MIN_Z).tolist()),
+        cells=tuple(_cell(i, j, shift) for i, j in np.argwhere(z >= MIN_Z).tolist()),
         z=float(z[row, column]),
         auc=float(aucs[row, column]),
         fraction=float(fractions[-1, row, column]),
