@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from raytl.models.frozen import ViewEffect, cross_validated, folds_of
+from raytl.models.frozen import Ridge, ViewEffect, cross_validated, folds_of, left_out_probabilities
 
 TARGETS = np.repeat(np.arange(3), 20)
 
@@ -53,3 +53,22 @@ def test_each_fold_holds_its_part_of_every_class() -> None:
 
 def test_it_is_deterministic() -> None:
     assert cross_validated(blobs(1.0), TARGETS, {}) == cross_validated(blobs(1.0), TARGETS, {})
+
+
+def test_an_image_is_left_out_in_closed_form_as_by_solving_without_it() -> None:
+    rng = np.random.default_rng(0)
+    classes = np.arange(30) % 3
+    values = rng.normal(size=(30, 5)) + np.eye(3, 5)[classes]
+    inputs = (values - values.mean(0)) / values.std(0)
+    gram = inputs @ inputs.T
+    wanted = 2 * np.eye(3)[classes] - 1
+    expected = []
+    for place in range(30):
+        others = np.arange(30) != place
+        system = gram[np.ix_(others, others)] + 1 + 0.1 * gram.diagonal().mean() * np.eye(29)
+        expected.append((gram[place, others] + 1) @ np.linalg.solve(system, wanted[others]))
+    left_out = Ridge(torch.from_numpy(values), classes, 3, 0.1).left_out()
+    np.testing.assert_allclose(left_out, expected, rtol=1e-6)
+    probabilities = left_out_probabilities(torch.from_numpy(values), classes)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1.0)
+    assert (probabilities.argmax(axis=1) == classes).mean() > 0.5
