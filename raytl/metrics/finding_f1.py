@@ -12,10 +12,10 @@ _AT_ONCE = 2_000_000
 
 
 def best_threshold(findings: Findings) -> float:
-    """Return the confidence from which F1 is highest; the thresholds of the model do not count. NaN without a finding."""
+    """Return the confidence from which F1 is highest; the thresholds of the model do not count. NaN without a correct finding."""
     order = np.argsort(-findings.confidence, kind="stable")
     ends = np.flatnonzero(np.diff(findings.confidence[order], append=-np.inf))
-    if not len(ends):
+    if not findings.correct.any():
         return np.nan
     f1 = 2 * np.cumsum(findings.correct[order])[ends] / (ends + 1 + len(findings.wanted))
     return float(findings.confidence[order][ends[int(f1.argmax())]])

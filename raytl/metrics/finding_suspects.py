@@ -77,7 +77,7 @@ def _contradicted(findings: Findings) -> Iterator[SuspectThing]:
     for place in np.argsort(-findings.confidence, kind="stable").tolist():
         kind = next((name for error, name in _KINDS if findings.error[place] == error), None)
         wanted = int(findings.truth[place])
-        if kind is None or wanted in seen:
+        if kind is None or wanted < 0 or wanted in seen:
             continue
         seen.add(wanted)
         score = float(findings.confidence[place] - findings.wanted.confidence[wanted])

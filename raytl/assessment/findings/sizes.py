@@ -127,7 +127,7 @@ def _sentences(test: Findings, sizes: list[_Group], classes: list[_Group], evide
         kinds = [f"{percent(errors[i] / wrong)} {ERRORS[i]}" for i in worst if errors[i]]
         yield f"{wrong:,} of {int(errors.sum()):,} reported {unit}s are wrong: {_listed(kinds)}."
     hardest = [each for each in classes if sum(each.fates)]
-    if len(hardest) > 1:
+    if len({each.recall.value for each in hardest}) > 1:
         low = min(hardest, key=lambda each: each.recall.value)
         yield f"The class that is missed most often is {low.name!r}: {bounds(low.recall)} found."
 
