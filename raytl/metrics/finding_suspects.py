@@ -87,11 +87,13 @@ def _contradicted(findings: Findings) -> Iterator[SuspectThing]:
 
 def _never_found(findings: Findings) -> Iterator[SuspectThing]:
     wanted, recalls = findings.wanted, _recalls(findings)
+    order = np.argsort(wanted.image, kind="stable")
+    starts = np.searchsorted(wanted.image[order], np.arange(len(findings.score) + 1))
     scores = recalls - wanted.confidence
-    for place in np.flatnonzero(findings.missed & (scores >= LEAST)).tolist():
-        others = np.flatnonzero(
-            (wanted.image == wanted.image[place]) & (wanted.label == wanted.label[place]) & ~findings.missed
-        )
+    missed = findings.missed
+    for place in np.flatnonzero(missed & (scores >= LEAST)).tolist():
+        beside = order[slice(*starts[wanted.image[place] :][:2])]
+        others = beside[(wanted.label[beside] == wanted.label[place]) & ~missed[beside]]
         is_twice = (_overlaps(wanted.boxes[place], wanted.boxes[others]) >= TWICE).any()
         if not is_twice and recalls[place] < RARELY_MISSED:
             continue

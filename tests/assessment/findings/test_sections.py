@@ -120,6 +120,15 @@ def test_a_class_is_said_to_be_missed_only_if_something_is() -> None:
     assert all(each["recall"]["low"] < 1 for each in result.json["sizes"]), "40 images do not prove that all are found"
 
 
+def test_things_of_unknown_size_are_counted() -> None:
+    given = evidence(20, 20)
+    unknown = replace(given.test.findings.wanted, size=np.full(len(given.test.findings.wanted), -1))
+    test = replace(given.test, findings=replace(given.test.findings, wanted=unknown))
+    assert (
+        BY_NAME["sizes"](replace(given, test=test), Options()).sentences[0].endswith("objects on test are not found.")
+    )
+
+
 def test_a_required_precision_is_certified_or_named_as_not_met() -> None:
     section = BY_NAME["thresholds"]
     met = section(evidence(400, 200), Options((Aim(0.5), Aim(0.1, "c2"))))
