@@ -126,7 +126,7 @@ def _sentences(test: Findings, sizes: list[_Group], classes: list[_Group], evide
     if wrong:
         worst = sorted(range(1, len(ERRORS)), key=lambda i: -errors[i])
         kinds = [f"{percent(errors[i] / wrong)} {ERRORS[i]}" for i in worst if errors[i]]
-        yield f"{wrong:,} of {int(errors.sum()):,} reported {unit}s are wrong: {_listed(kinds)}."
+        yield f"{wrong:,} of {int(errors.sum()):,} reported {unit}s are wrong: {'; '.join(kinds)}."
     hardest = [each for each in classes if sum(each.fates)]
     if len({each.recall.value for each in hardest}) > 1:
         low = min(hardest, key=lambda each: each.recall.value)

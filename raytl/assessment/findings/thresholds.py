@@ -31,7 +31,7 @@ PRECISIONS, PRECISION, RECALL = (0.8, 0.9, 0.95), 0.9, 0.9
 """Aims that every report tries: precisions of all findings, and the precision and recall of each class."""
 _CLASSES, _PANELS = 30, 6
 _CURVES = (
-    "Precision by recall of the {count} classes with the lowest recall, over all {unit}s on the test split{intervals}."
+    "Precision by recall of the {count} classes with the lowest recall on test, over all {unit}s on the test split{intervals}."
 )
 
 
