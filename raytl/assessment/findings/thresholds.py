@@ -30,9 +30,7 @@ from raytl.tasks.findings import FindingKind
 PRECISIONS, PRECISION, RECALL = (0.8, 0.9, 0.95), 0.9, 0.9
 """Aims that every report tries: precisions of all findings, and the precision and recall of each class."""
 _CLASSES, _PANELS = 30, 6
-_CURVES = (
-    "Precision by recall of the {count} classes with the lowest recall on test, over all {unit}s on the test split{intervals}."
-)
+_CURVES = "Precision by recall of the {count} classes with the lowest recall on test, over all {unit}s on the test split{intervals}."
 
 
 @dataclass(frozen=True)
