@@ -8,12 +8,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from raytl.assessment import groups
 from raytl.assessment.aim import aims
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
+from raytl.assessment.fine_tuned import fine_tuned_gaps
 from raytl.assessment.live import Model
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
+from raytl.assessment.pretrained import pretrained_features
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
 from raytl.assessment.sections import NEEDS_PHOTOS, check_aims, chosen
 from raytl.config.machine import Machine
@@ -99,6 +102,7 @@ def report(
     require: Sequence[str] = (),
     recall: Sequence[str] = (),
     quick: bool = False,
+    full: bool = False,
     suite: str | None = None,
     photos: int | None = None,
     device: str | None = None,
@@ -109,7 +113,8 @@ def report(
 
     `require` and `recall` are aims such as `accuracy>=0.95` and `trash>=0.9`; `Assessment.unmet` names those that are not met.
     With `quick`, the train split is not used, and no photo is corrupted; otherwise at most `photos` (100) validation photos
-    are, by the corruptions of `suite` (camera). Clusters, buckets and the device are those of `machine`, never those of the run.
+    are, by the corruptions of `suite` (camera). With `full`, networks that never saw a group are trained, from train and
+    validation. Clusters, buckets and the device are those of `machine`, never those of the run.
 
     Raises:
         UserError: there is no such section or suite, an aim cannot be read, an option cannot take effect, or the report does
@@ -126,6 +131,7 @@ def report(
     parts = chosen(task_named(card.task), sections, stored_run.recipe.data.columns, quick)
     check_aims(parts, [*require, *recall])
     _check_photos(parts, suite, photos)
+    _check_full(parts, full, quick)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
     model = None if quick else cache(lambda: Model(source))
@@ -138,10 +144,14 @@ def report(
         photos=photos or PHOTOS,
     )
     look = last_look(source)
+    _check_writable(folder.evaluation / FOLDER)
     scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
     evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)
     if _need_photos(parts):
         evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
+    if groups.SECTION in parts:
+        gaps = fine_tuned_gaps(source) if full else ()
+        evidence = replace(evidence, pretrained=pretrained_features(source, evidence), fine_tuned=gaps)
     results = _results(parts, evidence, options)
     result = Assessment(
         folder.root.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
@@ -155,7 +165,9 @@ def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> 
     results: dict[str, SectionResult] = {}
     for done, part in enumerate(parts):
         options.on_event(Work("report", done, len(parts), "sections"))
+        options.on_event(Work(f"section {part.name}", 0, 1, ""))
         results[part.name] = part(evidence, options)
+        options.on_event(Work(f"section {part.name}", 1, 1, ""))
     options.on_event(Work("report", len(parts), len(parts), "sections"))
     return results
 
@@ -173,6 +185,23 @@ def _check_photos(parts: Sequence[Section], suite: str | None, photos: int | Non
     given = [name for name, value in (("--suite", suite), ("--photos", photos)) if value is not None]
     if given and not _need_photos(parts):
         raise UserError(f"{' and '.join(given)}: no section of this report corrupts photos; drop it, or add robustness")
+
+
+def _check_full(parts: Sequence[Section], full: bool, quick: bool) -> None:
+    """Refuse `full` where it cannot take effect, before anything is scored."""
+    if full and quick:
+        raise UserError("--full: it trains networks, and --quick leaves out what takes long; drop one of them")
+    if full and groups.SECTION not in parts:
+        raise UserError(
+            "--full: no section of this report leaves out groups; expected groups among --sections, and a column of the manifest "
+            "with the role group. Name one in data.columns and train again, or drop --full"
+        )
+
+
+def _check_writable(final: Path) -> None:
+    """Raise a disk error if the report could not be written, before anything is scored."""
+    with drafted(final, folder=True):
+        pass
 
 
 def _images(evidence: Evidence) -> dict[str, int]:

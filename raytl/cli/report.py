@@ -38,6 +38,9 @@ def report(
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave out what needs the train split or corrupted photos.")
     ] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Train networks that never saw a group, two for each of the five largest.")
+    ] = False,
     suite: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The corruptions of the photos. Default: camera.", show_default=False),
@@ -69,6 +72,7 @@ def report(
                 require=require or (),
                 recall=recall or (),
                 quick=quick,
+                full=full,
                 suite=suite,
                 photos=photos,
                 machine=machine,

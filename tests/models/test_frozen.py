@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from raytl.models.frozen import ViewEffect, cross_validated, folds_of
+from raytl.models.frozen import ViewEffect, cross_validated, folds_of, probe_folds
 
 TARGETS = np.repeat(np.arange(3), 20)
 
@@ -53,3 +53,27 @@ def test_each_fold_holds_its_part_of_every_class() -> None:
 
 def test_it_is_deterministic() -> None:
     assert cross_validated(blobs(1.0), TARGETS, {}) == cross_validated(blobs(1.0), TARGETS, {})
+
+
+def test_a_group_is_in_one_fold_and_each_fold_has_its_part_of_the_classes() -> None:
+    classes = np.repeat([0, 1], 60)
+    groups = np.tile(np.repeat(np.arange(10), 6), 2)
+    fold = folds_of(classes, 5, groups)
+    assert all(len(set(fold[groups == group])) == 1 for group in range(10))
+    assert [np.bincount(classes[fold == number]).tolist() for number in range(5)] == [[12, 12]] * 5
+
+
+def test_groups_of_one_image_change_no_fold() -> None:
+    classes = np.arange(30) % 3
+    assert np.array_equal(folds_of(classes, 5, np.arange(30)[::-1]), folds_of(classes))
+
+
+def test_two_groups_are_in_two_folds_whatever_their_first_images() -> None:
+    assert len(set(folds_of(np.zeros(40, np.int64), 5, np.arange(40) // 20))) == 2
+
+
+def test_a_class_of_one_group_is_dealt_out_one_by_one() -> None:
+    classes, groups = np.repeat([0, 1], 20), np.array([0, 1] * 10 + [2] * 20)
+    fold = probe_folds(classes, groups)
+    assert set(fold[classes == 1]) == set(range(5))
+    assert all(len(set(fold[groups == group])) == 1 for group in (0, 1))
