@@ -154,7 +154,8 @@ def _groups(
     groups = kept_together(samples, group_columns(experiment.data.columns))
     if any(in_bucket(sample.path) for sample in samples):
         return groups  # each would be downloaded once more
-    hashes = phashes(samples, experiment.data.max_pixels, dataset.depth.depth, on_event)
+    s3 = S3Settings.of(experiment.storage)
+    hashes = phashes(samples, experiment.data.max_pixels, dataset.depth.depth, on_event, s3)
     return joined(groups, copies([hashes.get(sample.digest) for sample in samples]))
 
 

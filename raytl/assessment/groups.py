@@ -71,9 +71,9 @@ def _measured(evidence: Evidence, column: str, seed: int) -> Iterator[_Measured]
     splits = [split for split in (evidence.train, evidence.val) if split is not None]
     groups = [value for split in splits for value in split.column(column)]
     targets = np.concatenate([split.targets for split in splits])
-    if (known := evidence.pretrained) is not None:
-        some = [groups[i] for i in known.places]
-        if gap := _gap(known.features, targets[known.places], some, column, seed):
+    if (start := evidence.pretrained) is not None:
+        some = [groups[i] for i in start.places]
+        if gap := _gap(start.features, targets[start.places], some, column, seed):
             yield _Measured(PRETRAINED, gap)
     features = np.concatenate([split.features for split in splits]).astype(np.float32)
     if gap := _gap(features, targets, groups, column, seed):

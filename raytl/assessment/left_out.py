@@ -20,7 +20,7 @@ MOST_GROUPS = 5
 """Groups of a column that are left out, the largest: each takes two trainings."""
 VALIDATED_EVERY = 7
 """One in so many of the images that are learned is validated on, to choose the epoch."""
-FEWEST = 10
+MIN_IMAGES = 10
 """Images that a network has to learn from."""
 
 
@@ -67,7 +67,7 @@ class FineTunedGap:
 def left_out(column: str, values: Sequence[str], targets: Ints, seed: int = 0) -> LeftOut | None:
     """Return the networks for the largest groups `values (n,)` of a column, of images of the classes `targets (n,)`.
 
-    None if fewer than two groups can be left out: without one, two classes and `FEWEST` images have to remain.
+    None if fewer than two groups can be left out: without one, two classes and `MIN_IMAGES` images have to remain.
     """
     names, codes = np.unique(np.asarray(values), return_inverse=True)
     usable = learnable_images(targets, codes)
@@ -99,9 +99,9 @@ def left_out(column: str, values: Sequence[str], targets: Ints, seed: int = 0) -
 
 
 def _can_leave(targets: Ints) -> bool:
-    """Return whether images of the classes `targets` are enough to learn from."""
+    """Return whether images of the classes `targets` can be learned from."""
     counts = np.bincount(targets)
-    return len(targets) >= FEWEST and int(np.count_nonzero(counts)) > 1 and int(counts.max()) > 1
+    return len(targets) >= MIN_IMAGES and int(np.count_nonzero(counts)) > 1 and int(counts.max()) > 1
 
 
 def _validated(targets: Ints) -> NDArray[np.bool_]:

@@ -146,12 +146,7 @@ def report(
     look = last_look(source)
     _check_writable(folder.evaluation / FOLDER)
     scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
-    evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)
-    if _need_photos(parts):
-        evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
-    if groups.SECTION in parts:
-        gaps = fine_tuned_gaps(source) if full else ()
-        evidence = replace(evidence, pretrained=pretrained_features(source, evidence), fine_tuned=gaps)
+    evidence = _evidence(source, look, parts, options, full)
     results = _results(parts, evidence, options)
     result = Assessment(
         folder.root.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
@@ -159,6 +154,17 @@ def report(
     _write(result)
     run_store.push()
     return result
+
+
+def _evidence(source: Source, look: LedgerEntry, parts: Sequence[Section], options: Options, full: bool) -> Evidence:
+    """Return the evidence that the sections need."""
+    evidence = collected(source, look, any(part.needs_train for part in parts) and not options.quick)
+    if _need_photos(parts):
+        evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
+    if groups.SECTION in parts:
+        gaps = fine_tuned_gaps(source) if full else ()
+        evidence = replace(evidence, pretrained=pretrained_features(source, evidence), fine_tuned=gaps)
+    return evidence
 
 
 def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> dict[str, SectionResult]:

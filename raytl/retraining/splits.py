@@ -111,18 +111,18 @@ def _wanted(
 
     The split of a group is test if one of its images was in test, else that of most of its images so far.
     """
-    known = {sample.digest: memory.splits.get(sample.digest) for sample in samples}
-    wanted = {sample.digest: known[sample.digest] or sample.split or "train" for sample in samples}
+    previous = {sample.digest: memory.splits.get(sample.digest) for sample in samples}
+    wanted = {sample.digest: previous[sample.digest] or sample.split or "train" for sample in samples}
     if not columns:
         return wanted, {}
     groups = kept_together(samples, columns).tolist()
     counts: dict[int, Counter[str]] = defaultdict(Counter)
     for sample, group in zip(samples, groups, strict=True):
-        if split := known[sample.digest]:
+        if split := previous[sample.digest]:
             counts[group][split] += 1
     splits = {group: _TEST if count[_TEST] else count.most_common(1)[0][0] for group, count in counts.items()}
     own = {sample.digest: splits.get(group) for sample, group in zip(samples, groups, strict=True)}
-    out = {digest: _GROUP_ELSEWHERE for digest, split in known.items() if split and split != own[digest]}
+    out = {digest: _GROUP_ELSEWHERE for digest, split in previous.items() if split and split != own[digest]}
     return {digest: own[digest] or split for digest, split in wanted.items()}, out
 
 
