@@ -109,8 +109,8 @@ def _train_on_ray(experiment: Any, born: float) -> None:
         return result
 
     @contextlib.contextmanager
-    def connected(cluster: str) -> Iterator[None]:
-        with session(cluster):
+    def connected(*given: Any) -> Iterator[None]:
+        with session(*given):
             mark(root, "connected")
             from experiments.bench.scale_backend import TimedGroup
             from raytl.cluster import network
