@@ -22,6 +22,7 @@ from raytl.assessment.sections import NEEDS_PHOTOS, check_aims, chosen
 from raytl.config.machine import Machine
 from raytl.config.stored import stored_experiment
 from raytl.data.corruptions.suite import suite_named
+from raytl.disk import writing
 from raytl.errors import UserError
 from raytl.evaluation.evaluate import check_run, verified_card
 from raytl.evaluation.robustness import PHOTOS, SUITE
@@ -121,6 +122,7 @@ def report(
             not apply to the task of the run.
         RunError: no such run, not finished, changed files, or its test split was not evaluated with evidence.
         DataError: images of train or validation changed or are missing.
+        DiskError: the report cannot be written.
     """
     machine = in_force(machine, device)
     run_store = RunStore.open(str(run), S3Settings.of(machine.storage))
@@ -205,8 +207,8 @@ def _check_full(parts: Sequence[Section], full: bool, quick: bool) -> None:
 
 
 def _check_writable(final: Path) -> None:
-    """Raise a disk error if the report could not be written, before anything is scored."""
-    with drafted(final, folder=True):
+    """Raise a DiskError if the report could not be written, before anything is scored."""
+    with writing(final), drafted(final, folder=True):
         pass
 
 
