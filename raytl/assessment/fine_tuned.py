@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -67,80 +67,77 @@ class _Images:
     targets: Ints
 
 
-def fine_tuned_gaps(source: Source) -> tuple[FineTunedGap, ...]:
-    """Return the gap that fine-tuned networks show for each column of groups, training those that have no answers yet.
+def fine_tuned_gaps(source: Source, full: bool) -> tuple[FineTunedGap, ...]:
+    """Return the gap that fine-tuned networks show for each column of groups whose networks have answers; with `full`, those
+    that have none are trained.
 
     Raises:
-        UserError: no column has groups that can be left out.
+        UserError: with `full`, no column has groups that can be left out.
         ModelError: the weights from which the run started are not here.
         DataError: images changed or are missing.
         RunError: another process trains the same networks.
         TrainingError: training failed.
     """
     columns = group_columns(source.recipe.data.columns)
-    images = _images(source)
+    images = _recorded(source)
     divisions = [left_out(name, _values(images.samples, name), images.targets) for name in columns]
     possible = [division for division in divisions if division is not None]
-    if not possible:
+    if full and not possible:
         names = f"the groups of {', '.join(columns)}" if columns else "no column has the role group"
         raise UserError(
             f"--full: {names}; expected two groups or more that can be left out, with the same two classes. "
             "Name a column of groups in data.columns and train again, or drop --full"
         )
-    answers = _answered(source, images, [network for division in possible for network in division.networks])
+    networks = {_key(source, images, each): each for division in possible for each in division.networks}
+    answers = {key: found for key, each in networks.items() if (found := _stored(key, source, each)) is not None}
+    if full:
+        answers |= _trained(source, {key: each for key, each in networks.items() if key not in answers})
     gaps = []
     for division in possible:
-        count = len(division.networks)
-        gaps.append(fine_tuned_gap(division, images.targets, answers[:count]))
-        answers = answers[count:]
+        own = [answers.get(_key(source, images, each)) for each in division.networks]
+        whole = [each for each in own if each is not None]
+        if len(whole) == len(own):
+            gaps.append(fine_tuned_gap(division, images.targets, whole))
     return tuple(gaps)
 
 
-def _images(source: Source) -> _Images:
-    folder, data = source.run_store.folder, source.recipe.data
+def _recorded(source: Source) -> _Images:
+    folder = source.run_store.folder
     samples = [*recorded(folder, "train"), *recorded(folder, "val")]
     place = {name: i for i, name in enumerate(source.card.classes)}
-    s3 = S3Settings.of(source.machine.storage)
-    present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3)
-    return _Images(present, np.array([place[sample.label] for sample in samples], np.int64))
+    return _Images(samples, np.array([place[sample.label] for sample in samples], np.int64))
 
 
 def _values(samples: Sequence[Sample], column: str) -> list[str]:
     return [dict(sample.columns).get(column, "") for sample in samples]
 
 
-def _answered(source: Source, images: _Images, networks: Sequence[Network]) -> list[Ints]:
-    """Return the answers of each network, as they are stored, or of one that is trained now."""
-    folder = source.run_store.folder.evaluation / _FOLDER
-    keys = [_key(source, images, network) for network in networks]
-    answers = [_stored(folder / f"{key}.json", source, network) for key, network in zip(keys, networks, strict=True)]
-    if any(each is None for each in answers):
-        experiment = on_this_machine(source.recipe, source.machine)
-        start_of(source, experiment)
-        _announce(source, sum(each is None for each in answers), len(networks))
-    done: list[Ints] = []
-    for key, network, stored in zip(keys, networks, answers, strict=True):
-        source.on_event(Work(_NETWORKS, len(done), len(networks), "networks"))
-        if stored is None:
-            stored = _trained(source, experiment, images, network, key)
-            names = [source.card.classes[i] for i in stored]
-            write_json(folder / f"{key}.json", {"format": _FORMAT, "answers": names})
-            shutil.rmtree(_working_folder(key), ignore_errors=True)
-            source.run_store.push()
-        done.append(stored)
+def _trained(source: Source, networks: Mapping[str, Network]) -> dict[str, Ints]:
+    """Train the networks, by key, and return their answers, each stored as soon as it is there."""
+    if not networks:
+        return {}
+    experiment, data = on_this_machine(source.recipe, source.machine), source.recipe.data
+    start_of(source, experiment)
+    samples, s3 = _recorded(source).samples, S3Settings.of(source.machine.storage)
+    present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3)
+    _announce(source, len(networks))
+    answers: dict[str, Ints] = {}
+    for key, network in networks.items():
+        source.on_event(Work(_NETWORKS, len(answers), len(networks), "networks"))
+        answers[key] = _answered(source, experiment, present, network, key)
+        names = [source.card.classes[i] for i in answers[key]]
+        write_json(_file(source, key), {"format": _FORMAT, "answers": names})
+        shutil.rmtree(_working_folder(key), ignore_errors=True)
+        source.run_store.push()
     source.on_event(Work(_NETWORKS, len(networks), len(networks), "networks"))
-    return done
+    return answers
 
 
-def _announce(source: Source, missing: int, networks: int) -> None:
+def _announce(source: Source, networks: int) -> None:
     records = journal.read(source.run_store.folder.metrics, EPOCH_FORMAT)
     seconds = sum(record.get(key) or 0.0 for record in records for key in ("train/seconds", "val/seconds"))
-    earlier = f", of {networks}; the others were trained before" if missing < networks else ""
-    source.on_event(
-        Message(
-            f"--full trains {missing} networks{earlier}. The run took {seconds / 60:.1f} minutes for one where it was trained."
-        )
-    )
+    took = f"The run took {seconds / 60:.1f} minutes for one where it was trained"
+    source.on_event(Message(f"--full trains {networks} networks without a group or a random fold. {took}."))
 
 
 def _key(source: Source, images: _Images, network: Network) -> str:
@@ -153,10 +150,10 @@ def _key(source: Source, images: _Images, network: Network) -> str:
     return hashlib.sha256(encode([_FORMAT, recipe, source.card.weights_digest, parts])).hexdigest()[:32]
 
 
-def _stored(path: Path, source: Source, network: Network) -> Ints | None:
+def _stored(key: str, source: Source, network: Network) -> Ints | None:
     """Return the stored answers of a network; None if there are none, or they are damaged."""
     try:
-        names = ANSWERS_FORMAT.load(path).answers
+        names = ANSWERS_FORMAT.load(_file(source, key)).answers
     except RaytlError:
         return None
     place = {name: i for i, name in enumerate(source.card.classes)}
@@ -165,11 +162,11 @@ def _stored(path: Path, source: Source, network: Network) -> Ints | None:
     return np.array([place[name] for name in names], np.int64)
 
 
-def _trained(source: Source, experiment: Experiment, images: _Images, network: Network, key: str) -> Ints:
+def _answered(source: Source, experiment: Experiment, samples: Sequence[Sample], network: Network, key: str) -> Ints:
     """Train the network, or resume it, and return the classes that it answers for its held-out images."""
 
     def of(places: Ints) -> list[Sample]:
-        return [images.samples[i] for i in places]
+        return [samples[i] for i in places]
 
     train = of(network.train)
     job = TrainJob(
@@ -205,6 +202,10 @@ def _scored(source: Source, bundle: Path, samples: Sequence[Sample]) -> Ints:
     logits = score_shard(World.solo(), shard, source.on_event)[0]
     place = {name: i for i, name in enumerate(source.card.classes)}
     return np.array([place[card.classes[i]] for i in logits.argmax(axis=1)], np.int64)
+
+
+def _file(source: Source, key: str) -> Path:
+    return source.run_store.folder.evaluation / _FOLDER / f"{key}.json"
 
 
 def _working_folder(key: str) -> Path:

@@ -163,8 +163,8 @@ def _evidence(source: Source, look: LedgerEntry, parts: Sequence[Section], optio
     evidence = collected(source, look, any(part.needs_train for part in parts) and not options.quick)
     if _need_photos(parts):
         evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
-    if groups.SECTION in parts:
-        gaps = fine_tuned_gaps(source) if full else ()
+    if groups.SECTION in parts and not options.quick:
+        gaps = fine_tuned_gaps(source, full)
         evidence = replace(evidence, pretrained=pretrained_features(source, evidence), fine_tuned=gaps)
     return evidence
 

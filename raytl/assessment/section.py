@@ -83,7 +83,7 @@ class Evidence:
     pretrained: PretrainedFeatures | None = None
     """Features of the network from which the run started, for the groups; None with `--quick`, and where they are not known."""
     fine_tuned: tuple[FineTunedGap, ...] = ()
-    """The gaps of groups that fine-tuned networks show; empty without `--full`."""
+    """The gaps of groups that fine-tuned networks show; empty until a report with `--full`, and with `--quick`."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -68,7 +68,7 @@ def test_full_trains_two_networks_a_group_without_test_images_and_continues_wher
     assert (first["measured_on"], first["column"], first["gap"]["value"]) == ("fine-tuned networks", "site", 0)
     assert not list((own_cache / "left-out").iterdir()), "finished networks are deleted"
     assert Work("section groups", 1, 1, "") in watcher.events
-    again = report(grouped.root, sections=["groups"], full=True).to_json()
+    again = report(grouped.root, sections=["groups"]).to_json()
     assert len(trained) == 4 and again["sections"] == result.to_json()["sections"]
 
 
