@@ -1,4 +1,5 @@
-"""Aims of a report, from text: `accuracy>=0.95` (of what is answered) and `trash>=0.9` (the recall of a class)."""
+"""Aims of a report, from text: `accuracy>=0.95` (of what is answered; `precision` for findings) and `trash>=0.9` (the recall of
+a class)."""
 
 from __future__ import annotations
 
@@ -24,15 +25,17 @@ class Aim:
         return f"recall of {self.recall_of!r} at least {percent(self.value)}"
 
 
-def aims(require: Sequence[str], recall: Sequence[str], classes: Sequence[str]) -> tuple[Aim, ...]:
-    """Return the aims of the options `--require` and `--recall`.
+def aims(
+    require: Sequence[str], recall: Sequence[str], classes: Sequence[str], required: str = "accuracy"
+) -> tuple[Aim, ...]:
+    """Return the aims of the options `--require` and `--recall`; `required` is the score that the first one takes.
 
     Raises:
         UserError: one cannot be read; all are named.
     """
     result: list[Aim] = []
     problems: list[str] = []
-    for option, texts, names in (("--require", require, ("accuracy",)), ("--recall", recall, tuple(classes))):
+    for option, texts, names in (("--require", require, (required,)), ("--recall", recall, tuple(classes))):
         for text in texts:
             name, value = _parts(text)
             if value is None or not 0 < value < 1:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.section import Evidence, SplitEvidence
 from raytl.config.machine import Machine
 from raytl.config.schema import Recipe
@@ -26,6 +27,7 @@ from raytl.run.ledger import LedgerEntry, looks
 from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.findings import finding_kind
 from raytl.tasks.inference import Truths
 from raytl.tasks.registry import task_named
 from raytl.world import World
@@ -74,7 +76,15 @@ def last_look(source: Source) -> LedgerEntry:
     return last
 
 
-def collected(source: Source, look: LedgerEntry, with_train: bool) -> Evidence:
+@dataclass(frozen=True, eq=False)
+class _Split:
+    """The images of a split and the stored answers to them, in the same order."""
+
+    samples: Sequence[Sample]
+    answers: Answers
+
+
+def collected(source: Source, look: LedgerEntry, with_train: bool) -> Evidence | FindingEvidence:
     """Return the evidence of the run; images of train and validation are read unless their answers are stored.
 
     Raises:
@@ -83,12 +93,23 @@ def collected(source: Source, look: LedgerEntry, with_train: bool) -> Evidence:
     """
     folder, card = source.run_store.folder, source.card
     samples = recorded(folder, "test")
-    test = read_evidence(look.report_folder(folder), "test", card, samples)
+    test = _Split(samples, read_evidence(look.report_folder(folder), "test", card, samples))
+    val = _scored(source, "val", recorded(folder, "val"))
+    train = _scored(source, "train", _sampled(recorded(folder, "train"))) if with_train else None
+    if (kind := finding_kind(task_named(card.task))) is not None:
+        return FindingEvidence(
+            classes=card.classes,
+            kind=kind,
+            val=_findings(val),
+            test=_findings(test),
+            train=None if train is None else _findings(train),
+            columns=source.recipe.data.columns,
+        )
     return Evidence(
         classes=card.classes,
-        val=_scored(source, "val", recorded(folder, "val")),
-        test=_split(source, samples, test),
-        train=_scored(source, "train", _sampled(recorded(folder, "train"))) if with_train else None,
+        val=_classes(source, val),
+        test=_classes(source, test),
+        train=None if train is None else _classes(source, train),
         temperature=card.temperature,
         columns=source.recipe.data.columns,
         expected_temperature=expected_temperature(source.recipe.train.label_smoothing),
@@ -102,21 +123,22 @@ def _sampled(samples: Sequence[Sample]) -> Sequence[Sample]:
     return tuple(samples[i] for i in np.sort(places).tolist())
 
 
-def _scored(source: Source, split: str, samples: Sequence[Sample]) -> SplitEvidence:
-    """Return the evidence of train or validation, as it is stored, or scored now."""
+def _scored(source: Source, split: str, samples: Sequence[Sample]) -> _Split:
+    """Return the answers to train or validation, as they are stored, or scored now."""
     folder = source.run_store.folder
     places = (folder.evaluation / f"evidence-{split}", folder.evaluation / split)
     for place in places:
         if (answers := _stored(place, split, source.card, samples)) is not None:
-            return _split(source, samples, answers)
+            return _Split(samples, answers)
     data, s3 = source.recipe.data, S3Settings.of(source.machine.storage)
     present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3)
     shard = split_shard(source.run_store, source.recipe, source.machine, source.card, present)
-    answers = split_answers(source.card, present, score_shard(World.solo(), shard, source.on_event))
+    rows = score_shard(World.solo(), shard, source.on_event)
+    answers = split_answers(source.card, shard, rows)
     assert answers is not None, "the task has sections"
     write_evidence(places[0], answers, split, source.card)
     source.run_store.push()
-    return _split(source, samples, answers)
+    return _Split(samples, answers)
 
 
 def _stored(folder: Path, split: str, card: Card, samples: Sequence[Sample]) -> Answers | None:
@@ -129,10 +151,16 @@ def _stored(folder: Path, split: str, card: Card, samples: Sequence[Sample]) -> 
         return None
 
 
-def _split(source: Source, samples: Sequence[Sample], answers: Answers) -> SplitEvidence:
-    card, task = source.card, task_named(source.card.task)
+def _findings(split: _Split) -> SplitFindings:
+    answers = split.answers
+    assert answers.findings is not None, "evidence of a task with findings has them"
+    return SplitFindings(split.samples, answers.findings, answers.features, answers.thumbnails, answers.properties)
+
+
+def _classes(source: Source, split: _Split) -> SplitEvidence:
+    card, answers, task = source.card, split.answers, task_named(source.card.task)
     access = FileAccess(source.machine.max_pixels, S3Settings.of(source.machine.storage))
-    encoder = task.encoder(samples, card.classes, card.preprocess, access)
-    assert task.calibration is not None, "a task with sections decides classes"
+    encoder = task.encoder(split.samples, card.classes, card.preprocess, access)
+    assert task.calibration is not None, "a task with sections and without findings decides classes"
     targets, logits = task.calibration(Truths(encoder), (answers.logits,))
-    return SplitEvidence(samples, targets, logits, answers.features, answers.thumbnails, answers.properties)
+    return SplitEvidence(split.samples, targets, logits, answers.features, answers.thumbnails, answers.properties)

@@ -5,24 +5,37 @@ from __future__ import annotations
 import numpy as np
 
 from raytl.assessment.collect import Source
-from raytl.evaluation.corrupted import read_corrupted, write_corrupted
+from raytl.evaluation.corrupted import corruptions_for, read_corrupted, write_corrupted
 from raytl.evaluation.predictor import load
 from raytl.evaluation.record import recorded, verified
-from raytl.evaluation.robustness import Robustness, check_request, chosen_photos, corrupted_answers, judged
+from raytl.evaluation.robustness import (
+    Robustness,
+    ScoreRobustness,
+    check_request,
+    chosen_photos,
+    corrupted_answers,
+    judged,
+    judged_scores,
+)
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.findings import finding_kind
+from raytl.tasks.registry import task_named
 
 _FOLDER = "evidence-val"
 
 
-def collected_robustness(source: Source, suite: str, photos: int) -> Robustness:
-    """Return how the run's model copes with the corruptions of `suite`, on at most `photos` validation photos.
+def collected_robustness(source: Source, suite: str, photos: int) -> Robustness | ScoreRobustness:
+    """Return how the run's model copes with the corruptions of `suite`, on at most `photos` validation photos: scores of the
+    photos if its task has findings.
 
     Raises:
         UserError: there is no such suite, or `photos` is below 1.
         DataError: photos changed or are missing.
     """
     samples = recorded(source.run_store.folder, "val")
-    check_request(samples, suite, photos)
+    task = task_named(source.card.task)
+    has_findings = finding_kind(task) is not None
+    check_request(samples, suite, photos, has_classes=not has_findings)
     chosen = chosen_photos(samples, photos)
     folder, keys = source.run_store.folder.evaluation / _FOLDER, [sample.key for sample in chosen]
     answers = read_corrupted(folder, suite, keys, source.card)
@@ -33,5 +46,7 @@ def collected_robustness(source: Source, suite: str, photos: int) -> Robustness:
         answers = corrupted_answers(predictor, present, suite, source.on_event)
         write_corrupted(folder, answers, source.card)
         source.run_store.push()
+    if has_findings:
+        return judged_scores(answers, corruptions_for(task, suite))
     place = {name: i for i, name in enumerate(source.card.classes)}
     return judged(answers, np.array([place[sample.label] for sample in chosen]))

@@ -52,8 +52,8 @@ def coverage_chart(val: Curve, test: Curve) -> Draw:
     return chart
 
 
-def recall_chart(curves: Mapping[str, tuple[Curve, int]]) -> Draw:
-    """Return a panel for each class, with its curve and number of images."""
+def recall_chart(curves: Mapping[str, tuple[Curve, int]], units: str = "images", has_intervals: bool = True) -> Draw:
+    """Return a panel for each class, with its curve and its number of `units`; intervals are those of independent units."""
 
     def chart(width: float) -> Any:
         columns = 1 if width < 6 else 3
@@ -62,12 +62,13 @@ def recall_chart(curves: Mapping[str, tuple[Curve, int]]) -> Draw:
         panels = figure.subplots(rows, columns, squeeze=False).ravel()
         for axes in panels[len(curves) :]:
             axes.axis("off")
-        for axes, (name, (each, images)) in zip(panels, curves.items(), strict=False):
+        for axes, (name, (each, count)) in zip(panels, curves.items(), strict=False):
             thin = thinned(each)
-            x, y = thin.hits / max(1, images), thin.hits / thin.taken
-            axes.fill_between(x, *clopper_pearson(thin.hits, thin.taken), color=BLUE, alpha=0.2, linewidth=0)
+            x, y = thin.hits / max(1, count), thin.hits / thin.taken
+            if has_intervals:
+                axes.fill_between(x, *clopper_pearson(thin.hits, thin.taken), color=BLUE, alpha=0.2, linewidth=0)
             axes.plot(x, y, color=BLUE, linewidth=1.6)
-            dress(axes, f"{chart_text(name, 24)} ({images:,} images)", "recall", "precision")
+            dress(axes, f"{chart_text(name, 24)} ({count:,} {units})", "recall", "precision")
             axes.set(xlim=(0, 1.02), ylim=(0, 1.03))
         return figure
 

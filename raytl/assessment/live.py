@@ -1,4 +1,4 @@
-"""The model of a run in memory, for sections that change images of train or validation."""
+"""The model of a run in memory, for sections that change images of train or validation, and the photos themselves."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from functools import partial
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 
 from raytl.assessment.collect import Source
 from raytl.data.cache import source_images
 from raytl.data.loader import Batch, EvalLoader
 from raytl.data.manifest import Sample
+from raytl.evaluation.evaluate import photo_opener
 from raytl.evaluation.record import verified
 from raytl.metrics.scores import softmax
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
@@ -64,6 +66,19 @@ class Model:
         ]
         parts = computed(self._network.module, batches, partial(_logits, self._network), self._device)
         return softmax(np.concatenate([logits for _, logits in parts]))
+
+
+def opened_photos(source: Source, samples: Sequence[Sample]) -> list[Image.Image | None]:
+    """Return the photos of train or validation, upright; None for one that can no longer be read.
+
+    Raises:
+        DataError: an image changed or is missing.
+    """
+    assert all(sample.split != "test" for sample in samples), "the test split is not read again"
+    data, s3 = source.recipe.data, S3Settings.of(source.machine.storage)
+    present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3)
+    photo = photo_opener(source.machine.max_pixels, source.card.preprocess.bit_depth, s3)
+    return [photo(sample.path) for sample in present]
 
 
 def _chunks(views: NDArray[np.uint8], size: int) -> list[NDArray[np.uint8]]:

@@ -10,14 +10,16 @@ from raytl.assessment.section import SectionResult, Table
 from raytl.metrics.intervals import Interval
 from raytl.run.plain import encode
 from raytl.score_names import title
+from raytl.tasks.findings import finding_kind
 from raytl.tasks.markdown import cell, table
+from raytl.tasks.registry import task_named
 from raytl.tasks.score_text import interval_text, score_text
 
 if TYPE_CHECKING:
     from raytl.assessment.report import Assessment
 
 KIND = "image-classification"
-"""The Hub's name for models that decide one class for each image, as all with a report do."""
+"""The Hub's name for models that decide one class for each image."""
 _LISTED = 100
 
 
@@ -41,10 +43,12 @@ def _header(result: Assessment) -> str:
         for name, each in result.scores.items()
         if math.isfinite(each.value)
     ]
-    results = {"task": {"type": KIND}, "dataset": {"name": "test split", "type": "images"}, "metrics": metrics}
+    findings = finding_kind(task_named(result.card.task))
+    kind = KIND if findings is None else findings.pipeline
+    results = {"task": {"type": kind}, "dataset": {"name": "test split", "type": "images"}, "metrics": metrics}
     values: dict[str, Any] = {
         "library_name": "raytl",
-        "pipeline_tag": KIND,
+        "pipeline_tag": kind,
         "tags": ["raytl", "vision"],
         "metrics": [metric["type"] for metric in metrics],
         "model-index": [{"name": result.run, "results": [results]}],
@@ -58,8 +62,10 @@ def _use(result: Assessment) -> str:
     images = ", ".join(f"{count:,} {split}" for split, count in result.images.items())
     look = result.look
     again = f" This is evaluation {look.look} of the test split." if look.look > 1 else ""
+    findings = finding_kind(task_named(result.card.task))
+    answer = "answers with one of" if findings is None else f"reports any number of {findings.unit}s of"
     return (
-        f"It answers with one of {len(result.card.classes):,} classes: {names}{f' and {more:,} more' if more > 0 else ''}. "
+        f"It {answer} {len(result.card.classes):,} classes: {names}{f' and {more:,} more' if more > 0 else ''}. "
         f"Images: {images}. Choices were made on validation and confirmed on test.{again}"
     )
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from raytl.metrics.finding_calibration import BandedReliability
 from raytl.metrics.scores import ECE_BINS, confidence_bin, facts, softmax
 from raytl.pages.figures import BLUE, SOFT, dots, dress, legend_above, new_figure
 
@@ -26,18 +27,23 @@ def reliability_chart(targets: ArrayLike, logits: ArrayLike, seed: int) -> Chart
     draw = np.random.default_rng(seed)
     simulated = np.stack([(draw.random(len(sure)) < sure) @ members / count for _ in range(_SIMULATIONS)])
     low, high = np.quantile(simulated, (0.025, 0.975), axis=0)
+    return banded_chart(BandedReliability(middle, accuracy, count, low, high), "images")
+
+
+def banded_chart(result: BandedReliability, units: str) -> Chart:
+    """Return the chart of a reliability with its band; `units` is what is counted."""
 
     def chart(width: float) -> Any:
         figure = new_figure(width, 3.6)
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=":", label="as right as confident")
-        _band(axes, middle, low, high)
-        axes.plot(middle, accuracy, color=BLUE, linewidth=1.4)
+        _band(axes, result.confidence, result.low, result.high)
+        axes.plot(result.confidence, result.correct, color=BLUE, linewidth=1.4)
         tips = [
-            f"{n:.0f} images: confidence {x:.3f}, right {y:.3f}"
-            for n, x, y in zip(count, middle, accuracy, strict=True)
+            f"{n:.0f} {units}: confidence {x:.3f}, right {y:.3f}"
+            for n, x, y in zip(result.count, result.confidence, result.correct, strict=True)
         ]
-        dots(axes, middle.tolist(), accuracy.tolist(), BLUE, label="the model", tips=tips)
+        dots(axes, result.confidence.tolist(), result.correct.tolist(), BLUE, label="the model", tips=tips)
         dress(axes, x="confidence (0 to 1)", y="fraction right (0 to 1)")
         axes.set(xlim=(0, 1.03), ylim=(0, 1.03))
         legend_above(figure, axes)

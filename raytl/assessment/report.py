@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ from raytl.assessment import groups
 from raytl.assessment.aim import aims
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
+from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.fine_tuned import fine_tuned_gaps
-from raytl.assessment.live import Model
+from raytl.assessment.live import Model, opened_photos
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.pretrained import pretrained_features
@@ -36,6 +37,7 @@ from raytl.run.plots import save
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.findings import finding_kind
 from raytl.tasks.registry import task_named
 
 FOLDER, PAGE, CARD = "report", "report.html", "MODEL_CARD.md"
@@ -118,8 +120,7 @@ def report(
     validation. Clusters, buckets and the device are those of `machine`, never those of the run.
 
     Raises:
-        UserError: there is no such section or suite, an aim cannot be read, an option cannot take effect, or the report does
-            not apply to the task of the run.
+        UserError: no such section or suite, a wrong aim, an option without effect, or a task without a report.
         RunError: no such run, not finished, changed files, or its test split was not evaluated with evidence.
         DataError: images of train or validation changed or are missing.
         DiskError: the report cannot be written.
@@ -129,25 +130,26 @@ def report(
     folder = run_store.folder
     card = verified_card(folder, on_event)
     check_run(folder, "test", on_event)
-    stored_run = stored_experiment(folder.experiment)
-    parts = chosen(task_named(card.task), sections, stored_run.recipe.data.columns, quick)
-    check_aims(parts, [*require, *recall])
+    stored_run, task = stored_experiment(folder.experiment), task_named(card.task)
+    parts = chosen(task, sections, stored_run.recipe.data.columns, quick)
+    check_aims(task, parts, [*require, *recall])
     _check_photos(parts, suite, photos)
     _check_full(parts, full, quick)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
     model = None if quick else cache(lambda: Model(source))
     options = Options(
-        aims(require, recall, card.classes),
+        aims(require, recall, card.classes, "accuracy" if finding_kind(task) is None else "precision"),
         quick,
         model=model,
         on_event=on_event,
         suite=suite or SUITE,
         photos=photos or PHOTOS,
+        open_photos=None if quick else partial(opened_photos, source),
     )
     look = last_look(source)
     _check_writable(folder.evaluation / FOLDER)
-    scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
+    scores = task.reporting.stored(look.report_folder(folder)).overall
     evidence = _evidence(source, look, parts, options, full)
     results = _results(parts, evidence, options)
     result = Assessment(
@@ -158,18 +160,23 @@ def report(
     return result
 
 
-def _evidence(source: Source, look: LedgerEntry, parts: Sequence[Section], options: Options, full: bool) -> Evidence:
+def _evidence(
+    source: Source, look: LedgerEntry, parts: Sequence[Section[Any]], options: Options, full: bool
+) -> Evidence | FindingEvidence:
     """Return the evidence that the sections need."""
     evidence = collected(source, look, any(part.needs_train for part in parts) and not options.quick)
     if _need_photos(parts):
-        evidence = replace(evidence, robustness=collected_robustness(source, options.suite, options.photos))
-    if groups.SECTION in parts and not options.quick:
+        robustness: Any = collected_robustness(source, options.suite, options.photos)
+        evidence = replace(evidence, robustness=robustness)
+    if isinstance(evidence, Evidence) and groups.SECTION in parts and not options.quick:
         gaps = fine_tuned_gaps(source, full)
         evidence = replace(evidence, pretrained=pretrained_features(source, evidence), fine_tuned=gaps)
     return evidence
 
 
-def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> dict[str, SectionResult]:
+def _results(
+    parts: Sequence[Section[Any]], evidence: Evidence | FindingEvidence, options: Options
+) -> dict[str, SectionResult]:
     results: dict[str, SectionResult] = {}
     for done, part in enumerate(parts):
         options.on_event(Work("report", done, len(parts), "sections"))
@@ -180,11 +187,11 @@ def _results(parts: Sequence[Section], evidence: Evidence, options: Options) -> 
     return results
 
 
-def _need_photos(parts: Sequence[Section]) -> bool:
+def _need_photos(parts: Sequence[Section[Any]]) -> bool:
     return any(part.name in NEEDS_PHOTOS for part in parts)
 
 
-def _check_photos(parts: Sequence[Section], suite: str | None, photos: int | None) -> None:
+def _check_photos(parts: Sequence[Section[Any]], suite: str | None, photos: int | None) -> None:
     """Refuse options of corrupted photos that cannot take effect, before anything is scored."""
     if suite is not None:
         suite_named(suite)
@@ -195,7 +202,7 @@ def _check_photos(parts: Sequence[Section], suite: str | None, photos: int | Non
         raise UserError(f"{' and '.join(given)}: no section of this report corrupts photos; drop it, or add robustness")
 
 
-def _check_full(parts: Sequence[Section], full: bool, quick: bool) -> None:
+def _check_full(parts: Sequence[Section[Any]], full: bool, quick: bool) -> None:
     """Refuse `full` where it cannot take effect, before anything is scored."""
     if full and quick:
         raise UserError("--full: it trains networks, and --quick leaves out what takes long; drop one of them")
@@ -212,7 +219,7 @@ def _check_writable(final: Path) -> None:
         pass
 
 
-def _images(evidence: Evidence) -> dict[str, int]:
+def _images(evidence: Evidence | FindingEvidence) -> dict[str, int]:
     splits = {"train": evidence.train, "val": evidence.val, "test": evidence.test}
     return {name: len(split) for name, split in splits.items() if split is not None}
 

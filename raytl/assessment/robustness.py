@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from raytl.assessment.corruption_plots import corruption_sheet, response_chart
 from raytl.assessment.section import Evidence, Figure, Options, Picture, SectionResult, Table
 from raytl.data.corruptions.suite import suite_named
-from raytl.evaluation.robustness import Response, Robustness
+from raytl.evaluation.robustness import A, Response, Robustness
 from raytl.metrics.robustness import Answered
 
 _CHART = (
@@ -73,14 +73,15 @@ def _verdict(result: Robustness) -> tuple[str, ...]:
     first = broken[0]
     answers = first.severities[(first.breaks_at or 1) - 1]
     return (
-        f"{_capital(first.corruption)} breaks the model first, at severity {first.breaks_at} ({_amount(first)}): {clean} "
+        f"{capital(first.corruption)} breaks the model first, at severity {first.breaks_at} ({amount_text(first)}): {clean} "
         f"right unchanged, {_percent(answers.accuracy.value)} then (corrected p {_p(answers.p)}).",
-        *_listed(broken, result.responses),
+        broken_text("Accuracy", broken, result.responses),
         note,
     )
 
 
-def _listed(broken: Sequence[Response], responses: Sequence[Response]) -> tuple[str, ...]:
+def broken_text(what: str, broken: Sequence[Response[A]], responses: Sequence[Response[A]]) -> str:
+    """Return at which severities `what` falls under the `broken` of all responses."""
     parts = []
     for severity in (1, 2, 3):
         names = [each.corruption for each in broken if each.breaks_at == severity]
@@ -88,10 +89,10 @@ def _listed(broken: Sequence[Response], responses: Sequence[Response]) -> tuple[
             parts.append(f"at severity {severity}: {', '.join(names)}")
     others = [each.corruption for each in responses if each.breaks_at is None]
     rest = f" No loss is shown for {', '.join(others)}." if others else ""
-    return (f"Accuracy falls by more than chance {'; '.join(parts)}.{rest}",)
+    return f"{what} falls by more than chance {'; '.join(parts)}.{rest}"
 
 
-def _order(response: Response) -> tuple[int, float, float]:
+def _order(response: Response[Answered]) -> tuple[int, float, float]:
     """Return the key that puts what breaks the model at the lowest severity, and there most, first."""
     severity = response.breaks_at or 4
     answers = response.severities[severity - 1]
@@ -144,11 +145,13 @@ def _warnings(result: Robustness) -> tuple[str, ...]:
     )
 
 
-def _amount(response: Response) -> str:
+def amount_text(response: Response[A]) -> str:
+    """Return the amount at which the corruption breaks the model, with its unit."""
     return f"{response.about}: {response.amounts[(response.breaks_at or 1) - 1]:g}"
 
 
-def _capital(text: str) -> str:
+def capital(text: str) -> str:
+    """Return the text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,8 @@ from raytl.evaluation.robustness import PHOTOS, SUITE, Robustness
 from raytl.events import OnEvent, ignore
 from raytl.metrics.scores import softmax
 from raytl.pages.figures import Draw
+
+E = TypeVar("E", contravariant=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ class SplitEvidence:
 
     def column(self, name: str) -> list[str]:
         """Return the value of each image in a column of the manifest; empty where it has none."""
-        return [dict(sample.columns).get(name, "") for sample in self.samples]
+        return column_of(self.samples, name)
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:
@@ -60,6 +62,11 @@ class SplitEvidence:
     def correct(self) -> NDArray[np.bool_]:
         """True where the answer is the class of the image, `(n,)`."""
         return np.asarray(self.predicted == self.targets)
+
+
+def column_of(samples: Sequence[Sample], name: str) -> list[str]:
+    """Return the value of each sample in a column of the manifest; empty where it has none."""
+    return [dict(sample.columns).get(name, "") for sample in samples]
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,8 +117,8 @@ class LiveModel(Protocol):
 class Options:
     """The choices of a report: the `aims` that must be met, and whether it is to be `quick`. `seed` is that of simulations.
 
-    At most `photos` validation photos are corrupted, by the corruptions of `suite`. `model` loads the model; it is None with
-    `quick`, so a section must do without.
+    At most `photos` validation photos are corrupted, by the corruptions of `suite`. `model` loads the model, and `open_photos`
+    opens photos of train and validation; they are None with `quick`, so a section must do without.
     """
 
     aims: tuple[Aim, ...] = ()
@@ -121,6 +128,7 @@ class Options:
     on_event: OnEvent = ignore
     suite: str = SUITE
     photos: int = PHOTOS
+    open_photos: Callable[[Sequence[Sample]], list[Image.Image | None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -177,8 +185,8 @@ class SectionResult:
         return (*(each.file for each in self.figures), *(each.file for each in self.pictures))
 
 
-class Section(Protocol):
-    """A section: a module-level value."""
+class Section(Protocol[E]):
+    """A section: a module-level value. It takes `Evidence`, or that of a task with findings, `FindingEvidence`."""
 
     @property
     def name(self) -> str:
@@ -190,6 +198,6 @@ class Section(Protocol):
         """Return True if it uses the train split; with `--quick`, `Evidence.train` is None all the same."""
         ...
 
-    def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
+    def __call__(self, evidence: E, options: Options) -> SectionResult:
         """Return the content of the section."""
         ...

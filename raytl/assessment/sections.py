@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 from raytl.assessment import (
     calibration,
@@ -17,12 +18,23 @@ from raytl.assessment import (
     thresholds,
     unfamiliar,
 )
-from raytl.assessment.section import Section
+from raytl.assessment.findings import calibration as finding_calibration
+from raytl.assessment.findings import context, pixels
+from raytl.assessment.findings import fairness as finding_fairness
+from raytl.assessment.findings import robustness as finding_robustness
+from raytl.assessment.findings import sizes as finding_sizes
+from raytl.assessment.findings import slices as finding_slices
+from raytl.assessment.findings import suspects as finding_suspects
+from raytl.assessment.findings import thresholds as finding_thresholds
+from raytl.assessment.findings import unfamiliar as finding_unfamiliar
+from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.section import Evidence, Section
 from raytl.config.schema import ColumnRole
 from raytl.errors import UserError
+from raytl.tasks.findings import finding_kind
 from raytl.tasks.task import Task
 
-SECTIONS: tuple[Section, ...] = (
+SECTIONS: tuple[Section[Evidence], ...] = (
     calibration.SECTION,
     thresholds.SECTION,
     prediction_sets.SECTION,
@@ -34,6 +46,19 @@ SECTIONS: tuple[Section, ...] = (
     suspects.SECTION,
     robustness.SECTION,
 )
+FINDING_SECTIONS: tuple[Section[FindingEvidence], ...] = (
+    finding_calibration.SECTION,
+    finding_thresholds.SECTION,
+    pixels.SECTION,
+    finding_sizes.SECTION,
+    finding_unfamiliar.SECTION,
+    finding_slices.SECTION,
+    finding_fairness.SECTION,
+    context.SECTION,
+    finding_suspects.SECTION,
+    finding_robustness.SECTION,
+)
+"""Those of tasks with findings, under the same names where they answer the same question."""
 NEEDS_PHOTOS = frozenset({robustness.SECTION.name})
 """Sections that need the model's answers to corrupted validation photos; `--quick` leaves them out."""
 
@@ -47,21 +72,22 @@ def chosen(
     names: Sequence[str] | None,
     columns: Mapping[str, ColumnRole] = MappingProxyType({}),
     quick: bool = False,
-) -> tuple[Section, ...]:
+) -> tuple[Section[Any], ...]:
     """Return the sections called `names`; None are all that apply to `task` and to the `columns` of the manifest, with `quick`
     those that need no photos.
 
     Raises:
         UserError: there is no such section, it does not apply to the task, or `quick` leaves it out.
     """
-    available = [section.name for section in SECTIONS]
+    every: tuple[Section[Any], ...] = (*SECTIONS, *FINDING_SECTIONS)
+    available = list(dict.fromkeys(section.name for section in every))
     wrong = [
         f"--sections {name!r}: no such section; expected {', '.join(available)}"
         for name in names or ()
         if name not in available
     ]
     wrong += [
-        f"--sections {name!r}: this section does not apply to {task.name}; it applies to models with one class an image"
+        f"--sections {name!r}: this section does not apply to {task.name}; expected {', '.join(task.sections) or 'no section'}"
         for name in names or ()
         if name in available and name not in task.sections
     ]
@@ -79,16 +105,19 @@ def chosen(
     if names is None:
         names = [name for name in task.sections if name not in _ROLES or _ROLES[name] in columns.values()]
     left_out = NEEDS_PHOTOS if quick else ()
-    return tuple(section for section in SECTIONS if section.name in names and section.name not in left_out)
+    sections: Sequence[Section[Any]] = SECTIONS if finding_kind(task) is None else FINDING_SECTIONS
+    return tuple(section for section in sections if section.name in names and section.name not in left_out)
 
 
-def check_aims(parts: Sequence[Section], texts: Sequence[str]) -> None:
+def check_aims(task: Task, parts: Sequence[Section[Any]], texts: Sequence[str]) -> None:
     """Check that the section that checks aims is among `parts` if there are any.
 
     Raises:
         UserError: it is not, so that the aims would not be checked.
     """
-    if texts and thresholds.SECTION not in parts:
+    if texts and thresholds.SECTION.name not in task.sections:
+        raise UserError(f"--require, --recall: no section checks aims of {task.name}; expected none. Remove them")
+    if texts and all(part.name != thresholds.SECTION.name for part in parts):
         raise UserError(
             f"--require, --recall: found aims, and --sections without {thresholds.SECTION.name}; expected the section that "
             "checks them. Add it, or remove the aims"

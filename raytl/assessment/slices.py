@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from typing import Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
-from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
+from raytl.assessment.section import Evidence, Figure, Options, SectionResult, Table
 from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import csv_text, p_text, percent
 from raytl.data.image_properties import NAMES, PIXEL_PROPERTIES
@@ -16,6 +18,24 @@ from raytl.metrics.slices import Slice, SliceSearch, find_slices
 
 CLASS = "class"
 _HEAD = ("slice", "errors on validation", "errors on test", "errors elsewhere on test", "p (Holm)", "confirmed")
+
+
+class Images(Protocol):
+    """The images of a split of any task; see `SplitEvidence`."""
+
+    @property
+    def features(self) -> NDArray[np.float16]:
+        """Return the features, `(n, d)`."""
+        ...
+
+    @property
+    def properties(self) -> NDArray[np.float32]:
+        """Return the properties, `(n, 7)`."""
+        ...
+
+    def column(self, name: str) -> list[str]:
+        """Return the values in a column of the manifest."""
+        ...
 
 
 class SlicesSection:
@@ -30,14 +50,14 @@ class SlicesSection:
         return SectionResult(
             title="Slices: where does it err more often?",
             sentences=tuple(_sentences(search, evidence)),
-            tables=(_table(search),) if search.slices else (),
+            tables=(slice_table(search, _HEAD),) if search.slices else (),
             figures=tuple(_figures(search, evidence, options.seed)),
             json={
                 "candidates": search.candidates,
                 "min_images": search.min_images,
-                "slices": [_plain(each) for each in search.slices],
+                "slices": [plain_slice(each) for each in search.slices],
             },
-            files={"slices.csv": _csv(search)},
+            files={"slices.csv": slice_csv(search)},
         )
 
 
@@ -48,7 +68,12 @@ def attributes(evidence: Evidence, seed: int) -> Iterator[Attribute]:
     """Yield the attributes by which images are sliced: what of them is known on both splits."""
     val, test = evidence.val, evidence.test
     yield of_texts(CLASS, *([evidence.classes[i] for i in split.targets] for split in (val, test)))
-    for column in evidence.columns:
+    yield from image_attributes(val, test, evidence.columns, seed)
+
+
+def image_attributes(val: Images, test: Images, columns: Iterable[str], seed: int) -> Iterator[Attribute]:
+    """Yield the attributes of images of any task: their `columns`, properties and clusters of features."""
+    for column in columns:
         yield of_texts(column, val.column(column), test.column(column))
     if val.properties.shape[1] and test.properties.shape[1]:
         for place, name in enumerate(NAMES):
@@ -57,7 +82,7 @@ def attributes(evidence: Evidence, seed: int) -> Iterator[Attribute]:
         yield of_features("cluster", val.features.astype(np.float64), test.features.astype(np.float64), seed=seed)
 
 
-def _values(split: SplitEvidence, place: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def _values(split: Images, place: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
     """Return a property of the images; NaN where the size of the file is not known."""
     values = split.properties[:, place].astype(np.float64)
     return np.where(values > 0, values, np.nan) if place >= PIXEL_PROPERTIES else values
@@ -87,7 +112,8 @@ def _sentence(each: Slice) -> str:
     )
 
 
-def _table(search: SliceSearch) -> Table:
+def slice_table(search: SliceSearch, head: tuple[str, ...]) -> Table:
+    """Return the table of slices under `head`."""
     rows = [
         (
             each.name,
@@ -99,7 +125,7 @@ def _table(search: SliceSearch) -> Table:
         )
         for each in search.slices
     ]
-    return Table("Slices that are worse on validation", _HEAD, tuple(rows), (1, 2, 3, 4))
+    return Table("Slices that are worse on validation", head, tuple(rows), (1, 2, 3, 4))
 
 
 def _figures(search: SliceSearch, evidence: Evidence, seed: int) -> Iterator[Figure]:
@@ -119,12 +145,14 @@ def _figures(search: SliceSearch, evidence: Evidence, seed: int) -> Iterator[Fig
     )
 
 
-def _plain(each: Slice) -> dict[str, object]:
+def plain_slice(each: Slice) -> dict[str, object]:
+    """Return a slice for report.json."""
     plain = asdict(each) | {"conditions": dict(each.conditions)}
     return plain | {"p_test": None if np.isnan(each.p_test) else each.p_test}
 
 
-def _csv(search: SliceSearch) -> str:
+def slice_csv(search: SliceSearch) -> str:
+    """Return slices.csv."""
     head = ("slice", "val_images", "val_errors", "test_images", "test_errors", "p_val", "p_test_holm", "confirmed")
     rows = [
         (

@@ -13,8 +13,9 @@ from raytl.metrics.unfamiliar import auroc, knn_distance, neighbors
 
 ALPHA = 0.05
 """The fraction of familiar images that is flagged."""
-_MIN_IMAGES = 19
-_TITLE = "Unfamiliar images: does it know what it does not know?"
+MIN_IMAGES = 19
+"""Validation images below which no distance is exceeded by 5 % at most."""
+TITLE = "Unfamiliar images: does it know what it does not know?"
 
 
 class UnfamiliarSection:
@@ -27,12 +28,12 @@ class UnfamiliarSection:
         """Return the distance from which an image is unfamiliar, and tests of it."""
         train, val, test = evidence.train, evidence.val, evidence.test
         if train is None:
-            return SectionResult(_TITLE, ("Not measured with --quick: it compares images with the train split.",))
+            return SectionResult(TITLE, ("Not measured with --quick: it compares images with the train split.",))
         if not test.features.shape[1] or not val.features.shape[1] or not train.features.shape[1]:
-            return SectionResult(_TITLE, ("Not measured: the evaluation stored no features of this model's images.",))
-        if len(val) < _MIN_IMAGES:
-            text = f"Not measured: it needs {_MIN_IMAGES} validation images, and there are {len(val)}."
-            return SectionResult(_TITLE, (text,))
+            return SectionResult(TITLE, ("Not measured: the evaluation stored no features of this model's images.",))
+        if len(val) < MIN_IMAGES:
+            text = f"Not measured: it needs {MIN_IMAGES} validation images, and there are {len(val)}."
+            return SectionResult(TITLE, (text,))
         k = neighbors(len(train))
         familiar, seen = (knn_distance(split.features, train.features, k) for split in (val, test))
         limit = set_cut(familiar, ALPHA)
@@ -43,7 +44,7 @@ class UnfamiliarSection:
         caught = fraction(int((near > limit).sum()), len(near))
         apart = auroc(familiar, near)
         return SectionResult(
-            title=_TITLE,
+            title=TITLE,
             sentences=(
                 f"An image is unfamiliar if its distance to its training neighbor number {k} is above {limit:.3f}, which "
                 f"{percent(ALPHA)} at most of images like those of validation exceed. On test it flags {bounds(alarms)}.",

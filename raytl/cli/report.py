@@ -34,7 +34,9 @@ def report(
     require: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="accuracy>=X", help="An aim for the images that are answered; may be repeated.", show_default=False
+            metavar="accuracy>=X",
+            help="An aim for what is answered (precision>=X for detections); may be repeated.",
+            show_default=False,
         ),
     ] = None,
     recall: Annotated[
@@ -55,7 +57,7 @@ def report(
     set_: Settings = None,
     json: Json = False,
 ) -> None:
-    """Report what can be trusted: calibration, certified thresholds, prediction sets, unfamiliar images.
+    """Report what can be trusted: calibration, certified thresholds, prediction sets, errors, slices, suspect labels, robustness.
 
     Everything is chosen on validation and confirmed on the stored answers to the test split; run `raytl evaluate` first. An
     aim that is not met ends with exit code 1.

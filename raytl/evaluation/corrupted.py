@@ -16,14 +16,18 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from raytl.data.corruptions.corruption import SEVERITIES
+from raytl.data.corruptions.corruption import SEVERITIES, Corruption
 from raytl.data.corruptions.suite import suite_named
 from raytl.errors import RaytlError
+from raytl.metrics.findings import SUMS
 from raytl.models.card import Card
 from raytl.run.atomic import write_bytes
 from raytl.run.plain import encode
 from raytl.stored import Format
 from raytl.stored.bounds import Bound, Classes, Name
+from raytl.tasks.findings import finding_kind
+from raytl.tasks.registry import task_named
+from raytl.tasks.task import Task
 
 EXAMPLE_PX = 160
 """Side of the photos that show the corruptions."""
@@ -34,7 +38,8 @@ _MAX_BYTES = 1 << 30
 @dataclass(frozen=True, eq=False)
 class CorruptedAnswers:
     """Answers to n photos in the order of `keys`: `logits (1 + 3 c, n, classes)`, as calibrated as the model answers, are of
-    the unchanged photos, then of the three severities of each of the c corruptions of the `suite`.
+    the unchanged photos, then of the three severities of each of the c corruptions of the `suite`. Of a task with findings
+    they are the sums of each photo (`raytl.metrics.findings.image_sums`), `(1 + 3 c, n, 4)`.
 
     `examples (e, px, px, 3)` are a few of the photos, unchanged.
     """
@@ -58,6 +63,16 @@ class About:
 ABOUT_FORMAT = Format[About](About, "answers to corrupted photos", "Remove the file.", max_bytes=1 << 28)
 
 
+def corruptions_for(task: Task, suite: str) -> tuple[Corruption, ...]:
+    """Return the corruptions of a suite after which the truths of `task` still hold.
+
+    Raises:
+        UserError: there is no such suite.
+    """
+    kind = finding_kind(task)
+    return suite_named(suite, kind is not None and kind.has_places)
+
+
 def write_corrupted(folder: Path, answers: CorruptedAnswers, card: Card) -> None:
     """Write the answers of the model of `card` into `folder`, completely or not at all."""
     about = np.frombuffer(encode(asdict(_about(answers.suite, answers.keys, card))), np.uint8)
@@ -79,7 +94,8 @@ def read_corrupted(folder: Path, suite: str, keys: Sequence[str], card: Card) ->
     except (OSError, SafetensorError, KeyError, ValueError, TypeError, RaytlError):
         return None
     expected = _about(suite, tuple(keys), card)
-    shape = (1 + len(SEVERITIES) * len(expected.corruptions), len(keys), len(card.classes))
+    width = len(card.classes) if finding_kind(task_named(card.task)) is None else SUMS
+    shape = (1 + len(SEVERITIES) * len(expected.corruptions), len(keys), width)
     is_whole = logits.dtype == np.float32 and logits.shape == shape and bool(np.isfinite(logits).all())
     if header != expected or not is_whole or not _are_examples(examples):
         return None
@@ -99,5 +115,6 @@ def _path(folder: Path, suite: str) -> Path:
 
 
 def _about(suite: str, keys: tuple[str, ...], card: Card) -> About:
-    corruptions = tuple(f"{each.name}: {', '.join(map(str, each.amounts))}" for each in suite_named(suite))
+    changes = corruptions_for(task_named(card.task), suite)
+    corruptions = tuple(f"{each.name}: {', '.join(map(str, each.amounts))}" for each in changes)
     return About(card.digest, card.classes, corruptions, keys)

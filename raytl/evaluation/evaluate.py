@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
 from raytl.cluster.worker_group import run_group
@@ -31,6 +32,7 @@ from raytl.run.ledger import REPORT, LedgerEntry, exclusive_test_access, looks, 
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.findings import finding_kind
 from raytl.tasks.inference import WATCHED
 from raytl.tasks.registry import task_named
 from raytl.tasks.reporting import Evaluated, Occasion, OpenPhoto, Reporting, Subject, TaskReport
@@ -88,11 +90,11 @@ def evaluate(
         run_store.push()
         shard = split_shard(run_store, recipe, machine, card, samples)
         rows = _scored(shard, machine, workers, folder.root / ".ray", on_event)
-        answers = evaluated_split(shard, rows[:-WATCHED] if shard.features else rows)
+        answers = _evaluated(shard, rows)
         reporting = task_named(card.task).reporting
         report = reporting.report(_occasion(folder, split, card, samples, entry, resamples), answers)
         photo = photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3)
-        _write(reporting, report, answers, photo, split_answers(card, samples, rows), card)
+        _write(reporting, report, answers, photo, split_answers(card, shard, rows), card)
         run_store.push()
     return report
 
@@ -153,20 +155,29 @@ def split_shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Car
         s3=S3Settings.of(machine.storage),
         zip_encoding=data.zip_encoding,
         features=bool(task_named(card.task).sections) and len(samples) <= MAX_FEATURE_IMAGES,
+        detailed=bool(task_named(card.task).sections),
     )
 
 
-def split_answers(card: Card, samples: Sequence[Sample], rows: Rows) -> Answers | None:
+def _evaluated(shard: Shard, rows: Rows) -> Evaluated:
+    return evaluated_split(shard, rows[:-WATCHED] if shard.features else rows)
+
+
+def split_answers(card: Card, shard: Shard, rows: Rows) -> Answers | None:
     """Return what `raytl report` needs of the scored `rows` of a split; None if the model's task has no report."""
-    if not task_named(card.task).sections:
+    task, samples = task_named(card.task), shard.samples
+    if not task.sections:
         return None
-    keys, count = tuple(sample.key for sample in samples), len(samples)
-    if count > MAX_FEATURE_IMAGES:
-        return Answers.without_features(keys, rows[0])
+    keys, kind = tuple(sample.key for sample in samples), finding_kind(task)
+    answers = None if kind is None else _evaluated(shard, rows)
+    findings = None if kind is None or answers is None else kind.findings(answers.truths, answers.rows, card.classes)
+    logits = rows[0] if kind is None else np.zeros((len(samples), 0), np.float32)
+    if len(samples) > MAX_FEATURE_IMAGES:
+        return Answers.without_features(keys, logits, findings)
     features, thumbnails, pixels = rows[-WATCHED:]
     headers = image_size.sizes(sample.path for sample in samples if not in_bucket(sample.path))
     sizes = [each.upright if (each := headers.get(sample.path)) else None for sample in samples]
-    return Answers(keys, rows[0], features, thumbnails, with_sizes(pixels, sizes))
+    return Answers(keys, logits, features, thumbnails, with_sizes(pixels, sizes), findings)
 
 
 def _check_options(split: str, again: bool, workers: int) -> None:

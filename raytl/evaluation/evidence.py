@@ -4,7 +4,8 @@ test image.
 `evidence.safetensors` has `logits (n, classes) float32`, calibrated as the model answers, `features (n, d) float16` as its
 head sees them (d = 0 if there are none), `thumbnails (n, 32, 32, 3) uint8` of what it sees, the `properties (n, 7) float32` of
 the images (`raytl.data.image_properties`; 0 is an unknown size), and `about`, JSON in UTF-8, with the keys of the images in
-the order of the rows. A large split has neither features nor thumbnails nor properties: they have no columns.
+the order of the rows. A large split has neither features nor thumbnails nor properties: they have no columns. A task with
+findings has no logits, and the arrays of `raytl.evaluation.findings`.
 """
 
 from __future__ import annotations
@@ -22,11 +23,15 @@ from safetensors.numpy import load, save
 from raytl.data.image_properties import NAMES, THUMBNAIL_PX
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
+from raytl.evaluation.findings import Arrays, WrongFindings, arrays_of, findings_of, in_order
+from raytl.metrics.findings import Findings
 from raytl.models.card import Card
 from raytl.run.atomic import write_bytes
 from raytl.run.plain import encode
 from raytl.stored import Format
 from raytl.stored.bounds import Bound, Classes, Name
+from raytl.tasks.findings import finding_kind
+from raytl.tasks.registry import task_named
 
 EVIDENCE = "evidence.safetensors"
 MAX_FEATURE_IMAGES = 100_000
@@ -52,21 +57,23 @@ ABOUT_FORMAT = Format[About](About, "the evidence of an evaluation", _ADVICE, ma
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """Answers to n images in the order of `keys`, with the arrays of the file."""
+    """Answers to n images in the order of `keys`, with the arrays of the file; `findings` of a task that has them."""
 
     keys: tuple[str, ...]
     logits: NDArray[np.float32]
     features: NDArray[np.float16]
     thumbnails: NDArray[np.uint8]
     properties: NDArray[np.float32]
+    findings: Findings | None = None
 
     @classmethod
-    def without_features(cls, keys: tuple[str, ...], logits: NDArray[np.float32]) -> Answers:
+    def without_features(
+        cls, keys: tuple[str, ...], logits: NDArray[np.float32], findings: Findings | None = None
+    ) -> Answers:
         """Return answers to a split that is too large for the rest."""
         n = len(keys)
-        return cls(
-            keys, logits, np.zeros((n, 0), np.float16), np.zeros((n, 0, 0, 3), np.uint8), np.zeros((n, 0), np.float32)
-        )
+        thumbnails, properties = np.zeros((n, 0, 0, 3), np.uint8), np.zeros((n, 0), np.float32)
+        return cls(keys, logits, np.zeros((n, 0), np.float16), thumbnails, properties, findings)
 
 
 def write_evidence(folder: Path, answers: Answers, split: str, card: Card) -> None:
@@ -75,6 +82,7 @@ def write_evidence(folder: Path, answers: Answers, split: str, card: Card) -> No
     tensors: dict[str, NDArray[Any]] = {
         "about": np.frombuffer(about, np.uint8),
         **{name: np.ascontiguousarray(getattr(answers, name)) for name in _ARRAYS},
+        **(arrays_of(answers.findings) if answers.findings is not None else {}),
     }
     write_bytes(folder / EVIDENCE, save(tensors))
 
@@ -86,21 +94,25 @@ def read_evidence(folder: Path, split: str, card: Card, samples: Sequence[Sample
         RunError: the evidence is damaged, or that of another model, split or other images.
     """
     path = folder / EVIDENCE
-    about, arrays = _tensors(path)
+    about, arrays, findings = _tensors(path)
     if (about.weights, about.split, about.classes) != (card.digest, split, card.classes):
         raise RunError(
             f"{path}: found answers of weights {about.weights[:12]} to the {about.split} split; expected those of the run's "
             f"weights {card.digest[:12]} to {split}. {_ADVICE}"
         )
+    if (findings is None) != (finding_kind(task_named(card.task)) is None):
+        raise RunError(f"{path}: found answers of another task; expected those of {card.task}. {_ADVICE}")
     place = {key: i for i, key in enumerate(about.keys)}
     keys = tuple(sample.key for sample in samples)
     if place.keys() != set(keys):
         raise RunError(f"{path}: found answers for other images; expected those of the run's {split} split. {_ADVICE}")
     order = np.array([place[key] for key in keys])
-    return Answers(keys, *(array[order] for array in arrays))
+    ordered = None if findings is None else in_order(findings, order)
+    logits, features, thumbnails, properties = (array[order] for array in arrays)
+    return Answers(keys, logits, features, thumbnails, properties, ordered)
 
 
-def _tensors(path: Path) -> tuple[About, list[NDArray[Any]]]:
+def _tensors(path: Path) -> tuple[About, list[NDArray[Any]], Findings | None]:
     """Return the parts of the file, the arrays in the order of `Answers`, with their types and shapes checked."""
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -118,11 +130,19 @@ def _tensors(path: Path) -> tuple[About, list[NDArray[Any]]]:
     count, width = len(header.keys), features.shape[1] if features.ndim == 2 else 0
     has_more = properties.shape != (count, 0)
     side = THUMBNAIL_PX if has_more else 0
-    _check(path, "logits", logits, np.float32, (count, len(header.classes)))
+    findings = _findings(path, tensors, count, len(header.classes))
+    _check(path, "logits", logits, np.float32, (count, len(header.classes) if findings is None else 0))
     _check(path, "features", features, np.float16, (count, min(width, _MAX_FEATURES)))
     _check(path, "thumbnails", thumbnails, np.uint8, (count, side, side, 3))
     _check(path, "properties", properties, np.float32, (count, len(NAMES) if has_more else 0))
-    return header, arrays
+    return header, arrays, findings
+
+
+def _findings(path: Path, tensors: Arrays, images: int, classes: int) -> Findings | None:
+    try:
+        return findings_of(tensors, images, classes)
+    except WrongFindings as error:
+        raise RunError(f"{path}: {error}. {_ADVICE}") from error
 
 
 def _check(path: Path, name: str, values: NDArray[Any], kind: type, shape: tuple[int, ...]) -> None:

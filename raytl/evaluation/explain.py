@@ -64,7 +64,7 @@ def explain(
     folder = _folder(out, sources)
     machine = in_force(machine, device)
     predictor = load(run, machine=machine, on_event=on_event)
-    explaining = _explaining(predictor, os.fspath(run))
+    explaining = _explaining(predictor, os.fspath(run), mistakes)
     _check_label(label, predictor.classes)
     chosen = attribution(saved_of(predictor).backbone, method, by_class=label is not None)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
@@ -153,13 +153,18 @@ def _check_apart(out: str, folder: Path, inputs: Sequence[Path]) -> None:
         )
 
 
-def _explaining(predictor: Predictor, run: str) -> Explaining:
+def _explaining(predictor: Predictor, run: str, mistakes: bool) -> Explaining:
     task = saved_of(predictor).task
     explaining = explaining_of(task)
     if explaining is None:
         raise UserError(
-            f"{run}: the task of this model is {task.name}; expected one that scores classes for the whole image "
-            f"({', '.join(explained_tasks())}). `raytl predict` and `raytl evaluate` draw its answers"
+            f"{run}: the task of this model is {task.name}, whose answers are objects; expected one that scores "
+            f"classes ({', '.join(explained_tasks())}). `raytl predict` and `raytl evaluate` draw its answers"
+        )
+    if mistakes and not explaining.has_mistakes:
+        raise UserError(
+            f"{run}: --mistakes: the answers of {task.name} are right in some pixels and wrong in others; expected photos. Name some; the "
+            "report of `raytl evaluate` shows the worst images"
         )
     return explaining
 

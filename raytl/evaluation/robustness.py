@@ -1,4 +1,4 @@
-"""`robustness`: how a classifier copes with corrupted photos, at three severities of each corruption of a suite.
+"""`robustness`: how a model copes with corrupted photos, at three severities of each corruption of a suite.
 
 Photos are resized as the model prepares them and then corrupted: the amounts are those that the model sees, whatever the
 resolution of the camera. By default they are of the validation split, so nothing here is a look at the test split.
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from PIL import Image
 
 from raytl.data.cache import source_images
 from raytl.data.corruptions.corrupted import CorruptedImages
-from raytl.data.corruptions.corruption import SEVERITIES
+from raytl.data.corruptions.corruption import SEVERITIES, Corruption
 from raytl.data.corruptions.suite import suite_named
 from raytl.data.encoder import FileAccess
 from raytl.data.images import Images
@@ -27,34 +27,38 @@ from raytl.data.loader import EvalLoader
 from raytl.data.manifest import Sample
 from raytl.data.transforms import eval_pixels
 from raytl.errors import UserError
-from raytl.evaluation.corrupted import EXAMPLE_PX, CorruptedAnswers
+from raytl.evaluation.corrupted import EXAMPLE_PX, CorruptedAnswers, corruptions_for
 from raytl.evaluation.predictor import Predictor, network_of, saved_of
 from raytl.events import OnEvent, Work, ignore
 from raytl.metrics.confusion import Ints
-from raytl.metrics.robustness import Answered, answered, smallest_loss
+from raytl.metrics.findings import image_sums
+from raytl.metrics.robustness import Answered, Scored, answered, scored, smallest_loss
 from raytl.models.forward import EVAL_BATCH
-from raytl.tasks.inference import Truths, split_rows
+from raytl.tasks.findings import finding_kind
+from raytl.tasks.inference import Network, Truths, split_rows
+from raytl.tasks.task import Rows, Task
 from raytl.world import World
 
 PHOTOS = 100
 SUITE = "camera"
 _EXAMPLES = 3
 Answer = Callable[[Images], NDArray[np.floating]]
-"""Return the logits `(n, classes)` of n prepared images; called once for each corruption and severity."""
+"""Return the logits `(n, classes)` of n prepared images, or their `image_sums (n, 4)`; called once for each corruption and severity."""
+A = TypeVar("A", Answered, Scored)
 
 
 @dataclass(frozen=True)
-class Response:
+class Response(Generic[A]):
     """The answers under one corruption, at the severities 1 to 3, with the `amounts` of which `about` has the unit."""
 
     corruption: str
     about: str
     amounts: tuple[float, ...]
-    severities: tuple[Answered, ...]
+    severities: tuple[A, ...]
 
     @property
     def breaks_at(self) -> int | None:
-        """The first severity at which accuracy is lower by more than chance; None if there is none."""
+        """The first severity at which the answers are worse by more than chance; None if there is none."""
         return next((i for i, each in enumerate(self.severities, start=1) if each.is_worse), None)
 
 
@@ -65,7 +69,7 @@ class Robustness:
     suite: str
     images: int
     clean: Answered
-    responses: tuple[Response, ...]
+    responses: tuple[Response[Answered], ...]
     examples: NDArray[np.uint8] = field(
         repr=False, compare=False, default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8)
     )
@@ -85,6 +89,22 @@ class Robustness:
             "clean": asdict(self.clean),
             "responses": [{**asdict(each), "breaks_at": each.breaks_at} for each in self.responses],
         }
+
+
+@dataclass(frozen=True)
+class ScoreRobustness:
+    """The scores of `images` photos, unchanged (`clean`) and under each corruption of the `suite`; `examples` as in `Robustness`."""
+
+    suite: str
+    images: int
+    clean: Scored
+    responses: tuple[Response[Scored], ...]
+    examples: NDArray[np.uint8] = field(repr=False, compare=False)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values, with `breaks_at` of each corruption, and without the examples."""
+        responses = [{**asdict(each), "breaks_at": each.breaks_at} for each in self.responses]
+        return {"suite": self.suite, "images": self.images, "clean": asdict(self.clean), "responses": responses}
 
 
 def robustness(
@@ -111,8 +131,8 @@ def robustness(
     return judged(answers, np.array([place[sample.label] for sample in chosen]))
 
 
-def check_request(samples: Sequence[Sample], suite: str, photos: int) -> None:
-    """Refuse a request that makes no sense.
+def check_request(samples: Sequence[Sample], suite: str, photos: int, has_classes: bool = True) -> None:
+    """Refuse a request that makes no sense; with `has_classes`, samples need one class each.
 
     Raises:
         UserError: see `robustness`; all problems are named.
@@ -121,17 +141,20 @@ def check_request(samples: Sequence[Sample], suite: str, photos: int) -> None:
     problems = [] if photos >= 1 else [f"photos: found {photos}; expected 1 or more"]
     if not samples:
         problems.append("robustness: found no photos; expected some with a class each")
-    elif any(not isinstance(sample.target, str) for sample in samples):
+    elif has_classes and any(not isinstance(sample.target, str) for sample in samples):
         problems.append("robustness: this applies to models with one class an image; the photos have other annotations")
     if problems:
         raise UserError("\n".join(problems))
 
 
 def chosen_photos(samples: Sequence[Sample], count: int) -> tuple[Sample, ...]:
-    """Return at most `count` samples in proportion to their classes; the choice depends only on the keys."""
-    ordered = sorted(
-        samples, key=lambda each: (each.label, hashlib.sha256(each.key.encode("utf-8", "replace")).digest())
-    )
+    """Return at most `count` samples, in proportion to their classes if they have one each; the choice depends only on the keys."""
+
+    def order(sample: Sample) -> tuple[str, bytes]:
+        label = sample.target if isinstance(sample.target, str) else ""
+        return label, hashlib.sha256(sample.key.encode("utf-8", "replace")).digest()
+
+    ordered = sorted(samples, key=order)
     if len(ordered) <= count:
         return tuple(ordered)
     return tuple(ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(count))
@@ -140,12 +163,25 @@ def chosen_photos(samples: Sequence[Sample], count: int) -> tuple[Sample, ...]:
 def judged(answers: CorruptedAnswers, targets: Ints) -> Robustness:
     """Return what the answers say, for the classes `targets (n,)` of the photos."""
     clean, others = answered(targets, answers.logits[0], list(answers.logits[1:]))
-    count = len(SEVERITIES)
-    responses = tuple(
-        Response(each.name, each.about, each.amounts, others[place * count : (place + 1) * count])
-        for place, each in enumerate(suite_named(answers.suite))
-    )
+    responses = _responses(suite_named(answers.suite), others)
     return Robustness(answers.suite, len(answers.keys), clean, responses, answers.examples)
+
+
+def judged_scores(answers: CorruptedAnswers, corruptions: Sequence[Corruption]) -> ScoreRobustness:
+    """Return what the sums of photos under `corruptions` say."""
+    unchanged, *changed = answers.logits.astype(np.float64)
+    clean, others = scored(unchanged, changed)
+    responses = _responses(corruptions, others)
+    return ScoreRobustness(answers.suite, len(answers.keys), clean, responses, answers.examples)
+
+
+def _responses(corruptions: Sequence[Corruption], answers: tuple[A, ...]) -> tuple[Response[A], ...]:
+    """Return the `answers` by corruption, of which each has three, one a severity."""
+    count = len(SEVERITIES)
+    return tuple(
+        Response(each.name, each.about, each.amounts, answers[place * count : (place + 1) * count])
+        for place, each in enumerate(corruptions)
+    )
 
 
 def corrupted_answers(
@@ -156,16 +192,17 @@ def corrupted_answers(
     Raises:
         DataError: a photo cannot be read.
     """
-    prepared = _prepared(predictor, samples, on_event)
-    logits = versions(_scoring(predictor, samples), prepared, [sample.key for sample in samples], suite, on_event)
+    prepared, keys = _prepared(predictor, samples, on_event), [sample.key for sample in samples]
+    corruptions = corruptions_for(saved_of(predictor).task, suite)
+    logits = versions(_scoring(predictor, samples), prepared, keys, corruptions, on_event)
     return CorruptedAnswers(suite, tuple(sample.key for sample in samples), logits, _examples(predictor, prepared))
 
 
 def versions(
-    answer: Answer, images: Images, keys: Sequence[str], suite: str, on_event: OnEvent = ignore
+    answer: Answer, images: Images, keys: Sequence[str], corruptions: Sequence[Corruption], on_event: OnEvent = ignore
 ) -> NDArray[np.float32]:
     """Return the logits of anything that answers prepared images: see `CorruptedAnswers.logits`; `keys` are their samples'."""
-    changes = [(each, severity) for each in suite_named(suite) for severity in SEVERITIES]
+    changes = [(each, severity) for each in corruptions for severity in SEVERITIES]
     logits = [answer(images)]
     for done, (corruption, severity) in enumerate(changes):
         on_event(Work("corrupting photos", done, len(changes), "versions"))
@@ -197,18 +234,26 @@ def _examples(predictor: Predictor, images: Images) -> NDArray[np.uint8]:
 
 
 def _scoring(predictor: Predictor, samples: Sequence[Sample]) -> Answer:
-    """Return what answers versions of the samples' images, in the batches of an evaluation."""
+    """Return what answers versions of the samples' images, in the batches of an evaluation: logits, or sums of images."""
     saved = saved_of(predictor)
     task, preprocess = saved.task, saved.card.preprocess
     encoder = task.encoder(samples, predictor.classes, preprocess, FileAccess(predictor.max_pixels, predictor._s3))
-    assert task.calibration is not None, f"{task.name} decides no classes"
-    decisions, truths = task.calibration, Truths(encoder)
+    truths = Truths(encoder)
 
     def answer(images: Images) -> NDArray[np.floating]:
-        with network_of(predictor) as network:
+        with network_of(predictor) as lent:
+            network = Network(task, lent.module, preprocess, lent.device, lent.precision)  # with the limits of scores
             batch = EVAL_BATCH[network.device.type]
             with closing(EvalLoader(images, preprocess, batch=batch, world=World.solo())) as loader:
                 rows = split_rows(network, loader, encoder)[1]
-        return decisions(truths, rows)[1]
+        return _answers(task, truths, rows, predictor.classes)
 
     return answer
+
+
+def _answers(task: Task, truths: Truths, rows: Rows, classes: Sequence[str]) -> NDArray[np.floating]:
+    kind = finding_kind(task)
+    if kind is not None:
+        return image_sums(kind.findings(truths, rows, classes))
+    assert task.calibration is not None, f"{task.name} decides no classes"
+    return task.calibration(truths, rows)[1]

@@ -43,7 +43,8 @@ class Shard:
     `device` is auto, cpu or cuda. A worker on another node fetches the model from the URI `run`, checks its `digest`, and
     fetches the images from the URI `data`. `classes` are those of the model, and after them others of the samples, that only
     a model to compare it with has. With `features`, the last rows
-    are the features of each image, `(n, d) float16`, its thumbnail and the properties of its pixels.
+    are the features of each image, `(n, d) float16`, its thumbnail and the properties of its pixels; if `detailed`, those of
+    `FindingKind.detailed` come before them.
     """
 
     bundle: str
@@ -58,6 +59,7 @@ class Shard:
     s3: S3Settings
     zip_encoding: str | None = None
     features: bool = False
+    detailed: bool = False
 
     @property
     def files(self) -> FileAccess:
@@ -82,7 +84,7 @@ def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
     features = batch_features(saved) if shard.features else None
     with closing(loader):
         watched = world.status.track(_watched(loader, len(samples), world, emit), "scoring batches")
-        ids, rows = split_rows(network, watched, encoder, features)
+        ids, rows = split_rows(network, watched, encoder, features, shard.detailed)
     return gather_rows(world, ids, *rows, total=len(samples))[1]
 
 

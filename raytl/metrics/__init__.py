@@ -15,6 +15,6 @@ shortcuts   artifacts that give a class away
 gather      merge the rows of all workers
 draws       draws of images, over which all scores are taken
 matching, average_precision    detections and instances
-segmentation    class maps
-multilabel  independent labels
+segmentation, regions, pixels    class maps, their connected regions, and their pixels by confidence
+multilabel, label_context  independent labels, and those that depend on another
 """

@@ -21,6 +21,8 @@ ANSWER_GRID: Floats = np.concatenate([[0.0], 1 / (1 + np.exp(-np.linspace(0, 8, 
 """Confidences from which images are answered: all, and one half to 0.9997 in steps of one in the log odds."""
 RECALL_GRID: Floats = 1 / (1 + np.exp(-np.linspace(8, -8, 17)))
 """Probabilities of a class from which an image counts as of that class, from high to low."""
+PRESENCE_GRID: Floats = 1 / (1 + np.exp(-np.linspace(-4, 8, 13)))
+"""Probabilities of a label from which it counts as present, from low to high; none below 1 %, where labels are not stored."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,16 @@ def certified_recall(probability: Floats, aim: float) -> Certificate:
     """
     hits = (probability[:, None] >= RECALL_GRID).sum(axis=0)
     return _certificate(RECALL_GRID, hits, np.full(len(RECALL_GRID), len(probability)), aim)
+
+
+def certified_presence(probability: Floats, present: NDArray[np.bool_], aim: float) -> Certificate:
+    """Return the lowest threshold of `PRESENCE_GRID` from which at least the fraction `aim` of the images has the class.
+
+    `probability (n,)` is that of the class, `present (n,)` whether a validation image has it. The lowest certified threshold finds
+    the most.
+    """
+    taken = probability[:, None] >= PRESENCE_GRID
+    return _certificate(PRESENCE_GRID, (taken & present[:, None]).sum(axis=0), taken.sum(axis=0), aim)
 
 
 def _certificate(grid: Floats, hits: NDArray[np.int64], trials: NDArray[np.int64], aim: float) -> Certificate:

@@ -47,19 +47,26 @@ def calibration_errors(targets: ArrayLike, logits: ArrayLike, seed: int = 0) -> 
     The simulation draws each answer as right with its own confidence, so it follows the size and confidences of the split.
     """
     decisions = facts(targets, softmax(logits))
-    hits, sure = decisions.targets == decisions.predicted, decisions.confidence
+    return hit_errors(decisions.targets == decisions.predicted, decisions.confidence, seed)
+
+
+def hit_errors(
+    hits: NDArray[np.bool_], sure: Floats, seed: int = 0, simulations: int = SIMULATIONS
+) -> dict[str, CalibrationError]:
+    """Return both errors of `calibration_errors` for independent events, each a hit or not, `(n,)`, that were predicted with the
+    probabilities `sure (n,)`: answers that are right, or a label that is present."""
     rank = np.argsort(np.argsort(sure, kind="stable"), kind="stable")
     bins = {"ece": confidence_bin(sure), "adaptive_ece": rank * ECE_BINS // len(sure)}
     members = {name: np.eye(ECE_BINS)[places] for name, places in bins.items()}
     draw = np.random.default_rng(seed)
     step = max(1, _DRAWS_AT_ONCE // len(sure))
     simulated: dict[str, list[Floats]] = {name: [] for name in bins}
-    for start in range(0, SIMULATIONS, step):
-        drawn = draw.random((min(step, SIMULATIONS - start), len(sure))) < sure
+    for start in range(0, simulations, step):
+        drawn = draw.random((min(step, simulations - start), len(sure))) < sure
         for name, table in members.items():
             simulated[name].append(_gap(drawn, sure, table))
     return {
-        name: _compared(float(_gap(hits[None], sure, table)[0]), np.concatenate(simulated[name]))
+        name: compared(float(_gap(hits[None], sure, table)[0]), np.concatenate(simulated[name]))
         for name, table in members.items()
     }
 
@@ -70,7 +77,8 @@ def _gap(hits: NDArray[np.bool_], sure: Floats, members: Floats) -> Floats:
     return np.asarray(np.abs(gaps).sum(axis=1) / len(sure))
 
 
-def _compared(value: float, simulated: Floats) -> CalibrationError:
+def compared(value: float, simulated: Floats) -> CalibrationError:
+    """Return a calibration `value` beside those of simulated calibrated models, `(r,)`."""
     p = (1 + int((simulated >= value - 1e-12).sum())) / (1 + len(simulated))
     return CalibrationError(value, float(simulated.mean()), float(np.quantile(simulated, 0.95)), p)
 

@@ -66,6 +66,13 @@ def measure(image_facts: Facts, draws: Ints, names: Collection[str] | None = Non
     return selected(joined([_measured(image_facts, block) for block in blocks(draws, step)]), names)
 
 
+def image_f1(image_facts: Facts) -> Floats:
+    """Return the F1 of the known labels of each image, `(n,)`; 1 if there are none and none is predicted."""
+    present, predicted = image_facts.targets == 1, image_facts.predicted & (image_facts.targets >= 0)
+    whole = present.sum(axis=1) + predicted.sum(axis=1)
+    return np.where(whole > 0, 2 * (present & predicted).sum(axis=1) / np.maximum(whole, 1), 1.0)
+
+
 def curve(targets: Ints, probabilities: Floats) -> Curve | None:
     """Return the precision-recall curve of one label, both `(n,)`; None without a positive."""
     ranked = _Ranked(targets, probabilities)

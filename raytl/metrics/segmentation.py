@@ -6,12 +6,12 @@ prediction has no score (NaN) and is left out of means; one that is only predict
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import KDTree
 
 from raytl.metrics.confusion import Floats, Ints, confusion_matrix
 from raytl.metrics.draws import counts_of, mean_of_defined, ratio, selected
@@ -53,7 +53,7 @@ def boundary_counts(truth: ClassMap, predicted: ClassMap, classes: int) -> Ints:
 
     A boundary pixel has a 4-neighbor of another class; neighbors outside the image or void do not count.
     """
-    limit = max(1.0, TOLERANCE * float(np.hypot(*truth.shape)))
+    limit = tolerance(truth.shape)
     masked = np.where(truth == VOID, np.uint8(VOID), predicted)
     counts = np.zeros((4, classes), dtype=np.int64)
     true, drawn = _boundary_points(truth), _boundary_points(masked)
@@ -63,13 +63,24 @@ def boundary_counts(truth: ClassMap, predicted: ClassMap, classes: int) -> Ints:
     return counts
 
 
-def _boundary_points(labels: ClassMap) -> dict[int, Ints]:
-    """Return the boundary pixels `(k, 2)` of each class that has any."""
+def tolerance(size: tuple[int, ...]) -> float:
+    """Return the distance in pixels within which boundaries of a map of this (height, width) agree."""
+    return max(1.0, TOLERANCE * math.hypot(*size))
+
+
+def boundary_pixels(labels: ClassMap) -> NDArray[np.bool_]:
+    """Return True at the boundary pixels of all classes, `(h, w)`."""
     is_edge = np.zeros(labels.shape, dtype=bool)
     for here, there in (
         (np.s_[:-1], np.s_[1:]), (np.s_[1:], np.s_[:-1]), (np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:, 1:], np.s_[:, :-1]),
     ):  # fmt: skip
         is_edge[here] |= (labels[here] != labels[there]) & (labels[here] != VOID) & (labels[there] != VOID)
+    return is_edge
+
+
+def _boundary_points(labels: ClassMap) -> dict[int, Ints]:
+    """Return the boundary pixels `(k, 2)` of each class that has any."""
+    is_edge = boundary_pixels(labels)
     points = np.argwhere(is_edge)
     own = labels[is_edge]
     return {int(label): points[own == label] for label in np.unique(own)}
@@ -79,6 +90,8 @@ def _near(points: Ints, others: Ints, limit: float) -> int:
     """Return how many of the points have another one within `limit` pixels."""
     if not len(points) or not len(others):
         return 0
+    from scipy.spatial import KDTree  # takes a tenth of a second to import
+
     distances, _ = KDTree(others).query(points, distance_upper_bound=limit * (1 + 1e-9))
     return int(np.isfinite(distances).sum())
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,11 +24,15 @@ from raytl.data.transforms import Preprocess
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import dense, options
+from raytl.tasks.findings import FindingKind
 from raytl.tasks.inherit import inherit_dense
 from raytl.tasks.objects import Limits
 from raytl.tasks.recipe import AutoRecipe, RecipeFacts, epochs_for
 from raytl.tasks.reporting import Reporting
 from raytl.tasks.task import Rows, Validation
+
+if TYPE_CHECKING:
+    from raytl.tasks.explaining import Explaining
 
 MANY_SCENES = 3000
 """Training images from which epochs are reduced in proportion."""
@@ -106,7 +110,8 @@ class DenseTask:
     validation: Callable[[Sequence[Any], Rows, Sequence[str]], Validation]
     calibration: None = None
     sections: tuple[str, ...] = ()
-    explaining: None = None
+    findings: FindingKind | None = None
+    explaining: Explaining | None = None
     recipe: AutoRecipe = SCENE_RECIPE
     head_solver: None = None
 

@@ -17,7 +17,8 @@ from raytl.tasks.task import Task
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """A class that an image has, or has not, by an answer: its `place` and `name`, and the model's `confidence` that it has.
+    """A class that an image has, or has not, by an answer: its `place` and `name`, and the model's `confidence` that it has (of class
+    maps the part of the image that has it).
 
     `correct` is None where the truth is not known.
     """
@@ -30,6 +31,16 @@ class Statement:
 
 class Explaining(Protocol):
     """The answers of a task, as their explanation needs them."""
+
+    @property
+    def measure(self) -> str:
+        """Return what the number of a statement is, behind a percentage: empty for a confidence."""
+        ...
+
+    @property
+    def has_mistakes(self) -> bool:
+        """Return whether an answer is right or wrong as a whole."""
+        ...
 
     def predicted(self, answer: Any, classes: Sequence[str], /) -> tuple[str, ...]:
         """Return the classes that the image has by the answer."""

@@ -14,6 +14,7 @@ from raytl.data.image_properties import PIXEL_PROPERTIES, THUMBNAIL_PX, of_batch
 from raytl.data.transforms import Preprocess
 from raytl.models.forward import BatchLike, is_channels_last, to_input
 from raytl.models.parallel import computed
+from raytl.tasks.findings import finding_kind
 from raytl.tasks.objects import Limits
 from raytl.tasks.task import Encoder, Rows, Task
 
@@ -54,23 +55,44 @@ class Network:
     def answers(self, images: torch.Tensor, sizes: Sequence[Size]) -> list[Any]:
         """Return the answer for each of `images (b, 3, h, w) uint8`; the module is in evaluation mode."""
         inputs = to_input(images, self.preprocess, self.device, self._channels_last)
-        with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32):
+        with self._autocast():
             return self.task.predict(self.module, inputs, sizes, self.preprocess, self._limits)
+
+    @torch.inference_mode()
+    def detailed(self, images: torch.Tensor, sizes: Sequence[Size], truths: Sequence[Any]) -> tuple[list[Any], Rows]:
+        """Return the answers, and the rows of `FindingKind.detailed`; none for a task without."""
+        kind = finding_kind(self.task)
+        if kind is None or kind.detailed is None:
+            return self.answers(images, sizes), ()
+        inputs = to_input(images, self.preprocess, self.device, self._channels_last)
+        with self._autocast():
+            return kind.detailed(self.module, inputs, sizes, self.preprocess, truths)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32)
 
 
 def split_rows(
-    network: Network, batches: Iterable[BatchLike], encoder: Encoder, features: BatchFeatures | None = None
+    network: Network,
+    batches: Iterable[BatchLike],
+    encoder: Encoder,
+    features: BatchFeatures | None = None,
+    detailed: bool = False,
 ) -> tuple[NDArray[np.int64], Rows]:
     """Return the ids `(n,)` of the samples in `batches`, ascending, and the rows that the scores need of them.
 
     With `features`, three more rows have those of each sample, `(n, d)`, from the same forward pass, its thumbnail and the
-    properties of its pixels (see `raytl.data.image_properties`). Without batches, the ids and all rows are empty.
+    properties of its pixels (see `raytl.data.image_properties`). If `detailed`, rows of
+    `FindingKind.detailed` come before those. Without batches, the ids and all rows are empty.
     """
 
     def rows(batch: BatchLike) -> Rows:
         ids: list[int] = batch.ids.tolist()
-        answers = network.answers(batch.images, [encoder.size(i) for i in ids])
-        scored = network.task.evidence(answers, [encoder.truth(i) for i in ids])
+        sizes, truths = [encoder.size(i) for i in ids], [encoder.truth(i) for i in ids]
+        answers, more = (
+            network.detailed(batch.images, sizes, truths) if detailed else (network.answers(batch.images, sizes), ())
+        )
+        scored = (*network.task.evidence(answers, truths), *more)
         return scored if features is None else (*scored, features(len(ids)), *of_batch(batch.images))
 
     parts = computed(network.module, batches, rows, network.device)

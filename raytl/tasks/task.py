@@ -29,6 +29,7 @@ from raytl.tasks.reporting import Reporting
 
 if TYPE_CHECKING:
     from raytl.tasks.explaining import Explaining
+    from raytl.tasks.findings import FindingKind
 
 __all__ = [
     "Augment",
@@ -217,9 +218,14 @@ class Task(Protocol):
     def sections(self) -> tuple[str, ...]:
         """Return the names of the sections of `raytl report` that apply to its answers; none if it has no such report.
 
-        A task with sections decides one class for each image, and the logits are the first of its `Rows`, `(n, classes)`:
-        `raytl evaluate` stores them with the features of the images.
+        A task with sections has `findings`, or it decides one class for each image, and the logits are the first of its
+        `Rows`, `(n, classes)`. `raytl evaluate` stores either with the features of the images.
         """
+        ...
+
+    @property
+    def findings(self) -> FindingKind | None:
+        """Return what turns its answers into findings for `raytl report`, None if it decides one class for each image."""
         ...
 
     @property

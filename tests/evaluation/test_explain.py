@@ -183,7 +183,7 @@ def test_a_task_without_explanations_is_named_with_those_that_have_them(
     run: RunFolder, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "explaining_of", lambda task: None)
-    with pytest.raises(UserError, match=r"expected one that scores classes for the whole image \(.+, .+\)"):
+    with pytest.raises(UserError, match=r"expected one that scores classes \(.+, .+, .+\)"):
         explain(run.root, photos, out=tmp_path / "out")
 
 

@@ -47,7 +47,9 @@ def by_brightness(images: Images) -> NDArray[np.float64]:
 def measured(answer: Answer, images: Images, targets: Ints) -> Robustness:
     """Return the robustness of a function on images, by the suite camera."""
     keys = [str(i) for i in range(len(images))]
-    return judged(CorruptedAnswers("camera", tuple(keys), versions(answer, images, keys, "camera")), targets)
+    return judged(
+        CorruptedAnswers("camera", tuple(keys), versions(answer, images, keys, suite_named("camera"))), targets
+    )
 
 
 def flat(level: int, count: int) -> list[NDArray[np.uint8]]:

@@ -4,7 +4,15 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve
 
-from raytl.metrics.certified import ANSWER_GRID, DELTA, certified_accuracy, certified_recall, curve
+from raytl.metrics.certified import (
+    ANSWER_GRID,
+    DELTA,
+    PRESENCE_GRID,
+    certified_accuracy,
+    certified_presence,
+    certified_recall,
+    curve,
+)
 
 AIM = 0.9
 
@@ -74,3 +82,14 @@ def test_curves_are_those_of_scikit_learn() -> None:
     np.testing.assert_allclose(each.threshold[::-1], threshold)
     np.testing.assert_allclose((each.hits / each.taken)[::-1], precision[:-1])
     np.testing.assert_allclose((each.hits / positive.sum())[::-1], recall[:-1])
+
+
+def test_the_lowest_probability_that_keeps_the_precision_of_a_label_is_certified() -> None:
+    probability = np.concatenate([np.full(100, 0.3), np.full(100, 0.9)])
+    present = np.concatenate([np.arange(100) < 60, np.ones(100, bool)])
+    each = certified_presence(probability, present, 0.9)
+    assert each.threshold is not None and 0.3 < each.threshold <= 0.5
+    assert (each.hits, each.trials) == (100, 100)
+    every = certified_presence(probability, np.ones(200, bool), 0.9)
+    assert every.threshold == PRESENCE_GRID[0] and every.trials == 200, "the one that finds the most"
+    assert certified_presence(probability[:20], present[:20], 0.9).threshold is None

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raytl.metrics.confusion import Ints
+from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.multiple import holm
 from raytl.metrics.paired import mcnemar
-from raytl.metrics.robustness import LEVEL, Logits, answered, smallest_loss
+from raytl.metrics.robustness import LEVEL, Logits, answered, scored, smallest_loss
 
 TARGETS = np.arange(60) % 3
 
@@ -65,3 +65,43 @@ def test_at_most_five_percent_of_harmless_suites_name_a_corruption() -> None:
         flips = rng.binomial(12, 0.5, 39)  # 12 images change, each in either direction
         named += bool((holm([mcnemar(12 - lost, lost)[1] for lost in flips.tolist()]) < LEVEL).any())
     assert named <= 0.05 * 400
+
+
+def sums(scores: Floats, correct: Floats | float = 3.0) -> Floats:
+    """Return the sums of images with these scores and four findings each, of which so many are right, with confidence 0.75."""
+    return np.stack(
+        [scores, np.full(len(scores), 4.0), np.full(len(scores), 3.0), np.broadcast_to(correct, len(scores))], 1
+    )
+
+
+def test_a_score_that_falls_on_most_images_is_worse_and_luck_is_not() -> None:
+    draw = np.random.default_rng(0)
+    clean = draw.uniform(0.5, 1.0, 60)
+    first, (lower, noisy) = scored(
+        sums(clean), [sums(clean - draw.uniform(0, 0.2, 60)), sums(clean + draw.normal(0, 0.1, 60))]
+    )
+    assert first.p == 1.0 and first.score.low < first.score.value < first.score.high
+    assert lower.is_worse and not noisy.is_worse and not lower.is_overconfident
+    assert (first.confidence, first.correct) == (0.75, 0.75)
+
+
+def test_confidence_that_exceeds_what_is_right_by_more_than_unchanged_is_named() -> None:
+    draw = np.random.default_rng(1)
+    clean = draw.uniform(0.5, 1.0, 60)
+    fewer, luck = draw.binomial(4, 0.4, 60).astype(float), draw.binomial(4, 0.75, 60).astype(float)
+    _, (worse, same, none) = scored(sums(clean), [sums(clean, fewer), sums(clean, luck), 0 * sums(clean)])
+    assert worse.is_overconfident and not same.is_overconfident
+    assert np.isnan(none.confidence) and not none.is_overconfident and none.is_worse
+
+
+@pytest.mark.thorough
+def test_few_comparisons_of_scores_name_a_change_that_harms_nothing() -> None:
+    false = np.zeros(2)
+    for seed in range(60):
+        draw = np.random.default_rng(seed)
+        clean = draw.uniform(0.3, 1.0, 40)
+        correct = lambda: draw.binomial(4, 0.75, 40).astype(float)  # noqa: B023, E731
+        versions = [sums(clean + draw.normal(0, 0.2, 40), correct()) for _ in range(36)]
+        answers = scored(sums(clean, correct()), versions)[1]
+        false += any(each.is_worse for each in answers), any(each.is_overconfident for each in answers)
+    assert (false <= 7).all(), false

@@ -13,8 +13,8 @@ def test_the_score_of_a_class_is_its_logit() -> None:
     assert class_logits(logits, torch.tensor([2, 0])).tolist() == [2.0, 3.0]
 
 
-def test_tasks_that_score_classes_of_a_whole_image_are_explained() -> None:
-    assert explained_tasks() == ("classification", "multilabel")
+def test_tasks_that_score_classes_are_explained() -> None:
+    assert explained_tasks() == ("classification", "multilabel", "segmentation")
 
 
 def test_a_task_of_another_package_may_lack_it() -> None:

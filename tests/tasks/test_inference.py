@@ -9,7 +9,10 @@ import pytest
 import torch
 from torch import nn
 
+from raytl.data.class_maps import ClassMaps
 from raytl.data.loader import Batch
+from raytl.data.manifest import Sample
+from raytl.data.targets import Instances
 from raytl.data.transforms import Preprocess
 from raytl.tasks.classification.targets import LabelEncoder
 from raytl.tasks.inference import Network, Truths, split_rows
@@ -82,3 +85,28 @@ def test_truths_are_read_by_place_and_by_slice() -> None:
     assert (list(truths), truths[1:4], truths[-1]) == ([i % 5 for i in range(18)], [1, 2, 3], 2)
     with pytest.raises(IndexError, match="out of range"):
         truths[18]
+
+
+def test_details_follow_the_rows_of_scores_from_the_same_answers() -> None:
+    task, preprocess = task_named("segmentation"), PREPROCESS.fit((8, 8))
+    encoder = ClassMaps(
+        [Sample(f"{i}", f"/{i}", Instances(8, 8, ()), "val", "") for i in range(18)],
+        ("background", "cat"),
+        preprocess,
+        max_pixels=64,
+    )
+    torch.manual_seed(0)
+    maps = Network(task, nn.Conv2d(3, 2, 1).eval(), preprocess, CPU, torch.float32)
+    _, alone = split_rows(maps, batches([0, 3, 6, 9, 12, 15]), encoder)
+    ids, rows = split_rows(maps, batches([15, 0, 6, 3, 12, 9]), encoder, detailed=True)
+    assert len(alone) == 2 and ids.tolist() == list(range(18))
+    for value, expected in zip(rows[:2], alone, strict=True):
+        np.testing.assert_array_equal(value, expected)
+    bins = rows[3]
+    assert bins.shape == (18, 15, 3) and (bins[:, :, 0].sum(axis=1) == 64).all()
+
+
+def test_a_task_without_details_has_no_more_rows() -> None:
+    _, (rows,) = split_rows(network(), batches([0, 3]), ENCODER, detailed=True)
+    _, (expected,) = split_rows(network(), batches([0, 3]), ENCODER)
+    np.testing.assert_array_equal(rows, expected)

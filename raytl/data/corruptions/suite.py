@@ -41,12 +41,12 @@ Frost and spatter are left out: frost needs the photos of others, and dirt stand
 SUITES = {"camera": CAMERA, "imagenet-c": IMAGENET_C}
 
 
-def suite_named(name: str) -> tuple[Corruption, ...]:
-    """Return the corruptions of a suite.
+def suite_named(name: str, has_places: bool = False) -> tuple[Corruption, ...]:
+    """Return the corruptions of a suite; if truths have places, those that move no pixels.
 
     Raises:
         UserError: there is no such suite.
     """
     if name not in SUITES:
         raise UserError(f"suite {name!r}: there is no such suite; expected one of {', '.join(SUITES)}")
-    return SUITES[name]
+    return tuple(each for each in SUITES[name] if not (has_places and each.moves))

@@ -157,14 +157,16 @@ def _drawn(
     heat, seen = on_canvas(values, photo.size, canvas.size, network.preprocess)
     by_class = drawing.attribution.by_class
     low = 0.0 if by_class else float(values.min())
-    picture = sheet(canvas, overlay(canvas, heat, seen, low), _caption(explanation, by_class))
+    picture = sheet(
+        canvas, overlay(canvas, heat, seen, low), _caption(explanation, by_class, drawing.explaining.measure)
+    )
     picture.save(folder / explanation.picture)
     return explanation
 
 
-def _caption(explanation: Explanation, by_class: bool) -> Caption:
+def _caption(explanation: Explanation, by_class: bool, measure: str) -> Caption:
     predicted = ", ".join(explanation.predicted) or "nothing"
-    title = f"{explanation.label} {100 * explanation.confidence:.1f} %"
+    title = f"{explanation.label} {100 * explanation.confidence:.1f} %{f' {measure}' if measure else ''}"
     title = f"predicted {title}" if explanation.predicted == (explanation.label,) else f"{title}, predicted {predicted}"
     title += "" if explanation.true is None else f", true {', '.join(explanation.true) or 'nothing'}"
     subject = f" for {explanation.label}" if by_class else ", the same for every class"

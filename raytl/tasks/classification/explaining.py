@@ -19,6 +19,8 @@ Logits = NDArray[np.float32]
 class ClassificationExplaining:
     """See `raytl.tasks.explaining.Explaining`."""
 
+    measure = ""
+    has_mistakes = True
     scores = staticmethod(class_logits)
 
     def predicted(self, answer: Logits, classes: Sequence[str]) -> tuple[str, ...]:

@@ -57,6 +57,7 @@ class Classification:
     sections: tuple[str, ...] = (
         "calibration", "thresholds", "sets", "unfamiliar", "slices", "fairness", "groups", "shortcuts", "suspects", "robustness",
     )  # fmt: skip
+    findings = None
     explaining = EXPLAINING
     limits = None
     recipe = CLASS_RECIPE

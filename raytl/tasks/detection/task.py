@@ -10,6 +10,7 @@ from raytl.tasks import dense
 from raytl.tasks.dense_task import DenseTask, Sizes, defaults
 from raytl.tasks.detection import network, scores
 from raytl.tasks.detection.answer import Detections
+from raytl.tasks.detection.findings import FINDINGS, SECTIONS
 from raytl.tasks.detection.reporting import REPORTING
 from raytl.tasks.object_batches import blank_objects, object_classes, object_targets
 from raytl.tasks.objects import Limits
@@ -47,4 +48,6 @@ TASK = DenseTask(
     predict=predict,
     evidence=scores.evidence,
     validation=scores.validation,
+    sections=SECTIONS,
+    findings=FINDINGS,
 )

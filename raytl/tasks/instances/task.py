@@ -13,8 +13,10 @@ from raytl.data.targets import Instances
 from raytl.data.transforms import Preprocess
 from raytl.tasks import dense
 from raytl.tasks.dense_task import DenseTask, Sizes, defaults
+from raytl.tasks.detection.findings import SECTIONS
 from raytl.tasks.instances import network, scores
 from raytl.tasks.instances.answer import Segments
+from raytl.tasks.instances.findings import FINDINGS
 from raytl.tasks.instances.reporting import REPORTING
 from raytl.tasks.object_batches import blank_objects, object_classes, object_targets
 from raytl.tasks.objects import Limits, Predicted
@@ -66,4 +68,6 @@ TASK = DenseTask(
     predict=predict,
     evidence=scores.evidence,
     validation=scores.validation,
+    sections=SECTIONS,
+    findings=FINDINGS,
 )

@@ -18,6 +18,8 @@ from raytl.tasks.score_reporting import SCORE_FORMAT
 class LabelsExplaining:
     """See `raytl.tasks.explaining.Explaining`."""
 
+    measure = ""
+    has_mistakes = True
     scores = staticmethod(class_logits)
 
     def predicted(self, answer: LabelsAnswer, classes: Sequence[str]) -> tuple[str, ...]:

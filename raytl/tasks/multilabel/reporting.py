@@ -38,10 +38,7 @@ def padded(evaluated: Evaluated) -> Evaluated:
 
 def image_scores(evaluated: Evaluated) -> Floats:
     """Return the F1 of the known labels of each image, `(n,)`; 1 if there are none and none is predicted."""
-    own = report.facts_of(padded(evaluated))
-    present, predicted = own.targets == 1, own.predicted & (own.targets >= 0)
-    whole = present.sum(axis=1) + predicted.sum(axis=1)
-    return np.where(whole > 0, 2 * (present & predicted).sum(axis=1) / np.maximum(whole, 1), 1.0)
+    return multilabel.image_f1(report.facts_of(padded(evaluated)))
 
 
 def impression(answer: LabelsAnswer, classes: Sequence[str]) -> tuple[str, float]:

@@ -28,6 +28,7 @@ from raytl.tasks.class_recipe import CLASS_RECIPE
 from raytl.tasks.multilabel import network
 from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.multilabel.explaining import EXPLAINING
+from raytl.tasks.multilabel.findings import FINDINGS, SECTIONS
 from raytl.tasks.multilabel.head import solve_head
 from raytl.tasks.multilabel.loss import LabelObjective, label_loss
 from raytl.tasks.multilabel.reporting import REPORTING
@@ -48,7 +49,8 @@ class MultiLabel:
     tie_breaker = "log_loss"
     defaults: Mapping[str, Any] = {"train.metric": "val/map", "search.metric": "val/map"}
     calibration = staticmethod(decisions)
-    sections: tuple[str, ...] = ()
+    sections: tuple[str, ...] = SECTIONS
+    findings = FINDINGS
     explaining = EXPLAINING
     limits = None
     recipe = replace(CLASS_RECIPE, keys=CLASS_RECIPE.keys - {"train.sampler", "train.label_smoothing"})

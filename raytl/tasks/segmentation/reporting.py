@@ -12,6 +12,7 @@ from raytl.metrics.segmentation import ClassMap, Facts
 from raytl.tasks.reporting import Evaluated
 from raytl.tasks.score_reporting import ScoreReporting, Scoring
 from raytl.tasks.segmentation import export, report, scores
+from raytl.tasks.segmentation.findings import image_iou
 from raytl.tasks.segmentation.prediction import SegmentationPrediction
 
 
@@ -24,9 +25,7 @@ def facts(evaluated: Evaluated, classes: tuple[str, ...]) -> Facts:
 
 def image_scores(evaluated: Evaluated) -> Floats:
     """Return the mean IoU of each image over its classes, `(n,)`; 1 if all of it is void."""
-    image_facts = scores.facts(evaluated.rows, evaluated.classes)
-    images = np.arange(len(evaluated.samples))[:, None]
-    return np.nan_to_num(segmentation.measure(image_facts, images, ("miou",))["miou"], nan=1.0)
+    return image_iou(scores.facts(evaluated.rows, evaluated.classes))
 
 
 def impression(answer: ClassMap, classes: Sequence[str]) -> tuple[str, float]:

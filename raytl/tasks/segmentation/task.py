@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from raytl.data.class_maps import BACKGROUND, ClassMap, ClassMaps
+from raytl.data.class_maps import BACKGROUND, ClassMaps
 from raytl.data.encoder import FileAccess
 from raytl.data.manifest import Sample
 from raytl.data.targets import Instances, Mask
 from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
-from raytl.tasks import dense
-from raytl.tasks.dense_task import DenseTask, Sizes, defaults
-from raytl.tasks.objects import Limits
+from raytl.tasks.dense_task import DenseTask, defaults
 from raytl.tasks.segmentation import network, scores
+from raytl.tasks.segmentation.explaining import EXPLAINING
+from raytl.tasks.segmentation.findings import FINDINGS, SECTIONS
+from raytl.tasks.segmentation.inference import predict
 from raytl.tasks.segmentation.loss import normalizer
 from raytl.tasks.segmentation.reporting import REPORTING
-
-_VALUES_AT_ONCE = 1 << 26
-"""Values of an upsampled map of logits that are in memory at once: 256 MB."""
 
 
 def map_classes(samples: Sequence[Sample]) -> tuple[str, ...]:
@@ -55,23 +53,6 @@ def blank_targets(classes: Sequence[str], count: int, size: tuple[int, int]) -> 
     return torch.zeros((count, *size), dtype=torch.uint8)
 
 
-def predict(module: nn.Module, inputs: Tensor, sizes: Sizes, preprocess: Preprocess, limits: Limits) -> list[ClassMap]:
-    """Return the class map of each image, `(height, width) uint8`."""
-    logits: Tensor = module(inputs)
-    return [_classes(view, size, preprocess) for view, size in zip(logits.float(), sizes, strict=True)]
-
-
-def _classes(logits: Tensor, size: tuple[int, int], preprocess: Preprocess) -> ClassMap:
-    """Return the most probable class at each pixel of the photo, from logits `(classes, h, w)` of its view."""
-    width, height = size
-    rows = max(1, _VALUES_AT_ONCE // (width * len(logits)))
-    parts = [
-        dense.map_in_photo(logits, size, preprocess, (top, 0, min(top + rows, height), width)).argmax(dim=0)
-        for top in range(0, height, rows)
-    ]
-    return torch.cat(parts).to(torch.uint8).cpu().numpy()
-
-
 TASK = DenseTask(
     name="segmentation",
     target_types=(Mask, Instances),
@@ -89,4 +70,7 @@ TASK = DenseTask(
     predict=predict,
     evidence=scores.evidence,
     validation=scores.validation,
+    sections=SECTIONS,
+    findings=FINDINGS,
+    explaining=EXPLAINING,
 )

@@ -100,6 +100,7 @@ class Regression:
     head_solver = None
     recipe = NO_RECIPE
     sections: tuple[str, ...] = ()
+    findings = None
     limits = None
     reporting = None
 

@@ -1,0 +1,137 @@
+"""Section: is the confidence of findings right? The calibration error beside that of calibrated models that err by images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.findings.label_calibration import label_calibrations, label_sentences, label_table
+from raytl.assessment.plots import banded_chart
+from raytl.assessment.section import Figure, Options, SectionResult, Table
+from raytl.assessment.texts import percent
+from raytl.metrics.finding_calibration import finding_error, finding_reliability
+from raytl.metrics.findings import Findings, mean_by_images
+from raytl.metrics.intervals import Interval
+from raytl.metrics.miscalibration import CalibrationError
+
+_CLASSES = 30
+"""Classes in the table, those that are reported most often."""
+_CAPTION = (
+    "How often {unit}s on the test split are right, by their confidence. Gray: 95 % of calibrated models that err by images as "
+    "this one does lie inside. Dotted: as right as confident."
+)
+_HEAD = ("{unit}s", "number", "confidence", "right", "overconfident by (95 % interval)", "ECE (calibrated: mean, 95 %)")
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """Some findings: their `count`, mean `confidence`, and fraction that is `correct`, and how far they differ."""
+
+    name: str
+    count: int
+    confidence: float
+    correct: float
+    gap: Interval
+    ece: CalibrationError
+
+
+class FindingCalibrationSection:
+    """See `raytl.assessment.section.Section`."""
+
+    name = "calibration"
+    needs_train = False
+
+    def __call__(self, evidence: FindingEvidence, options: Options) -> SectionResult:
+        """Return the calibration of what is reported on both splits, and by class on test."""
+        val, test, unit = evidence.val.findings, evidence.test.findings, evidence.kind.unit
+        rows = [
+            _measured("validation, reported", val, val.reported, options.seed),
+            _measured("test, reported", test, test.reported, options.seed),
+            _measured("test, down to the lowest confidence", test, np.ones(len(test), bool), options.seed),
+        ]
+        counts = np.bincount(test.label[test.reported], minlength=len(evidence.classes))
+        common = np.sort(np.argsort(-counts, kind="stable")[:_CLASSES]).tolist()
+        classes = [
+            _measured(evidence.classes[i], test, test.reported & (test.label == i), options.seed) for i in common
+        ]
+        labels = [] if evidence.kind.has_places else label_calibrations(test, evidence.classes, options.seed)
+        return SectionResult(
+            title="Calibration: is the confidence right?",
+            sentences=(*_sentences(rows[1], evidence), *(label_sentences(labels) if labels else ())),
+            tables=(
+                _table("Findings", rows, unit),
+                _table(f"Classes on test: reported {unit}s", classes, unit),
+                *((label_table(labels),) if labels else ()),
+            ),
+            figures=(_figure(test, unit, options.seed),) if len(test) else (),
+            json={
+                "findings": [asdict(each) for each in rows],
+                "classes": [asdict(each) for each in classes],
+                "labels": [asdict(each) for each in labels],
+            },
+        )
+
+
+SECTION = FindingCalibrationSection()
+
+
+def _measured(name: str, findings: Findings, taken: NDArray[np.bool_], seed: int) -> _Measured:
+    image, confidence, correct = findings.image[taken], findings.confidence[taken], findings.correct[taken]
+    return _Measured(
+        name,
+        len(image),
+        float(confidence.mean()) if len(image) else np.nan,
+        float(correct.mean()) if len(image) else np.nan,
+        mean_by_images(image, confidence - correct, seed),
+        finding_error(image, confidence, correct, seed),
+    )
+
+
+def _sentences(test: _Measured, evidence: FindingEvidence) -> Iterator[str]:
+    unit, error = evidence.kind.unit, test.ece
+    if not test.count:
+        yield f"The model reports no {unit} on test."
+        return
+    measured = (
+        f"{test.count:,} {unit}s reported on {len(evidence.test):,} test images, confidence {percent(test.confidence)} on "
+        f"average, {percent(test.correct)} right; calibration error {percent(error.value)}, where calibrated models show "
+        f"{percent(error.mean)}, and up to {percent(error.high)} by chance"
+    )
+    if not error.is_evidence:
+        yield f"No evidence of miscalibration on test (p = {error.p:.2f}): {measured}."
+        return
+    yield f"The confidence is not calibrated on test (p = {error.p:.3f}): {measured}."
+    if test.gap.low > 0:
+        yield "It is overconfident: it is right less often than its confidence says."
+    elif test.gap.high < 0:
+        yield "It is underconfident: it is right more often than its confidence says."
+
+
+def _table(title: str, rows: list[_Measured], unit: str) -> Table:
+    cells = [
+        (
+            each.name,
+            f"{each.count:,}",
+            percent(each.confidence),
+            percent(each.correct),
+            _points(each.gap),
+            f"{percent(each.ece.value)} ({percent(each.ece.mean)}, {percent(each.ece.high)})",
+        )
+        for each in rows
+    ]
+    return Table(title, tuple(each.format(unit=unit) for each in _HEAD), tuple(cells), (1, 2, 3, 4, 5))
+
+
+def _points(gap: Interval) -> str:
+    if np.isnan(gap.value):
+        return "–"
+    return f"{100 * gap.value:+.1f} points ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
+
+
+def _figure(findings: Findings, unit: str, seed: int) -> Figure:
+    result = finding_reliability(findings.image, findings.confidence, findings.correct, seed)
+    return Figure("reliability-band", "Reliability", _CAPTION.format(unit=unit), banded_chart(result, f"{unit}s"))

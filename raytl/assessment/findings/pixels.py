@@ -1,0 +1,117 @@
+"""Section: how right and how sure are the pixels of class maps, near boundaries and inside of things?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from functools import partial
+
+import numpy as np
+
+from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.plots import banded_chart
+from raytl.assessment.section import Figure, Options, SectionResult, Table
+from raytl.assessment.texts import bounds, percent
+from raytl.metrics.finding_calibration import binned_error, binned_reliability
+from raytl.metrics.intervals import Interval, estimates
+from raytl.metrics.miscalibration import CalibrationError
+from raytl.metrics.pixels import Pixels, measure
+from raytl.metrics.segmentation import TOLERANCE
+
+_TITLE = "Pixels: how right, how sure, and where are the mistakes?"
+_CLASSES = 30
+_LEAST_IMAGES = 8
+"""Images below which no pattern of signs is rare enough to be evidence of miscalibration."""
+_CAPTION = (
+    "How often pixels of the test split are right, by the confidence of their answer. Gray: 95 % of calibrated models that err by "
+    "images as this one does lie inside. Dotted: as right as confident."
+)
+
+
+class PixelsSection:
+    """See `raytl.assessment.section.Section`."""
+
+    name = "pixels"
+    needs_train = False
+
+    def __call__(self, evidence: FindingEvidence, options: Options) -> SectionResult:
+        """Return the calibration of the pixels, the errors near boundaries and elsewhere, and the IoU of each class on test."""
+        splits = {"val": evidence.val.findings.pixels, "test": evidence.test.findings.pixels}
+        assert splits["val"] is not None and splits["test"] is not None, "evidence of class maps has pixels"
+        pixels = splits["test"]
+        scored = estimates(partial(measure, pixels), len(pixels.bins), seed=options.seed)
+        errors = {name: binned_error(each.bins, options.seed) for name, each in splits.items() if each is not None}
+        return SectionResult(
+            title=_TITLE,
+            sentences=(
+                *_places({name: each[0] for name, each in scored.items() if name != "iou"}),
+                *_verdict(errors["test"], pixels),
+            ),
+            tables=(_classes(evidence, pixels, scored["iou"]),),
+            figures=(
+                Figure(
+                    "pixel-reliability",
+                    "Reliability of pixels",
+                    _CAPTION,
+                    banded_chart(binned_reliability(pixels.bins, options.seed), "pixels"),
+                ),
+            ),
+            json={
+                "scores": {name: asdict(each[0]) for name, each in scored.items() if name != "iou"},
+                "calibration": {name: asdict(each) for name, each in errors.items()},
+                "iou": {name: asdict(each) for name, each in zip(evidence.classes, scored["iou"], strict=True)},
+            },
+            warnings=_warnings(pixels),
+        )
+
+
+SECTION = PixelsSection()
+
+
+def _places(scored: dict[str, Interval]) -> Iterator[str]:
+    """Yield where the wrong pixels are."""
+    near, far, part = (scored[name] for name in ("near", "far", "near_part"))
+    yield f"{bounds(scored['pixel_accuracy'])} of the test pixels are right, and the mean IoU is {bounds(scored['miou'])}."
+    if np.isnan(part.value) or np.isnan(near.value):
+        return
+    yield (
+        f"Within {100 * TOLERANCE:g} % of the diagonal of a true boundary, {bounds(near)} are wrong, elsewhere {bounds(far)}; "
+        f"{percent(part.value)} of all wrong pixels are near a boundary."
+    )
+
+
+def _verdict(error: CalibrationError, pixels: Pixels) -> Iterator[str]:
+    count, correct, sure = pixels.bins.sum(axis=(0, 1))
+    if len(pixels.bins) < _LEAST_IMAGES:
+        return
+    measured = (
+        f"confidence {percent(sure / count)} on average, {percent(correct / count)} right; calibration error {percent(error.value)}, "
+        f"where calibrated models show {percent(error.mean)}, and up to {percent(error.high)} by chance"
+    )
+    if not error.is_evidence:
+        yield f"No evidence that the confidence of pixels is wrong on test (p = {error.p:.2f}): {measured}."
+        return
+    way = "overconfident" if sure > correct else "underconfident"
+    yield f"The pixels are {way} on test (p = {error.p:.3f}): {measured}."
+
+
+def _classes(evidence: FindingEvidence, pixels: Pixels, iou: tuple[Interval, ...]) -> Table:
+    """Return the classes, those with the lowest IoU first."""
+    support = pixels.counts[:, 2]
+    order = sorted(range(len(iou)), key=lambda i: (np.isnan(iou[i].value), iou[i].value))[:_CLASSES]
+    rows = [
+        (evidence.classes[i], "–" if np.isnan(iou[i].value) else bounds(iou[i]), f"{int((support[:, i] > 0).sum()):,}", percent(support[:, i].sum() / max(1, support.sum())))
+        for i in order
+    ]  # fmt: skip
+    return Table(
+        "IoU by class on test, the lowest first", ("class", "IoU", "images", "of the pixels"), tuple(rows), (1, 2, 3)
+    )
+
+
+def _warnings(pixels: Pixels) -> tuple[str, ...]:
+    if len(pixels.bins) >= _LEAST_IMAGES:
+        return ()
+    return (
+        f"The confidence of pixels is not judged: pixels of one image err together, so it takes {_LEAST_IMAGES} test images, and there "
+        f"are {len(pixels.bins)}.",
+    )

@@ -1,0 +1,44 @@
+"""The contract of a task whose answers are any number of findings in an image, for `raytl report`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor, nn
+
+from raytl.data.transforms import Preprocess
+from raytl.metrics.findings import Findings
+
+if TYPE_CHECKING:
+    from raytl.tasks.task import Rows, Task
+
+Detailed = Callable[[nn.Module, Tensor, Sequence[tuple[int, int]], Preprocess, Sequence[Any]], "tuple[list[Any], Rows]"]
+"""From a network, its inputs, the sizes of the images, the preprocessing and the truths: the answers of `Task.predict`, and rows that
+`FindingKind.findings` needs beside those of `Task.evidence`, from one forward pass. `evaluate` asks for them; validation does not."""
+
+
+@dataclass(frozen=True)
+class FindingKind:
+    """The findings of a task, and its words for them.
+
+    `findings(truths, rows, classes)` returns the findings of a split as the network answered it; `evaluate` stores them, so
+    that a report reads no test image. `unit` is a finding ("detection"), `wanted` a thing to find ("object"); `score` is the
+    score of an image ("F1"). All are singular. `pipeline` is the Hugging Face Hub's name for such models. With `has_places`,
+    findings lie somewhere in the image, so a corruption that moves pixels does not apply; without, a class is found at most once in an
+    image. `detailed` are more rows, if findings need them.
+    """
+
+    findings: Callable[[Sequence[Any], Rows, Sequence[str]], Findings]
+    unit: str
+    wanted: str
+    score: str
+    pipeline: str
+    has_places: bool = True
+    detailed: Detailed | None = None
+
+
+def finding_kind(task: Task) -> FindingKind | None:
+    """Return the findings of `task`; None if it decides one class for each image, or has no report."""
+    return getattr(task, "findings", None)
