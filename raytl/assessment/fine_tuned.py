@@ -18,7 +18,7 @@ from typing import Annotated
 import numpy as np
 
 from raytl.assessment.collect import Source
-from raytl.assessment.left_out import FineTunedGap, Network, fine_tuned_gap, left_out
+from raytl.assessment.left_out import MIN_IMAGES, FineTunedGap, Network, fine_tuned_gap, left_out
 from raytl.assessment.pretrained import start_of
 from raytl.config.schema import Experiment
 from raytl.config.stored import on_this_machine
@@ -72,7 +72,7 @@ def fine_tuned_gaps(source: Source, full: bool) -> tuple[FineTunedGap, ...]:
     that have none are trained.
 
     Raises:
-        UserError: with `full`, no column has groups that can be left out.
+        UserError: with `full`, no groups can be left out.
         ModelError: the weights from which the run started are not here.
         DataError: images changed or are missing.
         RunError: another process trains the same networks.
@@ -83,10 +83,9 @@ def fine_tuned_gaps(source: Source, full: bool) -> tuple[FineTunedGap, ...]:
     divisions = [left_out(name, _values(images.samples, name), images.targets) for name in columns]
     possible = [division for division in divisions if division is not None]
     if full and not possible:
-        names = f"the groups of {', '.join(columns)}" if columns else "no column has the role group"
         raise UserError(
-            f"--full: {names}; expected two groups or more that can be left out, with the same two classes. "
-            "Name a column of groups in data.columns and train again, or drop --full"
+            f"--full: no groups of {', '.join(columns)} can be left out; expected two or more with the same two classes, and "
+            f"{MIN_IMAGES} images without each. Use the gap on features, without --full"
         )
     networks = {_key(source, images, each): each for division in possible for each in division.networks}
     answers = {key: found for key, each in networks.items() if (found := _stored(key, source, each)) is not None}
@@ -136,8 +135,9 @@ def _trained(source: Source, networks: Mapping[str, Network]) -> dict[str, Ints]
 def _announce(source: Source, networks: int) -> None:
     records = journal.read(source.run_store.folder.metrics, EPOCH_FORMAT)
     seconds = sum(record.get(key) or 0.0 for record in records for key in ("train/seconds", "val/seconds"))
-    took = f"The run took {seconds / 60:.1f} minutes for one where it was trained"
-    source.on_event(Message(f"--full trains {networks} networks without a group or a random fold. {took}."))
+    took = f" The run took {seconds / 60:.1f} minutes for one where it was trained." if seconds else ""
+    count = f"{networks} network{'' if networks == 1 else 's'}"
+    source.on_event(Message(f"--full trains {count} without a group or a random fold.{took}"))
 
 
 def _key(source: Source, images: _Images, network: Network) -> str:

@@ -21,6 +21,7 @@ from raytl.assessment.pretrained import pretrained_features
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
 from raytl.assessment.sections import NEEDS_PHOTOS, check_aims, chosen
 from raytl.config.machine import Machine
+from raytl.config.schema import ColumnRole
 from raytl.config.stored import stored_experiment
 from raytl.data.corruptions.suite import suite_named
 from raytl.disk import writing
@@ -134,7 +135,7 @@ def report(
     parts = chosen(task, sections, stored_run.recipe.data.columns, quick)
     check_aims(task, parts, [*require, *recall])
     _check_photos(parts, suite, photos)
-    _check_full(parts, full, quick)
+    _check_full(parts, stored_run.recipe.data.columns, full, quick)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
     model = None if quick else cache(lambda: Model(source))
@@ -202,14 +203,14 @@ def _check_photos(parts: Sequence[Section[Any]], suite: str | None, photos: int 
         raise UserError(f"{' and '.join(given)}: no section of this report corrupts photos; drop it, or add robustness")
 
 
-def _check_full(parts: Sequence[Section[Any]], full: bool, quick: bool) -> None:
+def _check_full(parts: Sequence[Section[Any]], columns: Mapping[str, ColumnRole], full: bool, quick: bool) -> None:
     """Refuse `full` where it cannot take effect, before anything is scored."""
     if full and quick:
         raise UserError("--full: it trains networks, and --quick leaves out what takes long; drop one of them")
-    if full and groups.SECTION not in parts:
+    if full and (groups.SECTION not in parts or "group" not in columns.values()):
         raise UserError(
-            "--full: no section of this report leaves out groups; expected groups among --sections, and a column of the manifest "
-            "with the role group. Name one in data.columns and train again, or drop --full"
+            "--full: this report leaves out no groups; expected the section groups, and a column of the manifest with the role "
+            "group. Name one in data.columns and train again, or drop --full"
         )
 
 

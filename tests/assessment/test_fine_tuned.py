@@ -42,12 +42,13 @@ def _splits(job: TrainJob) -> Iterator[str | None]:
 def test_full_trains_two_networks_a_group_without_test_images_and_continues_where_it_was_interrupted(
     grouped: RunFolder, trained: list[TrainJob], monkeypatch: pytest.MonkeyPatch, own_cache: Path
 ) -> None:
-    copy = fine_tuned.train_here
+    copy: Any = vars(fine_tuned)["train_here"]
 
     def interrupted(job: TrainJob, on_event: Any) -> RunFolder:
         if len(trained) == 3:
             raise KeyboardInterrupt
-        return copy(job, on_event)
+        folder: RunFolder = copy(job, on_event)
+        return folder
 
     monkeypatch.setattr(fine_tuned, "train_here", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -83,17 +84,19 @@ def test_damaged_answers_are_computed_again(grouped: RunFolder, trained: list[Tr
     assert len(trained) == 7
 
 
-def test_full_where_it_cannot_take_effect_is_an_error(grouped: RunFolder, trained: list[TrainJob]) -> None:
+def test_full_where_it_cannot_take_effect_is_an_error_before_the_test_split_is_asked_for(run: RunFolder) -> None:
     with pytest.raises(UserError, match="--full: .* --quick"):
-        report(grouped.root, full=True, quick=True)
-    with pytest.raises(UserError, match="--full: no section of this report"):
-        report(grouped.root, sections=["sets"], full=True)
-    experiment = load_experiment(grouped.experiment)
-    write_text(grouped.experiment, to_yaml(override(experiment, {"data.columns": {}})))
-    grouped.write_manifest({"epochs": 1})
-    with pytest.raises(UserError, match="--full: no column has the role group; expected .* data.columns"):
+        report(run.root, full=True, quick=True)
+    for sections in (None, ["sets"], ["groups"]):
+        with pytest.raises(UserError, match="--full: this report leaves out no groups; .* data.columns"):
+            report(run.root, sections=sections, full=True)
+
+
+@pytest.mark.thorough
+def test_groups_that_cannot_be_left_out_are_an_error(grouped: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fine_tuned, "left_out", lambda *_: None)
+    with pytest.raises(UserError, match="--full: no groups of site can be left out; expected two or more"):
         report(grouped.root, sections=["groups"], full=True)
-    assert not trained
 
 
 @pytest.mark.thorough
