@@ -88,7 +88,8 @@ def fine_tuned_gaps(source: Source, full: bool) -> tuple[FineTunedGap, ...]:
             f"{MIN_IMAGES} images without each. Use the gap on features, without --full"
         )
     networks = {_key(source, images, each): each for division in possible for each in division.networks}
-    answers = {key: found for key, each in networks.items() if (found := _stored(key, source, each)) is not None}
+    read = ((key, _stored(key, source, each)) for key, each in networks.items())
+    answers = {key: each for key, each in read if each is not None}
     if full:
         answers |= _trained(source, {key: each for key, each in networks.items() if key not in answers})
     gaps = []
