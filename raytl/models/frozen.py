@@ -74,6 +74,7 @@ def folds_of(
 
 
 def _folds_of_groups(targets: NDArray[np.int64], folds: int, groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Deal out groups, then single images in turn: classes without groups of several images are dealt out as without groups."""
     _, first, own, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
     classes, totals = np.unique(targets, return_inverse=True, return_counts=True)[1:]
     members = np.split(np.argsort(own, kind="stable"), np.cumsum(sizes)[:-1])
@@ -81,8 +82,10 @@ def _folds_of_groups(targets: NDArray[np.int64], folds: int, groups: NDArray[np.
     for group in np.lexsort((first, -sizes)):
         images = members[group]
         present = classes[images]
-        cost = (loads[:, present] / totals[present]).sum(axis=1)
-        places[images] = fold = np.lexsort((loads.sum(axis=1), cost.round(9)))[0]
+        turn = (np.arange(folds) - present[0]) % folds
+        crowd = loads.sum(axis=1) if len(images) > 1 else turn
+        cost = (loads[:, present] / totals[present]).sum(axis=1).round(9)
+        places[images] = fold = np.lexsort((turn, crowd, cost))[0]
         np.add.at(loads[fold], present, 1)
     return places
 

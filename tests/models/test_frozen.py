@@ -68,6 +68,14 @@ def test_groups_of_one_image_change_no_fold() -> None:
     assert np.array_equal(folds_of(classes, 5, np.arange(30)[::-1]), folds_of(classes))
 
 
+def test_a_pair_changes_no_fold_of_other_classes() -> None:
+    classes, groups = np.arange(60) % 4, np.arange(60)
+    groups[40] = groups[0]
+    fold = folds_of(classes, 5, groups)
+    assert fold[0] == fold[40] and np.ptp(np.bincount(fold[classes == 0])) <= 1
+    assert np.array_equal(fold[classes > 0], folds_of(classes)[classes > 0])
+
+
 def test_two_groups_are_in_two_folds_whatever_their_first_images() -> None:
     assert len(set(folds_of(np.zeros(40, np.int64), 5, np.arange(40) // 20))) == 2
 
