@@ -21,8 +21,9 @@ from raytl.data.manifest import Sample
 from raytl.data.perceptual_hash import copies, phashes
 from raytl.errors import DataError, ModelError, RaytlError, first_line
 from raytl.events import OnEvent, Work
-from raytl.metrics.suspects import suspects
+from raytl.metrics.suspects import pooled, suspects
 from raytl.models.backbone import Backbone
+from raytl.models.frozen import left_out_probabilities
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.cached_features import cached_features
 from raytl.tasks.probe_solver import measured_sample
@@ -73,6 +74,8 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
     on_event(Work("measuring weights", len(available), len(available), "candidates"))
     ranked, advised = _ranked(fits, results, inputs.classes)
     chosen = fits.index(advised)
+    worse = {fit.candidate for fit in ranked if fit.is_worse}
+    trusted = [table for fit, table in zip(fits, tables, strict=True) if fit.candidate not in worse]
     curve = probe_curve(tables[chosen], inputs.classes, on_event, groups=inputs.groups)
     plan = make_plan(available[chosen][1], on_event)
     advice = Advice(
@@ -84,7 +87,7 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
         advised=advised.candidate,
         recipe=plan.recipe,
         curve=curve,
-        suspects=_suspects(inputs, results[chosen], len(dataset.splits.classes)),
+        suspects=_suspects(inputs, trusted, results[chosen], len(dataset.splits.classes)),
         unmeasured=(*_unmeasured(inputs, dataset), *missing),
         warnings=dataset.warnings,
     )
@@ -186,14 +189,16 @@ def _ranked(
     return tuple(ranked), next(fit for fit in fits if fit.candidate == smallest.candidate)
 
 
-def _suspects(inputs: _Inputs, result: Measured, classes: int) -> tuple[SuspectLabel, ...]:
+def _suspects(inputs: _Inputs, tables: Sequence[Tensor], result: Measured, classes: int) -> tuple[SuspectLabel, ...]:
+    """Return the suspects of the networks in `tables`, which are not worse than the best: together they find more."""
     if not is_trusted(result.probe.value, classes):
         return ()
+    probabilities = [left_out_probabilities(table, inputs.classes, inputs.groups) for table in tables]
+    listed = suspects(inputs.classes, pooled(probabilities))
+    keys, names = [sample.key for sample in inputs.samples], inputs.names
     return tuple(
-        SuspectLabel(
-            inputs.samples[each.place].key, inputs.names[each.given], inputs.names[each.suggested], each.margin
-        )
-        for each in suspects(inputs.classes, result.probabilities)
+        SuspectLabel(keys[each.place], names[each.given], names[each.suggested], each.probability, each.margin)
+        for each in listed
     )
 
 

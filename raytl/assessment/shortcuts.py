@@ -14,7 +14,8 @@ from raytl.assessment.texts import percent
 from raytl.data.ablations import ABLATIONS, equalized
 from raytl.events import Work
 from raytl.metrics.confusion import Ints
-from raytl.metrics.shortcuts import CELLS, Shortcut, Transplant, find_shortcuts, transplant
+from raytl.metrics.shortcuts import CELLS, Cell, Shortcut, find_shortcuts
+from raytl.metrics.transplant import Transplant, transplant
 
 _LIMIT_ABLATED = 200
 _LIMIT_PASTED = 64
@@ -123,9 +124,8 @@ def _sentences(seen: list[_Seen], left: dict[str, float], images: int) -> Iterat
 
 
 def _sentence(each: _Seen) -> str:
-    row, column = each.shortcut.cell
     text = (
-        f"{each.name}: {percent(each.shortcut.fraction)} of its images show the same patch in row {row + 1}, column {column + 1} of "
+        f"{each.name}: {percent(each.shortcut.fraction)} of its images show the same patch in {_place(each.shortcut.cell)} of "
         f"{CELLS} x {CELLS} cells, {percent(each.shortcut.other_fraction)} of the others (z = {each.shortcut.z:.1f})."
     )
     if each.effect is None:
@@ -135,6 +135,15 @@ def _sentence(each: _Seen) -> str:
         f"{percent(each.effect.before)} to {percent(each.effect.after)} (another patch: {percent(each.effect.control)})"
     )
     return f"{text} {'The model uses it' if each.effect.is_confirmed else 'The model does not follow it'}: {moved}."
+
+
+def _place(cell: Cell) -> str:
+    """Return the row and the column of a cell from 1 on, or both that it lies between."""
+    parts = []
+    for name, place in zip(("row", "column"), cell, strict=True):
+        first = int(place) + 1
+        parts.append(f"{name} {first}" if place == int(place) else f"{name}s {first} and {first + 1}")
+    return ", ".join(parts)
 
 
 def _tables(seen: list[_Seen], left: dict[str, float]) -> Iterator[Table]:
@@ -162,7 +171,7 @@ def _marked(thumbnails: NDArray[np.uint8], shortcut: Shortcut) -> NDArray[np.uin
     large = thumbnails[:LIMIT].repeat(4, 1).repeat(4, 2)
     side = large.shape[1] // CELLS
     for row, column in shortcut.cells:
-        top, left = row * side, column * side
+        top, left = int(row * side), int(column * side)
         frame = np.zeros(large.shape[1:3], np.bool_)
         frame[top : top + side, left : left + side] = True
         frame[top + 1 : top + side - 1, left + 1 : left + side - 1] = False
