@@ -11,7 +11,7 @@ from torch import Tensor
 from raytl.metrics.calibration import fit_temperature
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.draws import ratio
-from raytl.metrics.intervals import Interval, estimates
+from raytl.metrics.intervals import Interval, estimates, mean_end
 from raytl.metrics.neighbors import neighbor_classes
 from raytl.metrics.paired import Paired, paired_classes
 from raytl.metrics.scores import softmax
@@ -70,7 +70,8 @@ def accuracy_intervals(correct: NDArray[np.bool_], classes: NDArray[np.int64]) -
         drawn = weights[draws]
         return {METRIC: np.stack([ratio((drawn * row[draws]).sum(1), drawn.sum(1)) for row in correct], axis=1)}
 
-    return estimates(measure, len(classes))[METRIC]
+    images = np.bincount(classes).tolist()
+    return tuple(mean_end(each, images) for each in estimates(measure, len(classes))[METRIC])
 
 
 def compared(classes: NDArray[np.int64], other: Measured, best: Measured) -> Paired:

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from raytl.assessment import groups
-from raytl.assessment.aim import aims
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.fine_tuned import fine_tuned_gaps
 from raytl.assessment.live import Model, opened_photos
 from raytl.assessment.model_card import model_card
+from raytl.assessment.operating import operating_points
 from raytl.assessment.page import page
 from raytl.assessment.pretrained import pretrained_features
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
@@ -30,10 +30,13 @@ from raytl.evaluation.evaluate import check_run, verified_card
 from raytl.evaluation.robustness import PHOTOS, SUITE
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.events import OnEvent, Work, ignore
+from raytl.metrics.aim import aims
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
 from raytl.run.atomic import replace_dir, write_json, write_text
+from raytl.run.folder import RunFolder
 from raytl.run.ledger import REPORT, LedgerEntry
+from raytl.run.operating import REPORT_FOLDER, OperatingPoints, write_operating
 from raytl.run.plots import save
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
@@ -41,7 +44,7 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks.findings import finding_kind
 from raytl.tasks.registry import task_named
 
-FOLDER, PAGE, CARD = "report", "report.html", "MODEL_CARD.md"
+FOLDER, PAGE, CARD = REPORT_FOLDER, "report.html", "MODEL_CARD.md"
 FORMAT = 1
 _PNG_IN = 8.0
 
@@ -154,9 +157,9 @@ def report(
     evidence = _evidence(source, look, parts, options, full)
     results = _results(parts, evidence, options)
     result = Assessment(
-        folder.root.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
+        run_store.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
     )
-    _write(result)
+    _write(result, _operating(evidence, card, look, options, folder))
     run_store.push()
     return result
 
@@ -225,7 +228,16 @@ def _images(evidence: Evidence | FindingEvidence) -> dict[str, int]:
     return {name: len(split) for name, split in splits.items() if split is not None}
 
 
-def _write(result: Assessment) -> None:
+def _operating(
+    evidence: Evidence | FindingEvidence, card: Card, look: LedgerEntry, options: Options, folder: RunFolder
+) -> tuple[OperatingPoints, bytes | None] | None:
+    """Return the operating points and their reference; None for a task that does not decide one class for each image."""
+    if not isinstance(evidence, Evidence):
+        return None
+    return operating_points(evidence, card, look.look, options.aims, folder.evaluation)
+
+
+def _write(result: Assessment, operating: tuple[OperatingPoints, bytes | None] | None) -> None:
     """Write the folder of the report, completely or not at all."""
     final = Path(result.folder)
     sweep(final.parent)
@@ -239,5 +251,7 @@ def _write(result: Assessment) -> None:
                 write_text(draft / name, text)
         write_text(draft / CARD, model_card(result))
         write_json(draft / REPORT, result.to_json())
+        if operating is not None:
+            write_operating(draft, *operating)
         write_text(draft / PAGE, page(result))
         replace_dir(draft, final)

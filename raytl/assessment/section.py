@@ -15,12 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from raytl.assessment.aim import Aim
 from raytl.assessment.left_out import FineTunedGap
 from raytl.config.schema import ColumnRole
 from raytl.data.manifest import Sample
 from raytl.evaluation.robustness import PHOTOS, SUITE, Robustness
 from raytl.events import OnEvent, ignore
+from raytl.metrics.aim import Aim
 from raytl.metrics.scores import softmax
 from raytl.pages.figures import Draw
 

@@ -32,7 +32,7 @@ def test_a_report_is_one_whole_folder_and_reads_no_test_image(run: RunFolder) ->
     assert run.ledger.read_bytes() == ledger
     assert result.images["test"] == 21 and result.images["val"] == result.images["train"] == 3
     names = {path.name for path in (run.evaluation / "report").iterdir()}
-    assert names >= {"report.html", "report.json", "MODEL_CARD.md", "reliability-band.png"}
+    assert names >= {"report.html", "report.json", "MODEL_CARD.md", "reliability-band.png", "operating.json"}
     assert not [name for name in names if name.startswith(".")]
     page = (run.evaluation / "report" / "report.html").read_text()
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(\s*["']?https?:|@import""", page)

@@ -11,13 +11,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from raytl.assessment.aim import Aim, aims
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.report import Assessment
 from raytl.assessment.section import Evidence, Options, SectionResult
 from raytl.assessment.sections import NEEDS_PHOTOS, SECTIONS, check_aims, chosen
 from raytl.errors import UserError
+from raytl.metrics.aim import Aim, aims
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
 from raytl.run.ledger import LedgerEntry
