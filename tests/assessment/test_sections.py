@@ -138,6 +138,7 @@ def test_a_temperature_that_validation_does_not_support_is_a_warning(make_eviden
     assert BY_NAME["calibration"](evidence, Options()).warnings
     supported: SectionResult = BY_NAME["calibration"](replace(make_evidence(), temperature=3.0), Options())
     assert not supported.warnings and supported.json["temperature"] == 3.0
+    assert "(95 % profile-likelihood interval " in supported.sentences[1]
 
 
 def test_images_of_a_new_kind_are_flagged(make_evidence: MakeEvidence) -> None:

@@ -27,7 +27,7 @@ class ContextSection:
         val, test = (presence(split.findings, len(evidence.classes)) for split in (evidence.val, evidence.test))
         listed, compared = dependences(val, test)
         return SectionResult(
-            title="Company: does it take one label for a sign of another?",
+            title="Co-occurrence: does it take one label for a sign of another?",
             sentences=tuple(_sentences(listed, compared, evidence.classes)),
             tables=(_table(listed, evidence.classes),) if listed else (),
             json={"compared": compared, "pairs": [_plain(each, evidence.classes) for each in listed]},
@@ -54,7 +54,7 @@ def _sentences(listed: Sequence[Dependence], compared: int, classes: Sequence[st
     if confirmed:
         yield "The model may take one for a sign of the other. Add images that have only one of them."
     else:
-        yield "No label is shown to depend on the company of another."
+        yield "No label is shown to depend on another."
     rest = len(listed) - len(confirmed)
     more = f"; {rest:,} more were seen on validation, but test does not confirm them" if rest else ""
     yield (
