@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from raytl.tasks.classification.prediction import Prediction
     from raytl.tasks.classification.report import Report
     from raytl.tasks.classification.table import Predictions
+    from raytl.tasks.judgement import Judgement
     from raytl.tasks.reliability import Calibration
     from raytl.tasks.reporting import ClassScores, Subject, Unreadable
     from raytl.tasks.stored_scores import Mistake
@@ -75,6 +76,7 @@ __all__ = [
     "Explanation",
     "Explanations",
     "Interval",
+    "Judgement",
     "LedgerEntry",
     "Machine",
     "Mistake",
@@ -142,6 +144,7 @@ _MODULES = {
     "raytl.tasks.classification.prediction": ("Prediction",),
     "raytl.tasks.classification.report": ("Report",),
     "raytl.tasks.classification.table": ("Predictions",),
+    "raytl.tasks.judgement": ("Judgement",),
     "raytl.tasks.reliability": ("Calibration",),
     "raytl.tasks.reporting": ("ClassScores", "Subject", "Unreadable"),
     "raytl.tasks.stored_scores": ("Mistake",),

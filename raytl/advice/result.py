@@ -43,11 +43,12 @@ class CandidateFit:
 
 @dataclass(frozen=True, slots=True)
 class SuspectLabel:
-    """A training image (`key` under the root of the data) whose label may be wrong; see `raytl.metrics.suspects`."""
+    """A training image (`key` under the root of the data) whose label may be wrong; see `raytl.metrics.suspects.Suspect`."""
 
     key: str
     given: str
     suggested: str
+    probability: float
     margin: float
 
 

@@ -25,6 +25,9 @@ def predict(
     score: float | None = None,
     nms_iou: float | None = None,
     max_detections: int | None = None,
+    require: str | None = None,
+    recall: Sequence[str] = (),
+    uncertainty: bool = False,
     batch_size: int | None = None,
     device: str | None = None,
     machine: Machine | None = None,
@@ -36,7 +39,8 @@ def predict(
     A classifier answers with a `raytl.Predictions`, a table of classes and probabilities (.csv or .parquet). `inputs` are
     folders, manifests, files, or `s3://` URIs of those. Photos that cannot be read are listed in `unreadable` and skipped.
     Of a model for objects, `score`, `nms_iou` and `max_detections` limit those that are reported, as in the `predict`
-    section of the experiment. To predict several times, or images in memory, use `raytl.load`.
+    section of the experiment. `require` (`accuracy>=0.95`), `recall` (`["trash>=0.9"]`) and `uncertainty` add columns from the
+    operating points that `raytl report` wrote. To predict several times, or images in memory, use `raytl.load`.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
@@ -57,6 +61,9 @@ def predict(
             score=score,
             nms_iou=nms_iou,
             max_detections=max_detections,
+            require=require,
+            recall=recall,
+            uncertainty=uncertainty,
         )
 
 
@@ -111,6 +118,9 @@ def load(
     score: float | None = None,
     nms_iou: float | None = None,
     max_detections: int | None = None,
+    require: str | None = None,
+    recall: Sequence[str] = (),
+    uncertainty: bool = False,
     device: str | None = None,
     machine: Machine | None = None,
     on_event: OnEvent | None = None,
@@ -120,6 +130,8 @@ def load(
     `run` is a `Run`, the folder or `s3://` URI of one, a saved model's folder, or a version such as
     `models:trash@champion`. `machine` says how buckets are reached: by default as the experiment of a `Run` says. Of a
     model for objects, `score`, `nms_iou` and `max_detections` replace those of the run's `predict` section.
+    `require`, `recall` and `uncertainty` make its predictions say `answered`, `set` and `unfamiliar`, from the operating points
+    that `raytl report` wrote.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
@@ -137,4 +149,7 @@ def load(
             score=score,
             nms_iou=nms_iou,
             max_detections=max_detections,
+            require=require,
+            recall=recall,
+            uncertainty=uncertainty,
         )

@@ -4,10 +4,12 @@ on test.
 section      the contract of a section, and the evidence that it gets
 sections     all sections by name, in the order of the page
 collect      the evidence of a run: test from the one look of `evaluate`, the others scored when they are needed
-aim          (pure) aims such as `accuracy>=0.95`
 texts        (pure) numbers and tables as text
 sheets       thumbnails
 live         the model in memory, for sections that change images
+pretrained   features of the network from which the run started
+left_out     (pure) which networks `--full` trains, and the gap that they show
+fine_tuned   trains them
 report       `report`: the sections of a run, written as one folder
 page         the page
 model_card   the model card

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from raytl.assessment.plots import reliability_chart
 from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
 from raytl.metrics.calibration import decision_losses
+from raytl.metrics.intervals import Interval
 from raytl.metrics.miscalibration import (
     CalibrationError,
     brier_score,
@@ -47,7 +48,7 @@ class CalibrationSection:
             title="Calibration: are the probabilities right?",
             sentences=(
                 _verdict(calibrated["ece"], len(evidence.test)),
-                _gain_text(evidence.temperature, gain, error, len(evidence.val)),
+                _gain_text(evidence.temperature, fitted, gain, error, len(evidence.val)),
                 *_change(scores["test"]),
             ),
             tables=(_table(scores),),
@@ -107,13 +108,14 @@ def _verdict(error: CalibrationError, images: int) -> str:
     return f"No evidence of miscalibration on test (p = {error.p:.2f}): {band}."
 
 
-def _gain_text(temperature: float | None, gain: float, error: float, images: int) -> str:
+def _gain_text(temperature: float | None, alone: Interval, gain: float, error: float, images: int) -> str:
     measured = f"{gain:+.4f} nats an image (standard error {error:.4f}, {images:,} validation images)"
+    interval = f"95 % profile-likelihood interval {alone.low:.3f} to {alone.high:.3f}"
     if temperature is None:
         return f"The model has no temperature; one fitted on validation would change the cross-fitted log loss by {-gain:+.4f}."
     if temperature == 1.0:
-        return f"Validation did not support a temperature other than 1: cross-fitted gain {measured}."
-    return f"Temperature {temperature:.3f}, fitted on validation: cross-fitted gain {measured}."
+        return f"Validation did not support a temperature other than 1 ({interval}): cross-fitted gain {measured}."
+    return f"Temperature {temperature:.3f}, fitted on validation ({interval}): cross-fitted gain {measured}."
 
 
 def _change(scores: Mapping[str, Mapping[str, Any]]) -> tuple[str, ...]:

@@ -8,27 +8,35 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from raytl.assessment.aim import aims
+from raytl.assessment import groups
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
 from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.fine_tuned import fine_tuned_gaps
 from raytl.assessment.live import Model, opened_photos
 from raytl.assessment.model_card import model_card
+from raytl.assessment.operating import operating_points
 from raytl.assessment.page import page
+from raytl.assessment.pretrained import pretrained_features
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
 from raytl.assessment.sections import NEEDS_PHOTOS, check_aims, chosen
 from raytl.config.machine import Machine
+from raytl.config.schema import ColumnRole
 from raytl.config.stored import stored_experiment
 from raytl.data.corruptions.suite import suite_named
+from raytl.disk import writing
 from raytl.errors import UserError
 from raytl.evaluation.evaluate import check_run, verified_card
 from raytl.evaluation.robustness import PHOTOS, SUITE
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.events import OnEvent, Work, ignore
+from raytl.metrics.aim import aims
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
 from raytl.run.atomic import replace_dir, write_json, write_text
+from raytl.run.folder import RunFolder
 from raytl.run.ledger import REPORT, LedgerEntry
+from raytl.run.operating import REPORT_FOLDER, OperatingPoints, write_operating
 from raytl.run.plots import save
 from raytl.run.run_store import RunStore
 from raytl.store.drafts import drafted, sweep
@@ -36,7 +44,7 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks.findings import finding_kind
 from raytl.tasks.registry import task_named
 
-FOLDER, PAGE, CARD = "report", "report.html", "MODEL_CARD.md"
+FOLDER, PAGE, CARD = REPORT_FOLDER, "report.html", "MODEL_CARD.md"
 FORMAT = 1
 _PNG_IN = 8.0
 
@@ -101,6 +109,7 @@ def report(
     require: Sequence[str] = (),
     recall: Sequence[str] = (),
     quick: bool = False,
+    full: bool = False,
     suite: str | None = None,
     photos: int | None = None,
     device: str | None = None,
@@ -111,28 +120,30 @@ def report(
 
     `require` and `recall` are aims such as `accuracy>=0.95` and `trash>=0.9`; `Assessment.unmet` names those that are not met.
     With `quick`, the train split is not used, and no photo is corrupted; otherwise at most `photos` (100) validation photos
-    are, by the corruptions of `suite` (camera). Clusters, buckets and the device are those of `machine`, never those of the run.
+    are, by the corruptions of `suite` (camera). With `full`, networks that never saw a group are trained, from train and
+    validation. Clusters, buckets and the device are those of `machine`, never those of the run.
 
     Raises:
-        UserError: there is no such section or suite, an aim cannot be read, an option cannot take effect, or the report does
-            not apply to the task of the run.
+        UserError: no such section or suite, a wrong aim, an option without effect, or a task without a report.
         RunError: no such run, not finished, changed files, or its test split was not evaluated with evidence.
         DataError: images of train or validation changed or are missing.
+        DiskError: the report cannot be written.
     """
     machine = in_force(machine, device)
     run_store = RunStore.open(str(run), S3Settings.of(machine.storage))
     folder = run_store.folder
     card = verified_card(folder, on_event)
     check_run(folder, "test", on_event)
-    stored_run = stored_experiment(folder.experiment)
-    parts = chosen(task_named(card.task), sections, stored_run.recipe.data.columns, quick)
-    check_aims(task_named(card.task), parts, [*require, *recall])
+    stored_run, task = stored_experiment(folder.experiment), task_named(card.task)
+    parts = chosen(task, sections, stored_run.recipe.data.columns, quick)
+    check_aims(task, parts, [*require, *recall])
     _check_photos(parts, suite, photos)
+    _check_full(parts, stored_run.recipe.data.columns, full, quick)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
     model = None if quick else cache(lambda: Model(source))
     options = Options(
-        aims(require, recall, card.classes, "accuracy" if finding_kind(task_named(card.task)) is None else "precision"),
+        aims(require, recall, card.classes, "accuracy" if finding_kind(task) is None else "precision"),
         quick,
         model=model,
         on_event=on_event,
@@ -141,18 +152,30 @@ def report(
         open_photos=None if quick else partial(opened_photos, source),
     )
     look = last_look(source)
-    scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
-    evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)
+    _check_writable(folder.evaluation / FOLDER)
+    scores = task.reporting.stored(look.report_folder(folder)).overall
+    evidence = _evidence(source, look, parts, options, full)
+    results = _results(parts, evidence, options)
+    result = Assessment(
+        run_store.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
+    )
+    _write(result, _operating(evidence, card, look, options, folder))
+    run_store.push()
+    return result
+
+
+def _evidence(
+    source: Source, look: LedgerEntry, parts: Sequence[Section[Any]], options: Options, full: bool
+) -> Evidence | FindingEvidence:
+    """Return the evidence that the sections need."""
+    evidence = collected(source, look, any(part.needs_train for part in parts) and not options.quick)
     if _need_photos(parts):
         robustness: Any = collected_robustness(source, options.suite, options.photos)
         evidence = replace(evidence, robustness=robustness)
-    results = _results(parts, evidence, options)
-    result = Assessment(
-        folder.root.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
-    )
-    _write(result)
-    run_store.push()
-    return result
+    if isinstance(evidence, Evidence) and groups.SECTION in parts and not options.quick:
+        gaps = fine_tuned_gaps(source, full)
+        evidence = replace(evidence, pretrained=pretrained_features(source, evidence), fine_tuned=gaps)
+    return evidence
 
 
 def _results(
@@ -161,7 +184,9 @@ def _results(
     results: dict[str, SectionResult] = {}
     for done, part in enumerate(parts):
         options.on_event(Work("report", done, len(parts), "sections"))
+        options.on_event(Work(f"section {part.name}", 0, 1, ""))
         results[part.name] = part(evidence, options)
+        options.on_event(Work(f"section {part.name}", 1, 1, ""))
     options.on_event(Work("report", len(parts), len(parts), "sections"))
     return results
 
@@ -181,12 +206,38 @@ def _check_photos(parts: Sequence[Section[Any]], suite: str | None, photos: int 
         raise UserError(f"{' and '.join(given)}: no section of this report corrupts photos; drop it, or add robustness")
 
 
+def _check_full(parts: Sequence[Section[Any]], columns: Mapping[str, ColumnRole], full: bool, quick: bool) -> None:
+    """Refuse `full` where it cannot take effect, before anything is scored."""
+    if full and quick:
+        raise UserError("--full: it trains networks, and --quick leaves out what takes long; drop one of them")
+    if full and (groups.SECTION not in parts or "group" not in columns.values()):
+        raise UserError(
+            "--full: this report leaves out no groups; expected the section groups, and a column of the manifest with the role "
+            "group. Name one in data.columns and train again, or drop --full"
+        )
+
+
+def _check_writable(final: Path) -> None:
+    """Raise a DiskError if the report could not be written, before anything is scored."""
+    with writing(final), drafted(final, folder=True):
+        pass
+
+
 def _images(evidence: Evidence | FindingEvidence) -> dict[str, int]:
     splits = {"train": evidence.train, "val": evidence.val, "test": evidence.test}
     return {name: len(split) for name, split in splits.items() if split is not None}
 
 
-def _write(result: Assessment) -> None:
+def _operating(
+    evidence: Evidence | FindingEvidence, card: Card, look: LedgerEntry, options: Options, folder: RunFolder
+) -> tuple[OperatingPoints, bytes | None] | None:
+    """Return the operating points and their reference; None for a task that does not decide one class for each image."""
+    if not isinstance(evidence, Evidence):
+        return None
+    return operating_points(evidence, card, look.look, options.aims, folder.evaluation)
+
+
+def _write(result: Assessment, operating: tuple[OperatingPoints, bytes | None] | None) -> None:
     """Write the folder of the report, completely or not at all."""
     final = Path(result.folder)
     sweep(final.parent)
@@ -200,5 +251,7 @@ def _write(result: Assessment) -> None:
                 write_text(draft / name, text)
         write_text(draft / CARD, model_card(result))
         write_json(draft / REPORT, result.to_json())
+        if operating is not None:
+            write_operating(draft, *operating)
         write_text(draft / PAGE, page(result))
         replace_dir(draft, final)

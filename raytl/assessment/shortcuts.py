@@ -12,7 +12,10 @@ from raytl.assessment.section import Evidence, Figure, LiveModel, Options, Secti
 from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import percent
 from raytl.data.ablations import ABLATIONS, equalized
-from raytl.metrics.shortcuts import CELLS, Shortcut, Transplant, find_shortcuts, transplant
+from raytl.events import Work
+from raytl.metrics.confusion import Ints
+from raytl.metrics.shortcuts import CELLS, Cell, Shortcut, find_shortcuts
+from raytl.metrics.transplant import Transplant, transplant
 
 _LIMIT_ABLATED = 200
 _LIMIT_PASTED = 64
@@ -41,11 +44,12 @@ class ShortcutsSection:
             return SectionResult(_TITLE, ("Not measured: thumbnails are stored for splits of up to 100,000 images.",))
         shortcuts = find_shortcuts(searched.thumbnails, searched.targets, len(evidence.classes))
         model = options.model() if options.model is not None else None
-        seen = [
-            _Seen(evidence.classes[each.target], each, _effect(each, searched, evidence.val, model, options.seed))
-            for each in shortcuts
-        ]
-        left = _ablated(evidence.val, model, options.seed) if model is not None else {}
+        seen = []
+        for done, each in enumerate(shortcuts):
+            options.on_event(Work("pasting patches", done, len(shortcuts), "patches"))
+            effect = _effect(each, searched, evidence.val, model, options.seed)
+            seen.append(_Seen(evidence.classes[each.target], each, effect))
+        left = _ablated(evidence.val, model, options) if model is not None else {}
         return SectionResult(
             title=_TITLE,
             sentences=tuple(_sentences(seen, left, len(searched))),
@@ -84,17 +88,28 @@ def _some(places: NDArray[np.int64], rng: np.random.Generator, limit: int = _LIM
     return np.sort(rng.permutation(places)[:limit])
 
 
-def _ablated(val: SplitEvidence, model: LiveModel, seed: int) -> dict[str, float]:
+def _ablated(val: SplitEvidence, model: LiveModel, options: Options) -> dict[str, float]:
     """Return the accuracy on validation images as they are (key "all"), and with only a part of what is in them."""
-    places = _some(np.arange(len(val)), np.random.default_rng(seed), _LIMIT_ABLATED)
+    places = _some(np.arange(len(val)), np.random.default_rng(options.seed), _LIMIT_ABLATED)
     views, targets = model.views([val.samples[i] for i in places]), val.targets[places]
 
     def accuracy(images: Sequence[NDArray[np.uint8]]) -> float:
         return float((model.probabilities(np.stack(images)).argmax(axis=1) == targets).mean())
 
-    left = {"all": accuracy(list(views))}
-    left |= {name: accuracy([change(view) for view in views]) for name, change in ABLATIONS.items()}
-    return left | {_EQUALIZED: accuracy(equalized(list(views), targets))}
+    left, parts = {}, len(ABLATIONS) + 2
+    for done, (name, images) in enumerate(_versions(list(views), targets)):
+        options.on_event(Work("hiding parts of images", done, parts, "parts"))
+        left[name] = accuracy(images)
+    options.on_event(Work("hiding parts of images", parts, parts, "parts"))
+    return left
+
+
+def _versions(views: list[NDArray[np.uint8]], targets: Ints) -> Iterator[tuple[str, Sequence[NDArray[np.uint8]]]]:
+    """Yield the images as they are, with only a part of what is in them, and with properties that are equal in all classes."""
+    yield "all", views
+    for name, change in ABLATIONS.items():
+        yield name, [change(view) for view in views]
+    yield _EQUALIZED, equalized(views, targets)
 
 
 def _sentences(seen: list[_Seen], left: dict[str, float], images: int) -> Iterator[str]:
@@ -109,9 +124,8 @@ def _sentences(seen: list[_Seen], left: dict[str, float], images: int) -> Iterat
 
 
 def _sentence(each: _Seen) -> str:
-    row, column = each.shortcut.cell
     text = (
-        f"{each.name}: {percent(each.shortcut.fraction)} of its images show the same patch in row {row + 1}, column {column + 1} of "
+        f"{each.name}: {percent(each.shortcut.fraction)} of its images show the same patch in {_place(each.shortcut.cell)} of "
         f"{CELLS} x {CELLS} cells, {percent(each.shortcut.other_fraction)} of the others (z = {each.shortcut.z:.1f})."
     )
     if each.effect is None:
@@ -121,6 +135,15 @@ def _sentence(each: _Seen) -> str:
         f"{percent(each.effect.before)} to {percent(each.effect.after)} (another patch: {percent(each.effect.control)})"
     )
     return f"{text} {'The model uses it' if each.effect.is_confirmed else 'The model does not follow it'}: {moved}."
+
+
+def _place(cell: Cell) -> str:
+    """Return the row and the column of a cell from 1 on, or both that it lies between."""
+    parts = []
+    for name, place in zip(("row", "column"), cell, strict=True):
+        first = int(place) + 1
+        parts.append(f"{name} {first}" if place == int(place) else f"{name}s {first} and {first + 1}")
+    return ", ".join(parts)
 
 
 def _tables(seen: list[_Seen], left: dict[str, float]) -> Iterator[Table]:
@@ -148,7 +171,7 @@ def _marked(thumbnails: NDArray[np.uint8], shortcut: Shortcut) -> NDArray[np.uin
     large = thumbnails[:LIMIT].repeat(4, 1).repeat(4, 2)
     side = large.shape[1] // CELLS
     for row, column in shortcut.cells:
-        top, left = row * side, column * side
+        top, left = int(row * side), int(column * side)
         frame = np.zeros(large.shape[1:3], np.bool_)
         frame[top : top + side, left : left + side] = True
         frame[top + 1 : top + side - 1, left + 1 : left + side - 1] = False

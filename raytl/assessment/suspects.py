@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
 from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
 from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import csv_text
-from raytl.metrics.calibration import fit_temperature
+from raytl.data.group_split import group_columns, joined, kept_together
+from raytl.data.perceptual_hash import copies, phash
+from raytl.events import Work
 from raytl.metrics.confusion import Floats
-from raytl.metrics.scores import softmax
 from raytl.metrics.suspects import suspects
-from raytl.models.frozen import FOLDS, probe_scores
+from raytl.models.frozen import FOLDS, left_out_probabilities
 
 _LISTED = 20
+_FIELDS = ("split", "key", "given", "suggested", "probability", "margin")
 _AT_ONCE = 2000
 """Training images of one cross-validated classifier, whose time grows with the third power of their number."""
-_HEAD = ("split", "image", "label", "suggested", "margin")
+_HEAD = ("split", "image", "label", "suggested", "probability", "margin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,7 @@ class SuspectImage:
     key: str
     given: str
     suggested: str
+    probability: float
     margin: float
 
 
@@ -46,21 +51,16 @@ class SuspectsSection:
         listed = list(_of_split("val", evidence.val, evidence.val.probabilities, evidence.classes))
         train = evidence.train if evidence.train is not None and _is_learnable(evidence.train) else None
         if train is not None:
-            table = _cross_validated(train, len(evidence.classes), options.seed)
+            table = _left_out(train, len(evidence.classes), group_columns(evidence.columns), options)
             listed += _of_split("train", train, table, evidence.classes)
-        listed.sort(key=lambda each: -each.margin)
+        listed.sort(key=lambda each: each.probability)
         return SectionResult(
             title="Suspect labels: which ones to look at again?",
             sentences=tuple(_sentences(listed, len(evidence.val), 0 if train is None else len(train))),
             tables=(_table(listed),) if listed else (),
             figures=tuple(_figures(listed, evidence)),
-            json={
-                "suspects": [
-                    {name: getattr(each, name) for name in ("split", "key", "given", "suggested", "margin")}
-                    for each in listed
-                ]
-            },
-            files={"suspects.csv": csv_text(_HEAD, ((*_row(each)[:4], f"{each.margin:.4f}") for each in listed))},
+            json={"suspects": [{name: getattr(each, name) for name in _FIELDS} for each in listed]},
+            files={"suspects.csv": csv_text(_HEAD, (_row(each, digits=4) for each in listed))},
         )
 
 
@@ -70,7 +70,9 @@ SECTION = SuspectsSection()
 def _of_split(name: str, split: SplitEvidence, table: Floats, classes: tuple[str, ...]) -> Iterator[SuspectImage]:
     for each in suspects(split.targets, table):
         key = split.samples[each.place].key
-        yield SuspectImage(name, each.place, key, classes[each.given], classes[each.suggested], each.margin)
+        yield SuspectImage(
+            name, each.place, key, classes[each.given], classes[each.suggested], each.probability, each.margin
+        )
 
 
 def _is_learnable(split: SplitEvidence) -> bool:
@@ -78,15 +80,28 @@ def _is_learnable(split: SplitEvidence) -> bool:
     return split.features.shape[1] > 0 and len(split) >= FOLDS and len(np.unique(split.targets)) > 1
 
 
-def _cross_validated(split: SplitEvidence, classes: int, seed: int) -> Floats:
-    """Return probabilities of classifiers of the features that did not learn the image, `(n, classes)`."""
+def _left_out(split: SplitEvidence, classes: int, columns: Sequence[str], options: Options) -> Floats:
+    """Return probabilities of classifiers of the features that learned neither the image, nor its group of `columns`, nor a
+    copy of it, `(n, classes)`."""
     table = np.zeros((len(split), classes))
-    order = np.random.default_rng(seed).permutation(len(split))
-    for places in np.array_split(order, -(-len(split) // _AT_ONCE)):
+    order = np.random.default_rng(options.seed).permutation(len(split))
+    parts = np.array_split(order, -(-len(split) // _AT_ONCE))
+    for done, places in enumerate(parts):
+        options.on_event(Work("leaving images out", done, len(parts), "parts"))
         present, numbers = np.unique(split.targets[places], return_inverse=True)
-        scores = probe_scores(torch.from_numpy(split.features[places].astype(np.float32)), numbers)[""]
-        table[np.ix_(places, present)] = softmax(scores / fit_temperature(numbers, scores))
+        features = torch.from_numpy(split.features[places].astype(np.float32))
+        groups = _groups(split, places, columns)
+        table[np.ix_(places, present)] = left_out_probabilities(features, numbers, groups)
+    options.on_event(Work("leaving images out", len(parts), len(parts), "parts"))
     return table
+
+
+def _groups(split: SplitEvidence, places: NDArray[np.int64], columns: Sequence[str]) -> NDArray[np.int64]:
+    """Return the group of each image at `places`: those of a group of `columns` and copies of one photo are together."""
+    groups = kept_together([split.samples[i] for i in places], columns)
+    if not split.thumbnails.shape[1]:
+        return groups
+    return joined(groups, copies([phash(Image.fromarray(split.thumbnails[i])) for i in places]))
 
 
 def _sentences(listed: list[SuspectImage], val: int, train: int) -> Iterator[str]:
@@ -102,13 +117,14 @@ def _sentences(listed: list[SuspectImage], val: int, train: int) -> Iterator[str
     yield "A suspect label may also be a rare or hard image: relabel by eye, never automatically."
 
 
-def _row(each: SuspectImage) -> tuple[str, str, str, str, str]:
-    return each.split, each.key, each.given, each.suggested, f"{each.margin:.2f}"
+def _row(each: SuspectImage, digits: int = 2) -> tuple[str, ...]:
+    numbers = (f"{value:.{digits}f}" for value in (each.probability, each.margin))
+    return (each.split, each.key, each.given, each.suggested, *numbers)
 
 
 def _table(listed: list[SuspectImage]) -> Table:
     title = f"The {min(_LISTED, len(listed))} most suspect labels"
-    return Table(title, _HEAD, tuple(_row(each) for each in listed[:_LISTED]), (4,))
+    return Table(title, _HEAD, tuple(_row(each) for each in listed[:_LISTED]), (4, 5))
 
 
 def _figures(listed: list[SuspectImage], evidence: Evidence) -> Iterator[Figure]:

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from raytl.assessment.aim import Aim
 from raytl.assessment.curves import coverage_chart, points, recall_chart
 from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
 from raytl.assessment.texts import bounds, percent
+from raytl.metrics.aim import Aim
 from raytl.metrics.binomial import fraction
-from raytl.metrics.certified import DELTA, Certificate, certified_accuracy, certified_recall, curve
+from raytl.metrics.certified import DELTA, Certificate, certified_accuracy, certified_recall, curve, is_confirmed
 from raytl.metrics.intervals import Interval
 
 ACCURACIES, RECALL = (0.9, 0.95, 0.99), 0.9
@@ -43,7 +43,7 @@ class _Outcome:
     @property
     def is_met(self) -> bool:
         """True if it is certified, and test has images that could contradict it, and do not."""
-        return self.test is not None and not isnan(self.test.value) and self.test.high >= self.aim.value
+        return self.test is not None and is_confirmed(self.test, self.aim.value)
 
     @property
     def _verdict(self) -> str:

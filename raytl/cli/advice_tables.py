@@ -61,9 +61,9 @@ def _behind(fit: CandidateFit) -> str:
 
 
 def _suspects(advice: Advice) -> Group:
-    rows = table(("image", "label", "suggested", "margin"), right_aligned=("margin",))
+    rows = table(("image", "label", "its probability", "suggested"), right_aligned=("its probability",))
     for each in advice.suspects[:_LISTED]:
-        rows.add_row(Text(each.key), Text(each.given), Text(each.suggested), f"{each.margin:.2f}")
+        rows.add_row(Text(each.key), Text(each.given), f"{100 * each.probability:.0f} %", Text(each.suggested))
     if len(advice.suspects) > _LISTED:
         rows.add_row(f"… {len(advice.suspects) - _LISTED:,} more (--json)", "", "", "")
     return titled("suspect labels", rows)

@@ -76,17 +76,20 @@ def list_(place: Place, set_: Settings = None, json: Json = False) -> None:
 
 
 def show(place: Place, version: Which = CHAMPION, set_: Settings = None, json: Json = False) -> None:
-    """Show a version: its model, training data, scores and calibration."""
+    """Show a version: its model, training data, scores, calibration and operating points."""
     terminal = Terminal.open(json)
     with guarded(terminal):
         from raytl.retraining.calibrated import calibration_of
+        from raytl.retraining.operating import operating_facts, operating_json, operating_of
 
-        registry = opened(place, set_, PlainWatcher(terminal.err))
+        notes = PlainWatcher(terminal.err)
+        registry = opened(place, set_, notes)
         state = registry.state()
         record = registry.record(registry.resolve(version, state))
-        calibration = calibration_of(registry, record)
-        terminal.show(*_version(registry, record, state, calibration))
-        terminal.result({**record.to_json(), "aliases": _names(record, state), "calibration": calibration})
+        calibration, points = calibration_of(registry, record, notes), operating_of(registry, record, notes)
+        terminal.show(*_version(registry, record, state, [*_calibration(calibration), *operating_facts(points)]))
+        extra = {"aliases": _names(record, state), "calibration": calibration, "operating": operating_json(points)}
+        terminal.result({**record.to_json(), **extra})
 
 
 def diff(
@@ -244,7 +247,7 @@ def _score(name: str, value: float | None) -> str:
 
 
 def _version(
-    registry: Registry, record: Record, state: State, calibration: Mapping[str, float] | None
+    registry: Registry, record: Record, state: State, trusted: Iterable[tuple[str, str]]
 ) -> Iterable[RenderableType]:
     about = record.about
     rows = [
@@ -259,11 +262,15 @@ def _version(
         ("code", "not in git" if about.git is None else f"{about.git['commit']}{'+' if about.git['dirty'] else ''}"),
         *((metric(name), _score(name, value)) for name, value in about.metrics.items()),
         ("evaluation set", about.evaluation),
-        *calibration_facts({f"calibration/{name}": value for name, value in (calibration or {}).items()}),
+        *trusted,
     ]
     yield facts([row for row in rows if row[1]])
     named = f"models:{registry.uri}@{record.number}"
     yield Text(f"next: {command('raytl', 'predict', named, 'PHOTOS', '--out', 'predictions.csv')}")
+
+
+def _calibration(calibration: Mapping[str, float] | None) -> list[tuple[str, str]]:
+    return calibration_facts({f"calibration/{name}": value for name, value in (calibration or {}).items()})
 
 
 def _difference(differences: Difference) -> Iterable[RenderableType]:

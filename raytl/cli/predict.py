@@ -10,7 +10,7 @@ import typer
 
 from raytl.cli.options import Device, Json, Run, Settings
 from raytl.cli.progress import watching
-from raytl.cli.tables import predictions_tables
+from raytl.cli.tables import judged_counts, predictions_tables
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
 from raytl.events import Message
@@ -21,17 +21,49 @@ if TYPE_CHECKING:
 _LISTED = 10
 _FIRST = 3
 
+Inputs = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="INPUTS...",
+        help="Folders, manifests or photos, here or in a bucket (s3://...).",
+        show_default=False,
+    ),
+]
+Score = Annotated[float | None, typer.Option(min=0, max=1, metavar="S", help="Of objects: the lowest score to report.")]
+NmsIou = Annotated[
+    float | None,
+    typer.Option(
+        "--nms-iou", min=0, max=1, metavar="IOU", help="Of objects: overlap above which the better one stays."
+    ),
+]
+MaxDetections = Annotated[
+    int | None, typer.Option("--max-detections", min=1, metavar="N", help="Of objects: the maximum per image.")
+]
+Require = Annotated[
+    str | None,
+    typer.Option(
+        metavar="accuracy>=X",
+        help="Add the column answered: abstain where the report does not certify this accuracy of the answers.",
+        show_default=False,
+    ),
+]
+Recall = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLASS>=X",
+        help="Add the column is_CLASS: the photos that count as the class for this recall; may be repeated.",
+        show_default=False,
+    ),
+]
+Uncertainty = Annotated[
+    bool,
+    typer.Option("--uncertainty", help="Add prediction sets and unfamiliar photos, as --require and --recall do."),
+]
+
 
 def predict(
     run: Run,
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="INPUTS...",
-            help="Folders, manifests or photos, here or in a bucket (s3://...).",
-            show_default=False,
-        ),
-    ],
+    inputs: Inputs,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File or folder to write.")] = None,
     format_: Annotated[
         str | None,
@@ -39,18 +71,12 @@ def predict(
             "--format", metavar="NAME", help="Format to write, such as csv; by default that of FILE's ending."
         ),
     ] = None,
-    score: Annotated[
-        float | None, typer.Option(min=0, max=1, metavar="S", help="Of objects: the lowest score to report.")
-    ] = None,
-    nms_iou: Annotated[
-        float | None,
-        typer.Option(
-            "--nms-iou", min=0, max=1, metavar="IOU", help="Of objects: overlap above which the better one stays."
-        ),
-    ] = None,
-    max_detections: Annotated[
-        int | None, typer.Option("--max-detections", min=1, metavar="N", help="Of objects: the maximum per image.")
-    ] = None,
+    score: Score = None,
+    nms_iou: NmsIou = None,
+    max_detections: MaxDetections = None,
+    require: Require = None,
+    recall: Recall = None,
+    uncertainty: Uncertainty = False,
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos per batch.")] = None,
     device: Device = None,
     set_: Settings = None,
@@ -59,6 +85,7 @@ def predict(
     """Predict photos: classes and probabilities, or what else the task of the model answers, in a file or on the terminal.
 
     Photos that cannot be read are listed and skipped; other files in folders are counted by reason.
+    --require, --recall and --uncertainty apply what `raytl report` chose on validation, so they need its report.
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
@@ -74,6 +101,9 @@ def predict(
                 score=score,
                 nms_iou=nms_iou,
                 max_detections=max_detections,
+                require=require,
+                recall=recall or (),
+                uncertainty=uncertainty,
                 batch_size=batch_size,
                 machine=machine,
                 on_event=on_event,
@@ -95,6 +125,7 @@ def predictions_json(predictions: TaskPredictions, out: Path | None) -> dict[str
             reason: {"files": len(files), "first": list(files[:_FIRST])}
             for reason, files in predictions.left_out.items()
         },
+        "judged": judged_counts(predictions),
         "weights": predictions.weights,
     } | ({} if out else {"rows": predictions.rows})
 

@@ -14,10 +14,17 @@ from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
 from raytl.run.run_store import RunStore
+from raytl.sanitize import command
 from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from raytl.assessment.report import Assessment
+
+
+Quick = Annotated[bool, typer.Option("--quick", help="Leave out what needs the train split or corrupted photos.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="Train networks that never saw a group, two for each of the five largest.")
+]
 
 
 def report(
@@ -37,9 +44,8 @@ def report(
         list[str] | None,
         typer.Option(metavar="CLASS>=X", help="An aim for the recall of a class; may be repeated.", show_default=False),
     ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Leave out what needs the train split or corrupted photos.")
-    ] = False,
+    quick: Quick = False,
+    full: Full = False,
     suite: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The corruptions of the photos. Default: camera.", show_default=False),
@@ -63,32 +69,48 @@ def report(
         folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
     with guarded(terminal, folder.log, "interrupted; no report was written"):
         with watching(terminal.err) as on_event:
-            from raytl.assessment.report import report as report_on
+            from raytl.assessment.report import report as report_on  # imports torch
 
             result = report_on(
                 run,
-                sections=None if sections is None else [name.strip() for name in sections.split(",")],
+                sections=_listed(sections),
                 require=require or (),
                 recall=recall or (),
                 quick=quick,
+                full=full,
                 suite=suite,
                 photos=photos,
                 machine=machine,
                 on_event=on_event,
             )
-        terminal.show(*_tables(result))
+        terminal.show(*_tables(result, run))
         terminal.result(result.to_json())
         if result.unmet:
             raise typer.Exit(1)
 
 
-def _tables(result: Assessment) -> list[RenderableType]:
-    """Return the conclusions of each section, and the files."""
+def _listed(sections: str | None) -> list[str] | None:
+    return None if sections is None else [name.strip() for name in sections.split(",")]
+
+
+def _tables(result: Assessment, run: str) -> list[RenderableType]:
+    """Return the conclusions of each section, the files, and the command that uses them."""
     parts: list[RenderableType] = []
     for section in result.sections.values():
         lines = [Text(f"  {text}") for text in section.sentences]
         warnings = [Text(f"  {text}", style="yellow") for text in section.warnings]
         parts.append(Group(Text(section.title, style="bold"), *lines, *warnings, Text()))
     parts += [Text(text, style="red") for text in result.unmet]
-    parts.append(facts([("report", f"{result.folder}/report.html"), ("model card", f"{result.folder}/MODEL_CARD.md")]))
+    files = [("report", f"{result.folder}/report.html"), ("model card", f"{result.folder}/MODEL_CARD.md")]
+    parts.append(facts([*files, *_next(result, run)]))
     return parts
+
+
+def _next(result: Assessment, run: str) -> list[tuple[str, str]]:
+    """Return the command that applies the report: with the highest accuracy that it certifies, else with its sets."""
+    if "sets" not in result.sections:
+        return []
+    aims = result.sections["thresholds"].json["aims"] if "thresholds" in result.sections else ()
+    met = [aim["at_least"] for aim in aims if aim["met"] and aim["recall_of"] is None]
+    options = ["--require", f"accuracy>={max(met):g}"] if met else ["--uncertainty"]
+    return [("next", command("raytl", "predict", run, "PHOTOS", *options))]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Group, RenderableType
@@ -145,13 +145,14 @@ def evaluation_tables(report: TaskReport) -> list[RenderableType]:
 
 def predictions_tables(predictions: TaskPredictions, out: Path | None) -> list[RenderableType]:
     """Return the first photos with their answers; if they were written to `out`, the counts of the classes."""
+    judged = [(name, f"{count:,} of {len(predictions.paths):,}") for name, count in judged_counts(predictions).items()]
     if out is not None:
         counts = table(("class", predictions.unit), right_aligned=(predictions.unit,))
         for name, number in list(predictions.counts.items())[:MOST_ROWS]:
             counts.add_row(Text(name), f"{number:,}")
         return [
             titled("predictions", counts),
-            facts([("written", f"{out}: {plural(len(predictions.paths), 'photo')}")]),
+            facts([*judged, ("written", f"{out}: {plural(len(predictions.paths), 'photo')}")]),
         ]
     header, first = predictions.preview(MOST_ROWS)
     rows = table(header, right_aligned=header[-1:])
@@ -159,7 +160,13 @@ def predictions_tables(predictions: TaskPredictions, out: Path | None) -> list[R
         rows.add_row(*map(Text, cells))
     more = len(predictions.paths) - MOST_ROWS
     note = Text(f"and {plural(more, 'more photo')}; --out predictions.csv writes all")
-    return [titled("predictions", rows), *([note] if more > 0 else [])]
+    return [titled("predictions", rows), *([note] if more > 0 else []), *([facts(judged)] if judged else [])]
+
+
+def judged_counts(predictions: TaskPredictions) -> dict[str, int]:
+    """Return the number of photos that are answered, unfamiliar, and count as a class with an aim, by column."""
+    judged: Mapping[str, list[Any]] = getattr(predictions, "judged", {})  # of tasks that decide one class an image
+    return {name: cells.count(True) for name, cells in judged.items() if name != "set"}
 
 
 def predictions_out(task: str) -> list[str]:

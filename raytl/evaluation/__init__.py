@@ -13,6 +13,7 @@ inputs      from folders, manifests and files to a list of photos
 photos      photos decoded ahead of the network; unreadable ones are set aside
 predictor   `load`: a network in memory that predicts photos of any kind
 prediction  one photo's class and probabilities
+trust       the thresholds, sets and limits of a report, applied to answers
 predict     `predict`: a table of the predictions of any photos
 table       predictions as CSV or Parquet
 """

@@ -92,7 +92,7 @@ def evaluate(
         rows = _scored(shard, machine, workers, folder.root / ".ray", on_event)
         answers = _evaluated(shard, rows)
         reporting = task_named(card.task).reporting
-        report = reporting.report(_occasion(folder, split, card, samples, entry, resamples), answers)
+        report = reporting.report(_occasion(run_store, split, card, samples, entry, resamples), answers)
         photo = photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3)
         _write(reporting, report, answers, photo, split_answers(card, shard, rows), card)
         run_store.push()
@@ -220,16 +220,17 @@ def _scored(shard: Shard, machine: Machine, workers: int, scratch: Path, on_even
 
 
 def _occasion(
-    folder: RunFolder,
+    run_store: RunStore,
     split: str,
     card: Card,
     samples: Sequence[Sample],
     entry: LedgerEntry | None,
     resamples: int,
 ) -> Occasion:
+    folder = run_store.folder
     skipped, fraction = len(journal.read(folder.skipped)), card.fine_tuned_fraction
     return Occasion(
-        subject=Subject(folder.root.name, card.model, split, card.digest, dataset_digest(samples), skipped, fraction),
+        subject=Subject(run_store.name, card.model, split, card.digest, dataset_digest(samples), skipped, fraction),
         look=None if entry is None else entry.look,
         looks=tuple(looks(folder)),
         resamples=resamples,

@@ -30,6 +30,9 @@ def predict(
     device: str | None = None,
     machine: Machine | None = None,
     on_event: OnEvent = ignore,
+    require: str | None = None,
+    recall: Sequence[str] = (),
+    uncertainty: bool = False,
     **options: Unpack[PredictOptions],
 ) -> TaskPredictions:
     """Return the answers for the photos in `inputs`, and write them to `out` in `format` (by default that of its ending).
@@ -37,7 +40,8 @@ def predict(
     `inputs` are folders, manifests, files, or `s3://` URIs of those. `run` is a run (its best checkpoint is used), a saved
     model, or a version (`models:...`). Photos that cannot be read are in `unreadable` of the result, and files in folders
     that are not photos in `left_out`; neither are in its rows. Buckets, the device and limits of memory are those of
-    `machine`, never those of the run. `options` are as in `raytl.evaluation.predictor.load`.
+    `machine`, never those of the run. `require`, `recall`, `uncertainty` and `options` are as in
+    `raytl.evaluation.predictor.load`.
 
     Raises:
         RunError, ModelError: there is no model in `run`.
@@ -47,7 +51,9 @@ def predict(
     sources = [os.fspath(each) for each in ([inputs] if isinstance(inputs, str | os.PathLike) else inputs)]
     _check_out(out, sources)
     machine = in_force(machine, device)
-    predictor = load(run, machine=machine, on_event=on_event, **options)
+    predictor = load(
+        run, machine=machine, on_event=on_event, require=require, recall=recall, uncertainty=uncertainty, **options
+    )
     if out is not None:
         reporting_of(predictor).check_output(out, format)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
@@ -59,7 +65,7 @@ def predict(
         raise DataError(f"none of {len(paths)} photos could be read:\n{reasons}")
     left_out = {reason: tuple(files) for reason, files in skipped.items()}
     read = tuple(paths[position] for position in answers.positions)
-    reading = Reading(read, answers.sizes, unreadable, predictor.weights, left_out)
+    reading = Reading(read, answers.sizes, unreadable, predictor.weights, left_out, answers.judgements)
     table = reporting_of(predictor).table(answers.answers, predictor.classes, reading)
     if out is not None:
         table.write(out, format)

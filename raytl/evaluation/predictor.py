@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from threading import Lock
@@ -28,14 +28,17 @@ from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.limits import limits, reported
 from raytl.evaluation.photos import Photo, PhotoBatch, batches, too_large
 from raytl.evaluation.settings import in_force, tell_ignored
+from raytl.evaluation.trust import Trust, TrustOptions, trust_of
 from raytl.events import Message, OnEvent, Work, ignore, throttled
 from raytl.home import expanded
 from raytl.models.bundle import bundle_directory
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.parallel import computed
+from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.inference import Network
+from raytl.tasks.inference import BatchFeatures, Network
+from raytl.tasks.judgement import Judgement
 from raytl.tasks.reporting import Reporting
 from raytl.tasks.saved import Saved, load_saved
 
@@ -47,12 +50,13 @@ PhotoLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 @dataclass(frozen=True)
 class Answers:
     """The task's answers for the readable photos at `positions`, with (width, height) of the upright originals, and why the
-    others are not there."""
+    others are not there. `judgements` are those of operating points, None if none are applied."""
 
     positions: tuple[int, ...]
     sizes: tuple[tuple[int, int], ...]
     answers: list[Any]
     unreadable: tuple[tuple[int, str], ...]
+    judgements: tuple[Judgement, ...] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +76,7 @@ class Predictor:
     _saved: Saved = field(repr=False)
     _precision: str = field(repr=False)
     _reported: PredictConfig = field(repr=False, default=PredictConfig())
+    _trust: Trust | None = field(repr=False, default=None)
     _on_event: OnEvent = field(repr=False, default=ignore)
     _lock: Lock = field(repr=False, default_factory=Lock)
 
@@ -143,6 +148,9 @@ class Predictor:
             raise DataError(f"{len(answers.unreadable)} of {len(photos)} photos could not be read:\n{reasons}")
         names = [each if isinstance(each, str) else None for each in photos]
         predictions = reporting_of(self).predictions(answers.answers, self.classes, names)
+        if answers.judgements is not None:  # of tasks that decide one class for each image, whose predictions have it
+            pairs = zip(predictions, answers.judgements, strict=True)
+            predictions = [replace(each, judgement=judgement) for each, judgement in pairs]
         return predictions[0] if is_one and _is_single(photo, photos) else predictions
 
 
@@ -162,6 +170,9 @@ def load(
     device: str | None = None,
     machine: Machine | None = None,
     on_event: OnEvent = ignore,
+    require: str | None = None,
+    recall: Sequence[str] = (),
+    uncertainty: bool = False,
     **options: Unpack[PredictOptions],
 ) -> Predictor:
     """Load the best checkpoint of `run` into memory: a run's folder or `s3://` URI, a saved model, or `models:...`.
@@ -169,13 +180,19 @@ def load(
     Buckets, the device and limits of memory are those of `machine`, never those of the run. The objects that are reported
     are limited by the run's `predict` section, with `options` in its place.
 
+    `require` (`accuracy>=0.95`) and `recall` (`trash>=0.9`) are aims that the report of the run shows to be met: predictions say
+    whether they are answered, and count as a class, so that the aim is kept. With any of them, or `uncertainty`, they have a
+    prediction set and say whether the photo is unfamiliar.
+
     Raises:
         RunError, ModelError: there is no model in `run`.
         ConfigError: a setting of `machine` or one of `options` cannot take effect.
+        UserError: an aim cannot be read, or the report does not show that the model meets it.
     """
     machine = in_force(machine, device)
     folder, recipe = _bundle(os.fspath(run), machine, on_event)
     saved = load_saved(folder, on_event)
+    root = None if recipe is None else RunFolder(folder.parents[1])
     at = pick_device(machine.compute.device)
     saved.module.to(at)
     config = recipe.predict if recipe else PredictConfig()
@@ -189,6 +206,7 @@ def load(
         _saved=saved,
         _precision=recipe.train.precision if recipe else "auto",
         _reported=reported(saved.task, config, options),
+        _trust=trust_of(root, os.fspath(run), saved, TrustOptions(require, tuple(recall), uncertainty)),
         _on_event=on_event,
     )
 
@@ -204,7 +222,7 @@ def answers_of(
     if batch_size is not None and batch_size < 1:
         raise UserError(f"batch_size: found {batch_size}, expected 1 or more")
     emit = predictor._on_event
-    saved, device = predictor._saved, Device(predictor.device)
+    saved, device, trust = predictor._saved, Device(predictor.device), predictor._trust
     preprocess = saved.card.preprocess
     unreadable: list[tuple[int, str]] = []
     deep: dict[str, Levels] = {}
@@ -219,12 +237,15 @@ def answers_of(
         s3=predictor._s3,
     )
     with network_of(predictor, keep) as network, closing(read):
-        parts = computed(saved.module, read, partial(_answered, network), device)
+        parts = computed(
+            saved.module, read, partial(_answered, network, None if trust is None else trust.watch), device
+        )
     for line in mismatches(preprocess.bit_depth, deep):
         emit(Message(line, "warning"))
     rows = [row for ids, answered in parts for row in zip(ids.tolist(), *answered, strict=True)]
-    positions, sizes, answers = zip(*rows, strict=True) if rows else ((), (), ())
-    return Answers(positions, sizes, list(answers), tuple(unreadable))
+    positions, sizes, answers, features = zip(*rows, strict=True) if rows else ((), (), (), ())
+    judgements = None if trust is None else trust.judged(answers, features)
+    return Answers(positions, sizes, list(answers), tuple(unreadable), judgements)
 
 
 @contextmanager
@@ -238,8 +259,12 @@ def network_of(predictor: Predictor, keep: PredictConfig | None = None) -> Itera
         yield Network(saved.task, saved.module, saved.card.preprocess, device, precision, limit)
 
 
-def _answered(network: Network, batch: PhotoBatch) -> tuple[Sequence[tuple[int, int]], list[Any]]:
-    return batch.sizes, network.answers(batch.images, batch.sizes)
+def _answered(
+    network: Network, watch: BatchFeatures | None, batch: PhotoBatch
+) -> tuple[Sequence[tuple[int, int]], list[Any], Sequence[NDArray[np.float16] | None]]:
+    """Return the sizes and answers of a batch, and the features of its photos, from the same pass."""
+    answers = network.answers(batch.images, batch.sizes)
+    return batch.sizes, answers, [None] * len(answers) if watch is None else list(watch(len(answers)))
 
 
 def _bundle(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, Recipe | None]:

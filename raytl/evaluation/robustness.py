@@ -245,7 +245,7 @@ def _scoring(predictor: Predictor, samples: Sequence[Sample]) -> Answer:
             network = Network(task, lent.module, preprocess, lent.device, lent.precision)  # with the limits of scores
             batch = EVAL_BATCH[network.device.type]
             with closing(EvalLoader(images, preprocess, batch=batch, world=World.solo())) as loader:
-                rows = split_rows(network, loader, encoder)[1]
+                rows = split_rows(network, loader, encoder, details="brief")[1]
         return _answers(task, truths, rows, predictor.classes)
 
     return answer

@@ -84,7 +84,7 @@ def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
     features = batch_features(saved) if shard.features else None
     with closing(loader):
         watched = world.status.track(_watched(loader, len(samples), world, emit), "scoring batches")
-        ids, rows = split_rows(network, watched, encoder, features, shard.detailed)
+        ids, rows = split_rows(network, watched, encoder, features, "whole" if shard.detailed else "none")
     return gather_rows(world, ids, *rows, total=len(samples))[1]
 
 

@@ -7,6 +7,7 @@ intervals   bootstrap confidence intervals
 paired      two models on the same images: the gain, its interval and p-values
 neighbors, transferability    frozen features: k-NN, LogME, H-score
 learning_curve    the error over training images, extrapolated
+certified, conformal, aim    thresholds and sets of classes that keep a promise, and aims for them
 unfamiliar  distance to the training images, for images that are unlike them
 suspects    labels that held-out probabilities contradict
 drift       two-sample tests between old and new images

@@ -7,13 +7,15 @@ answers at least as confident as the threshold that are right, or the images of 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from raytl.metrics.binomial import error_free_trials, p_below
 from raytl.metrics.confusion import Floats
+from raytl.metrics.intervals import Interval
 
 DELTA = 0.05
 """The chance that a certified threshold breaks its promise on new images of the same kind."""
@@ -44,9 +46,7 @@ def certified_accuracy(confidence: Floats, correct: NDArray[np.bool_], aim: floa
 
     `confidence (n,)` and `correct (n,)` are of validation. The lowest certified threshold answers the most images.
     """
-    answered = confidence[:, None] >= ANSWER_GRID
-    trials, hits = answered.sum(axis=0), (answered & correct[:, None]).sum(axis=0)
-    return _certificate(ANSWER_GRID, hits, trials, aim)
+    return certificate(ANSWER_GRID, *answer_counts(confidence, correct), aim)
 
 
 def certified_recall(probability: Floats, aim: float) -> Certificate:
@@ -55,8 +55,7 @@ def certified_recall(probability: Floats, aim: float) -> Certificate:
     `probability (n,)` is that of the class, for its validation images. The highest certified threshold has the fewest false
     alarms.
     """
-    hits = (probability[:, None] >= RECALL_GRID).sum(axis=0)
-    return _certificate(RECALL_GRID, hits, np.full(len(RECALL_GRID), len(probability)), aim)
+    return certificate(RECALL_GRID, *recall_counts(probability), aim)
 
 
 def certified_presence(probability: Floats, present: NDArray[np.bool_], aim: float) -> Certificate:
@@ -66,12 +65,12 @@ def certified_presence(probability: Floats, present: NDArray[np.bool_], aim: flo
     the most.
     """
     taken = probability[:, None] >= PRESENCE_GRID
-    return _certificate(PRESENCE_GRID, (taken & present[:, None]).sum(axis=0), taken.sum(axis=0), aim)
+    return certificate(PRESENCE_GRID, (taken & present[:, None]).sum(axis=0), taken.sum(axis=0), aim)
 
 
-def _certificate(grid: Floats, hits: NDArray[np.int64], trials: NDArray[np.int64], aim: float) -> Certificate:
-    """Return the first threshold of `grid` that is certified."""
-    level = DELTA / len(grid)
+def certificate(grid: Floats, hits: ArrayLike, trials: ArrayLike, aim: float) -> Certificate:
+    """Return the first threshold of `grid (m,)` that is certified for `aim` by its counts on validation, `(m,)`."""
+    hits, trials, level = np.asarray(hits), np.asarray(trials), DELTA / len(grid)
     p = p_below(hits, trials, aim)
     passed = np.flatnonzero(p <= level)
     place = int(passed[0]) if len(passed) else int(np.argmin(p))
@@ -95,3 +94,19 @@ def curve(score: Floats, positive: NDArray[np.bool_]) -> Curve:
     order = np.argsort(-score, kind="stable")
     ends = np.flatnonzero(np.diff(score[order], append=-np.inf))
     return Curve(score[order][ends], ends + 1, np.cumsum(positive[order])[ends].astype(np.int64))
+
+
+def answer_counts(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the right answers and all answers from each threshold of `ANSWER_GRID` on, both `(10,)`."""
+    answered = confidence[:, None] >= ANSWER_GRID
+    return (answered & correct[:, None]).sum(axis=0), answered.sum(axis=0)
+
+
+def recall_counts(probability: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the images of a class that reach each threshold of `RECALL_GRID`, and all its images, both `(17,)`."""
+    return (probability[:, None] >= RECALL_GRID).sum(axis=0), np.full(len(RECALL_GRID), len(probability))
+
+
+def is_confirmed(test: Interval, aim: float) -> bool:
+    """Return True if images of test could contradict that at least the fraction `aim` keeps the promise, and do not."""
+    return not math.isnan(test.value) and test.high >= aim

@@ -93,7 +93,10 @@ SUMS = 4
 
 def image_sums(findings: Findings) -> Floats:
     """Return for each image its score, and of its reported findings the number, the sum of confidence, and the number that is
-    right: `(n, 4)`."""
+    right: `(n, 4)`. Of class maps it is pixels that are counted."""
+    if findings.pixels is not None:
+        count, correct, confidence = findings.pixels.bins.sum(axis=1).T
+        return np.stack([findings.score, count, confidence, correct], axis=1)
     taken, count = findings.reported, len(findings.score)
     image = findings.image[taken]
     columns = (np.ones(len(image)), findings.confidence[taken], findings.correct[taken])

@@ -1,4 +1,4 @@
-"""Labels that depend on their company: missed more often where another label is absent, or seen falsely where it is present.
+"""Labels whose errors depend on another label: missed more often where another label is absent, or seen falsely where it is present.
 
 A model that takes one label for a sign of another errs so. Images with more labels are harder, so images are compared that have
 equally many other labels (Mantel and Haenszel 1959). Pairs are found on validation and tested again on test, with p-values corrected
@@ -21,6 +21,8 @@ from raytl.metrics.findings import Findings
 from raytl.metrics.multiple import holm
 from raytl.metrics.slices import LEVEL, LIMIT, MIN_IMAGES, Rate, rate
 
+LABELS = 40
+"""Labels that are paired, the most frequent ones: their number counts twice."""
 Mask = NDArray[np.bool_]
 Kind = Literal["missed without", "seen with"]
 
@@ -77,7 +79,8 @@ def dependences(val: Presence, test: Presence) -> tuple[tuple[Dependence, ...], 
 
 def _candidates(val: Presence) -> Iterator[tuple[tuple[int, int, Kind], float, Rate]]:
     kinds: Sequence[Kind] = ("missed without", "seen with")
-    for label, other in permutations(range(val.present.shape[1]), 2):
+    common = np.argsort(-val.present.sum(axis=0), kind="stable")[:LABELS]
+    for label, other in permutations(np.sort(common).tolist(), 2):
         for kind in kinds:
             each, p = _compared(val, label, other, kind)
             if _is_large(each):
@@ -85,13 +88,13 @@ def _candidates(val: Presence) -> Iterator[tuple[tuple[int, int, Kind], float, R
 
 
 def _compared(split: Presence, label: int, other: int, kind: Kind) -> tuple[Rate, float]:
-    """Return the errors about `label` among the images with the suspect company and among the others, and the p-value of "not more"
+    """Return the errors about `label` among the images without `other` (with it for "seen with") and among the rest, and the p-value of "not more"
     over images with equally many other labels."""
     is_missed = kind == "missed without"
     rows = split.present[:, label] == is_missed
-    errors, company = split.reported[rows, label] != is_missed, split.present[rows, other] != is_missed
+    errors, exposed = split.reported[rows, label] != is_missed, split.present[rows, other] != is_missed
     others = split.present[rows].sum(axis=1) - is_missed
-    return rate(errors, company), p_of_excess(errors, company, others)
+    return rate(errors, exposed), p_of_excess(errors, exposed, others)
 
 
 def p_of_excess(errors: Mask, inside: Mask, stratum: Ints) -> float:

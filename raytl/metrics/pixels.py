@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from raytl.metrics import segmentation
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.draws import counts_of, ratio
-from raytl.metrics.regions import contradictions, edges
+from raytl.metrics.regions import contradictions
 from raytl.metrics.scores import ECE_BINS, confidence_bin
 from raytl.metrics.segmentation import VOID, ClassMap, Facts
 
@@ -56,17 +56,6 @@ def suspects(truth: ClassMap, predicted: ClassMap, confidence: NDArray[np.floati
     ]
     result[: len(table)] = table
     return result
-
-
-def pixels_of(
-    truth: ClassMap, predicted: ClassMap, confidence: NDArray[np.floating]
-) -> tuple[Floats, Ints, NDArray[np.float32]]:
-    """Return `bins (15, 3)`, `edges (4,)` and `suspects (3, 8)` of one image; all arrays are `(h, w)`."""
-    return (
-        binned_pixels(truth, predicted, confidence),
-        edges(truth, predicted),
-        suspects(truth, predicted, confidence),
-    )
 
 
 def measure(pixels: Pixels, draws: Ints) -> dict[str, Floats]:

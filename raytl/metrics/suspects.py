@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from raytl.metrics.confusion import Floats
+from raytl.metrics.scores import softmax
 
 _ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
 class Suspect:
-    """The image at `place` is labeled `given`; its probabilities speak for the class `suggested`, by a `margin` in (0, 1]."""
+    """The image at `place` is labeled `given`, which has the `probability`; the class `suggested` has more, by a `margin` in (0, 1]."""
 
     place: int
     given: int
     suggested: int
+    probability: float
     margin: float
 
 
@@ -24,10 +29,11 @@ def suspects(targets: ArrayLike, probabilities: ArrayLike) -> tuple[Suspect, ...
     """Return the suspect labels among `targets (n,)`, the most suspect first.
 
     `probabilities (n, classes)` must come from models that did not learn the image: by cross-validation, or on a held-out
-    split. A class speaks for an image if it is at least as likely there as it is in the mean of the images labeled so; the
-    likeliest that does is suggested if it is likelier than the given one: the off-diagonal part of the confident joint.
-    The least likely given labels come first, which names more wrong labels than the margin does. A class without images is
-    never suggested. For labels that are independent, call it for each, with the classes absent and present.
+    split. A class speaks for an image if it is at least as likely there as it is in the mean of the images labeled so. The
+    number of suspects is that of the images for which a class speaks that is likelier than the given one: the off-diagonal
+    part of the confident joint. The suspects are the images with the least likely labels, and not those very images: that
+    finds more of the wrong labels (Kuan & Mueller 2022; experiments/LOG.md). A class without images is never suggested. For
+    labels that are independent, call it for each, with the classes absent and present.
     """
     given, table = np.asarray(targets, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
     if not len(given):
@@ -36,9 +42,21 @@ def suspects(targets: ArrayLike, probabilities: ArrayLike) -> tuple[Suspect, ...
     own = table[rows, given]
     support = np.bincount(given, minlength=table.shape[1])
     thresholds = np.where(support > 0, np.bincount(given, own, table.shape[1]) / np.maximum(support, 1), np.inf)
-    confident = np.where(table >= thresholds - _ROUNDING, table, -np.inf)
-    suggested = confident.argmax(axis=1)
-    margins = confident[rows, suggested] - own
+    speaking = np.where(table >= thresholds - _ROUNDING, table, -np.inf)
+    is_confident = speaking.max(axis=1) > own
+    likeliest = np.where(support > 0, table, -np.inf).argmax(axis=1)
+    suggested = np.where(is_confident, speaking.argmax(axis=1), likeliest)
+    margins = table[rows, suggested] - own
     places = np.flatnonzero(margins > 0)
-    ranked = places[np.argsort(own[places], kind="stable")]
-    return tuple(Suspect(int(at), int(given[at]), int(suggested[at]), float(margins[at])) for at in ranked)
+    ranked = places[np.argsort(own[places], kind="stable")][: int(is_confident.sum())]
+    return tuple(
+        Suspect(int(at), int(given[at]), int(suggested[at]), float(own[at]), float(margins[at])) for at in ranked
+    )
+
+
+def pooled(tables: Sequence[Floats]) -> Floats:
+    """Return the geometric mean of the probabilities of several models, `(n, classes)`, scaled to sum 1 (Genest & Zidek 1986).
+
+    It finds more wrong labels than their arithmetic mean (experiments/LOG.md).
+    """
+    return softmax(np.mean([np.log(np.maximum(table, np.finfo(np.float64).tiny)) for table in tables], axis=0))

@@ -17,6 +17,21 @@ def neighbors(reference: int) -> int:
     return max(1, min(50, reference // 50))
 
 
+def balanced_rows(targets: NDArray[np.int64], count: int, seed: int = 0) -> NDArray[np.int64]:
+    """Return the rows of at most `count` of n images, ascending: the same random number of each class, as far as it has so many.
+
+    A random part of all images would leave few neighbors to the images of a rare class, which would seem unfamiliar.
+    """
+    if len(targets) <= count:
+        return np.arange(len(targets))
+    order = np.random.default_rng(seed).permutation(len(targets))
+    rank = np.empty(len(targets), np.int64)
+    for label in np.unique(targets):
+        own = order[targets[order] == label]
+        rank[own] = np.arange(len(own))
+    return np.sort(order[np.argsort(rank[order], kind="stable")[:count]])
+
+
 def knn_distance(
     features: ArrayLike,
     reference: ArrayLike,

@@ -22,6 +22,9 @@ from raytl.models.state_dicts import Candidate, State, Taken, candidates_in
 from raytl.models.state_dicts import take as _take
 from raytl.registry.reader import fetched as published
 from raytl.registry.reference import is_reference
+from raytl.run.mirror import BEST, WHOLE
+from raytl.run.run_store import RunStore
+from raytl.store.open import open_store
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import pull
 from raytl.uris import has_scheme
@@ -133,6 +136,8 @@ def _fetched(uri: str | Path, s3: S3Settings) -> Path:
     above, _, name = str(uri).rstrip("/").rpartition("/")
     if Path(name).suffix in _SUFFIXES:
         return pull(above, only={name}, s3=s3) / name
+    if open_store(str(uri), s3).exists(f"{BEST}/{WHOLE}"):  # a run: the files of its checkpoint are below a token
+        return RunStore.open(str(uri), s3).folder.root
     saved = {f"{folder}{file}" for folder in ("", "checkpoints/best/") for file in (CARD, WEIGHTS)}
     return pull(str(uri), only=saved, s3=s3)
 

@@ -19,8 +19,10 @@ from raytl.store.drafts import drafted
 from raytl.store.pins import pin
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.stored.files import FileEntry
 
 _THREADS = 16
+LEDGER, EVALUATIONS = "test_ledger.jsonl", "evaluation"
 
 
 def fetched(text: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> tuple[Registry, Record, Path]:
@@ -48,22 +50,41 @@ def folder_of(registry: Registry, record: Record) -> Path:
     return place
 
 
+def is_report(name: str) -> bool:
+    """Return True for a file that evaluations of a version change: its ledger, or one of its reports."""
+    return name == LEDGER or name.startswith(f"{EVALUATIONS}/")
+
+
+def is_intact(path: Path, entry: FileEntry) -> bool:
+    """Return True if the file at `path` is as published."""
+    return path.is_file() and digest_of(path) == entry.sha256
+
+
+def download(registry: Registry, record: Record, name: str, target: Path) -> None:
+    """Download a file of a version as it was published.
+
+    Raises:
+        RegistryError: its name leads outside the folder of the version.
+        StoreError: the store cannot be read, or returns other bytes.
+    """
+    if name.startswith("/") or ".." in name.split("/"):
+        raise RegistryError(f"{registry.uri}: version {record.number} has a file {name!r} outside its folder")
+    target.parent.mkdir(parents=True, exist_ok=True)
+
+    def attempt() -> None:
+        registry.store.get_to_file(f"{FILES}{record.token}/{name}", target, record.files[name].bytes)
+        if not is_intact(target, record.files[name]):
+            raise Unavailable(
+                f"{registry.uri}: {name} of version {record.number} is damaged (its sha256 differs from the published one); "
+                "publish the run again, or roll back"
+            )
+
+    retried(attempt, attempts=3)
+
+
 def _fetch(registry: Registry, record: Record, place: Path) -> None:
     def fetch(part: Path, name: str) -> None:
-        if name.startswith("/") or ".." in name.split("/"):
-            raise RegistryError(f"{registry.uri}: version {record.number} has a file {name!r} outside its folder")
-        target = part / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-
-        def download() -> None:
-            registry.store.get_to_file(f"{FILES}{record.token}/{name}", target, record.files[name].bytes)
-            if digest_of(target) != record.files[name].sha256:
-                raise Unavailable(
-                    f"{registry.uri}: {name} of version {record.number} is damaged (its sha256 differs from the published one); "
-                    "publish the run again, or roll back"
-                )
-
-        retried(download, attempts=3)
+        download(registry, record, name, part / name)
 
     with drafted(place, folder=True) as draft:
         with ThreadPoolExecutor(_THREADS) as pool:
@@ -73,6 +94,4 @@ def _fetch(registry: Registry, record: Record, place: Path) -> None:
 
 
 def _damaged(place: Path, record: Record) -> bool:
-    return any(
-        not (place / name).is_file() or digest_of(place / name) != entry.sha256 for name, entry in record.files.items()
-    )
+    return any(not is_intact(place / name, entry) for name, entry in record.files.items() if not is_report(name))

@@ -2,30 +2,63 @@
 
 from __future__ import annotations
 
+import json
 import re
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Annotated
 
-from raytl.errors import Conflict, RegistryError
-from raytl.registry.registry import Registry
+from raytl.errors import Conflict, NotFound, RegistryError
+from raytl.registry.reader import EVALUATIONS, LEDGER, download, is_intact, is_report
+from raytl.registry.record import Record
+from raytl.registry.registry import FILES, Registry
 from raytl.store.contract import ABSENT, ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+from raytl.stored import Format
+from raytl.stored.bounds import Name, at_most, within
 
-LEDGER, EVALUATIONS = "test_ledger.jsonl", "evaluation"
 _REPORT_KEY = re.compile(rf"{EVALUATIONS}/\w[\w-]*/\w[\w.-]*", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file as it was fetched: its etag in the store, its size, and the time of its last change here; -1 = not here."""
+
+    etag: Name
+    size: Annotated[int, within(-1, 2**53)]
+    modified_ns: int
+
+
+MEMORY_FORMAT = Format[Mapping[str, Fetched]](
+    Annotated[Mapping[Name, Fetched], at_most(100_000, "files")],
+    "the reports that were fetched",
+    "Delete it.",
+    RegistryError,
+)
 
 
 @dataclass
 class Reports:
-    """The reports of version `number`, with a working folder on this node."""
+    """The reports of the version of `record`, with a working folder on this node.
+
+    A version that was evaluated before it was published has its ledger and reports in its files; those added later are stored
+    beside it, and replace files of the same name.
+    """
 
     registry: Registry
-    number: int
+    record: Record
     folder: Path
     s3: S3Settings = ENVIRONMENT
     _ledger: str = field(default=ABSENT, init=False)
+
+    @property
+    def number(self) -> int:
+        """The number of the version."""
+        return self.record.number
 
     @property
     def store(self) -> ObjectStore:
@@ -37,17 +70,39 @@ class Reports:
         return f"reports/{self.number:06d}/"
 
     def fetch(self) -> None:
-        """Download the ledger and the evaluations, so that test set accesses from every machine count."""
+        """Download the ledger and the evaluations, so that test set accesses from every machine count; of evaluations, those that
+        changed since the last time."""
         store = self.registry.store
         (self.folder / LEDGER).unlink(missing_ok=True)
         self._ledger = ABSENT
-        for info in retried(lambda: list(store.list(self._prefix))):
-            name = info.key.removeprefix(self._prefix)
-            if name != LEDGER and not _REPORT_KEY.fullmatch(name):
-                continue
-            retried(lambda info=info, to=self.folder / name: store.get_to_file(info.key, to, info.size))  # type: ignore[misc]
-            if name == LEDGER:
-                self._ledger = info.etag
+        listed = {info.key.removeprefix(self._prefix): info for info in retried(lambda: list(store.list(self._prefix)))}
+        added = {name: info for name, info in listed.items() if name == LEDGER or _REPORT_KEY.fullmatch(name)}
+        previous, fetched = self._previous(), dict[str, Fetched]()
+        for name, info in added.items():
+            path = self.folder / name
+            if previous.get(name) != _fetched(info.etag, path):
+                retried(lambda info=info, to=path: store.get_to_file(info.key, to, info.size))  # type: ignore[misc]
+            fetched[name] = _fetched(info.etag, path)
+        self._ledger = added[LEDGER].etag if LEDGER in added else ABSENT
+        self._memory.write_text(json.dumps({name: asdict(each) for name, each in fetched.items()}))
+        for name, entry in self.record.files.items():
+            if is_report(name) and name not in added and not is_intact(self.folder / name, entry):
+                download(self.registry, self.record, name, self.folder / name)
+
+    @property
+    def _memory(self) -> Path:
+        return self.folder.with_name(f".{self.folder.name}.reports.json")
+
+    def _previous(self) -> Mapping[str, Fetched]:
+        """Return the files as they were fetched; none if that cannot be read, so that all are fetched again."""
+        try:
+            return MEMORY_FORMAT.load(self._memory)
+        except RegistryError:
+            return {}
+
+    def has(self, name: str) -> bool:
+        """Return True if a file is stored, with the version or beside it."""
+        return name in self.record.files or self.store.exists(name)
 
     def push(self) -> None:
         """Upload the ledger, replacing the one that was fetched, and the evaluations.
@@ -70,3 +125,21 @@ class Reports:
             if path.is_file():
                 key = self._prefix + path.relative_to(self.folder).as_posix()
                 retried(lambda path=path, key=key: store.put_file(path, key))  # type: ignore[misc]
+
+
+def _fetched(etag: str, path: Path) -> Fetched:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return Fetched(etag, -1, -1)
+    return Fetched(etag, status.st_size, status.st_mtime_ns)
+
+
+def report_content(registry: Registry, record: Record, name: str, max_bytes: int) -> bytes | None:
+    """Return a file of the reports of a version: the one that was added later, or the published one; None without it."""
+    published = f"{FILES}{record.token}/{name}" if name in record.files else None
+    for key in (f"reports/{record.number:06d}/{name}", published):
+        with suppress(NotFound):
+            if key is not None:
+                return retried(lambda key=key: registry.store.get_bytes(key, max_bytes=max_bytes))  # type: ignore[misc]
+    return None

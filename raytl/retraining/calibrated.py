@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from raytl.errors import RegistryError
+from raytl.errors import RegistryError, RunError
+from raytl.events import Message, OnEvent, ignore
 from raytl.metrics.calibration import TEMPERATURES
 from raytl.registry.record import Record
 from raytl.registry.registry import FILES, Registry
@@ -35,27 +36,36 @@ TEMPERATURE_FORMAT = Format[TemperatureCard](
 )
 
 
-def calibration_of(registry: Registry, record: Record) -> Mapping[str, float] | None:
+def calibration_of(registry: Registry, record: Record, on_event: OnEvent = ignore) -> Mapping[str, float] | None:
     """Return the `temperature` of a version's model, and `ece` and `log_loss` of its validation split with and without it.
 
-    The scores are left out if the version has none of this temperature. None = the model is not calibrated.
+    The scores are left out if the version has none of this temperature, or its epochs are damaged. None = the model is not
+    calibrated.
 
     Raises:
         RegistryError: the card is damaged.
-        RunError: the epochs are damaged.
         StoreError: the store cannot be read.
     """
     if (content := _content(registry, record, _CARD)) is None:
         return None
     temperature = TEMPERATURE_FORMAT.read(content, f"{registry.uri}: {_CARD} of version {record.number}").temperature
-    return None if temperature is None else {"temperature": temperature, **_scores(registry, record, temperature)}
+    return (
+        None
+        if temperature is None
+        else {"temperature": temperature, **_scores(registry, record, temperature, on_event)}
+    )
 
 
-def _scores(registry: Registry, record: Record, temperature: float) -> dict[str, float]:
+def _scores(registry: Registry, record: Record, temperature: float, on_event: OnEvent) -> dict[str, float]:
     """Return the scores of the epoch with this temperature: one that a fallback fitted anew has no epoch."""
     content = _content(registry, record, _EPOCHS) or b""
     where = f"{registry.uri}: {_EPOCHS} of version {record.number}"
-    for epoch in EPOCH_FORMAT.lines(content, where):
+    try:
+        epochs = list(EPOCH_FORMAT.lines(content, where))
+    except RunError as error:
+        on_event(Message(f"the scores of the calibration are left out: {error}", "warning"))
+        return {}
+    for epoch in epochs:
         if epoch.get(_TEMPERATURE) == temperature:
             scores = {name.removeprefix(_PREFIX): value for name, value in epoch.items() if name.startswith(_PREFIX)}
             return {name: value for name, value in scores.items() if value is not None and name != "temperature"}

@@ -57,10 +57,19 @@ def publish_version(
             if (run.root / name).exists():
                 shutil.copyfile(run.root / name, stage.root / name)
         shutil.copytree(run.best, stage.best)
+        copy_evaluations(run, stage)
         write_bytes(stage.root / MEMORY, memory.encoded())
         _write_reference(run, stage, experiment, on_event)
         stage.write_manifest(run.summary())
         return registry.publish(stage.root, _about(tick, comparison, run))
+
+
+def copy_evaluations(run: RunFolder, stage: RunFolder) -> None:
+    """Copy the ledger and the reports: looks at the test split, and operating points, belong to the model."""
+    if run.ledger.exists():
+        shutil.copyfile(run.ledger, stage.ledger)
+    if run.evaluation.is_dir():
+        shutil.copytree(run.evaluation, stage.evaluation, ignore=shutil.ignore_patterns(".*"))
 
 
 def recorded_samples(folder: Path) -> tuple[Sample, ...]:

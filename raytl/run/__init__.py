@@ -8,6 +8,7 @@ uploader    upload checkpoints in the background
 atomic      write files and folders atomically
 journal     append-only JSON lines
 ledger      the record of every evaluation of the test split
+operating   thresholds, sets and limits that a report chose, for predictions
 logs        the log of a run
 """
 

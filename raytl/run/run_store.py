@@ -84,6 +84,13 @@ class RunStore:
         return run_store
 
     @property
+    def name(self) -> str:
+        """Return the name of the run for people; of a version that of its registry and its number, such as `trash@3`."""
+        if self._reports is None:
+            return self.folder.root.name
+        return f"{self._reports.registry.uri.rpartition('/')[2]}@{self._reports.number}"
+
+    @property
     def write_token(self) -> WriteToken | None:
         """Return the write token for processes that write on behalf of the owner; None for a folder."""
         if self._mirror is None or self._lease is None:
@@ -96,7 +103,7 @@ class RunStore:
         registry, record, folder = fetched(uri, s3=s3)
         run_store = cls(str(folder))
         run_store.uri = uri  # the reference also works on other nodes
-        run_store._reports = Reports(registry, record.number, folder, s3)
+        run_store._reports = Reports(registry, record, folder, s3)
         run_store.fetch()
         return run_store
 
@@ -222,8 +229,10 @@ class RunStore:
 
     def has_stored(self, path: Path) -> bool:
         """Return True if a file of the working copy is also in the store."""
-        place = self._mirror or self._reports
-        return path.exists() and (place is None or place.store.exists(path.relative_to(self.folder.root).as_posix()))
+        name = path.relative_to(self.folder.root).as_posix()
+        if self._reports is not None:
+            return path.exists() and self._reports.has(name)
+        return path.exists() and (self._mirror is None or self._mirror.store.exists(name))
 
     @contextmanager
     def locked_test_split(self, on_event: OnEvent = ignore) -> Iterator[None]:

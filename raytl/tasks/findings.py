@@ -14,9 +14,12 @@ from raytl.metrics.findings import Findings
 if TYPE_CHECKING:
     from raytl.tasks.task import Rows, Task
 
-Detailed = Callable[[nn.Module, Tensor, Sequence[tuple[int, int]], Preprocess, Sequence[Any]], "tuple[list[Any], Rows]"]
-"""From a network, its inputs, the sizes of the images, the preprocessing and the truths: the answers of `Task.predict`, and rows that
-`FindingKind.findings` needs beside those of `Task.evidence`, from one forward pass. `evaluate` asks for them; validation does not."""
+Detailed = Callable[
+    [nn.Module, Tensor, Sequence[tuple[int, int]], Preprocess, Sequence[Any], bool], "tuple[list[Any], Rows]"
+]
+"""From a network, its inputs, the sizes of the images, the preprocessing and the truths: the answers of `Task.predict`, and rows
+that `FindingKind.findings` needs beside those of `Task.evidence`, from one forward pass. If the last argument (`brief`) is True, they
+are those of `raytl.metrics.findings.image_sums` alone. Validation asks for neither."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, Literal, overload
 
 import numpy as np
 import torch
@@ -25,6 +25,8 @@ _NOTHING: Rows = (
     np.zeros((0, THUMBNAIL_PX, THUMBNAIL_PX, 3), np.uint8),
     np.zeros((0, PIXEL_PROPERTIES), np.float32),
 )
+Details = Literal["none", "brief", "whole"]
+"""Which rows of `FindingKind.detailed` are wanted."""
 Size = tuple[int, int]
 """Width and height of an upright original image."""
 BatchFeatures = Callable[[int], NDArray[np.float16]]
@@ -59,14 +61,16 @@ class Network:
             return self.task.predict(self.module, inputs, sizes, self.preprocess, self._limits)
 
     @torch.inference_mode()
-    def detailed(self, images: torch.Tensor, sizes: Sequence[Size], truths: Sequence[Any]) -> tuple[list[Any], Rows]:
+    def detailed(
+        self, images: torch.Tensor, sizes: Sequence[Size], truths: Sequence[Any], details: Details
+    ) -> tuple[list[Any], Rows]:
         """Return the answers, and the rows of `FindingKind.detailed`; none for a task without."""
         kind = finding_kind(self.task)
-        if kind is None or kind.detailed is None:
+        if details == "none" or kind is None or kind.detailed is None:
             return self.answers(images, sizes), ()
         inputs = to_input(images, self.preprocess, self.device, self._channels_last)
         with self._autocast():
-            return kind.detailed(self.module, inputs, sizes, self.preprocess, truths)
+            return kind.detailed(self.module, inputs, sizes, self.preprocess, truths, details == "brief")
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision != torch.float32)
@@ -77,21 +81,19 @@ def split_rows(
     batches: Iterable[BatchLike],
     encoder: Encoder,
     features: BatchFeatures | None = None,
-    detailed: bool = False,
+    details: Details = "none",
 ) -> tuple[NDArray[np.int64], Rows]:
     """Return the ids `(n,)` of the samples in `batches`, ascending, and the rows that the scores need of them.
 
     With `features`, three more rows have those of each sample, `(n, d)`, from the same forward pass, its thumbnail and the
-    properties of its pixels (see `raytl.data.image_properties`). If `detailed`, rows of
-    `FindingKind.detailed` come before those. Without batches, the ids and all rows are empty.
+    properties of its pixels (see `raytl.data.image_properties`). Rows of `details`
+    come before those. Without batches, the ids and all rows are empty.
     """
 
     def rows(batch: BatchLike) -> Rows:
         ids: list[int] = batch.ids.tolist()
         sizes, truths = [encoder.size(i) for i in ids], [encoder.truth(i) for i in ids]
-        answers, more = (
-            network.detailed(batch.images, sizes, truths) if detailed else (network.answers(batch.images, sizes), ())
-        )
+        answers, more = network.detailed(batch.images, sizes, truths, details)
         scored = (*network.task.evidence(answers, truths), *more)
         return scored if features is None else (*scored, features(len(ids)), *of_batch(batch.images))
 

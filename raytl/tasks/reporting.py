@@ -22,6 +22,7 @@ from raytl.metrics.paired import Paired
 from raytl.run.ledger import LedgerEntry
 from raytl.store.s3_settings import S3Settings
 from raytl.stored.bounds import Count, Name, Score
+from raytl.tasks.judgement import Judgement
 
 if TYPE_CHECKING:
     from raytl.tasks.features import FeatureTable
@@ -191,6 +192,8 @@ class Reading:
     unreadable: tuple[Unreadable, ...]
     weights: str
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    judgements: tuple[Judgement, ...] | None = None
+    """What a report lets expect of each answer; None if no operating points are applied."""
 
 
 class TaskPredictions(Protocol):

@@ -50,7 +50,7 @@ def advice(**changes: Any) -> Advice:
         "advised": fits[0].candidate,
         "recipe": (Choice("transfer.unfreeze", "all", "Few images: every stage learns."),),
         "curve": CURVE,
-        "suspects": (SuspectLabel("a/1.jpg", "a", "b", 0.9),),
+        "suspects": (SuspectLabel("a/1.jpg", "a", "b", 0.05, 0.9),),
         "unmeasured": ("latency",),
     }
     return Advice(**values | changes)

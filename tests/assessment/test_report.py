@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from raytl.assessment.report import report
-from raytl.errors import RunError, UserError
+from raytl.errors import DiskError, RunError, UserError
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.evidence import EVIDENCE
 from raytl.events import Recorder, Work
@@ -31,7 +32,7 @@ def test_a_report_is_one_whole_folder_and_reads_no_test_image(run: RunFolder) ->
     assert run.ledger.read_bytes() == ledger
     assert result.images["test"] == 21 and result.images["val"] == result.images["train"] == 3
     names = {path.name for path in (run.evaluation / "report").iterdir()}
-    assert names >= {"report.html", "report.json", "MODEL_CARD.md", "reliability-band.png"}
+    assert names >= {"report.html", "report.json", "MODEL_CARD.md", "reliability-band.png", "operating.json"}
     assert not [name for name in names if name.startswith(".")]
     page = (run.evaluation / "report" / "report.html").read_text()
     assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//|url\(\s*["']?https?:|@import""", page)
@@ -106,6 +107,18 @@ def test_an_interrupt_leaves_the_last_report(made: RunFolder, monkeypatch: pytes
         report(made.root, sections=["calibration"])
     after = {path.relative_to(made.root): path.read_bytes() for path in made.root.rglob("*") if path.is_file()}
     assert after == before and first["sections"].keys() == {"sets"}
+
+
+def test_a_run_that_cannot_be_written_is_an_error_before_anything_is_scored(
+    made: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("raytl.assessment.report.drafted", refused)
+    monkeypatch.setattr("raytl.assessment.report.collected", lambda *_: pytest.fail("nothing is scored"))
+    with pytest.raises(DiskError, match="evaluation/report: the file system is read-only"):
+        report(made.root)
 
 
 def test_damaged_evidence_of_validation_is_computed_again_and_of_test_is_an_error(made: RunFolder) -> None:

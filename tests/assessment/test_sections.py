@@ -11,13 +11,13 @@ import jsonschema
 import numpy as np
 import pytest
 
-from raytl.assessment.aim import Aim, aims
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.report import Assessment
 from raytl.assessment.section import Evidence, Options, SectionResult
 from raytl.assessment.sections import NEEDS_PHOTOS, SECTIONS, check_aims, chosen
 from raytl.errors import UserError
+from raytl.metrics.aim import Aim, aims
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
 from raytl.run.ledger import LedgerEntry
@@ -138,6 +138,7 @@ def test_a_temperature_that_validation_does_not_support_is_a_warning(make_eviden
     assert BY_NAME["calibration"](evidence, Options()).warnings
     supported: SectionResult = BY_NAME["calibration"](replace(make_evidence(), temperature=3.0), Options())
     assert not supported.warnings and supported.json["temperature"] == 3.0
+    assert "(95 % profile-likelihood interval " in supported.sentences[1]
 
 
 def test_images_of_a_new_kind_are_flagged(make_evidence: MakeEvidence) -> None:

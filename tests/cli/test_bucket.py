@@ -41,6 +41,7 @@ class Lines:
     def __call__(self, verb: str, *settings: str) -> Ended:
         [text] = re.findall(rf"^raytl ({verb} .*)$", PAGE, re.MULTILINE)
         text = text.replace("experiments/trash-mobilenetv2.yaml", "tiny.yaml").replace("trash-mobilenetv2", "tiny")
+        text = text.replace("trash/glass", "trash/red")
         words = shlex.split(text.replace("s3://bucket/", f"s3://{self.bucket}/"))
         self.monkeypatch.setenv("RAYTL_CACHE", next(self.machines))
         ended = self.raytl(*words, *(word for setting in settings for word in ("--set", setting)))
@@ -85,6 +86,9 @@ def test_a_run_in_a_bucket_on_data_in_a_bucket(lines: Lines, tmp_path: Path) -> 
     trained = lines("train")
     assert "tiny: trained" in trained.out
     check_used(lines, trained, tmp_path)
+    assert "error-free answers would do" in " ".join(lines("report").out.split())
+    assert "maps     12 maps" in lines("explain").out
+    assert {"evaluation/report/operating.json", "evaluation/report/report.html"} <= lines.keys("tiny")
     assert "already finished" in lines("train").out
 
 

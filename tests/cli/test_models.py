@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from raytl.registry.registry import Registry
 from tests.cli.conftest import Raytl
 from tests.registry.conftest import about
+from tests.run.test_operating import operating_points, with_reference, write
 
 
 @pytest.fixture
@@ -93,9 +95,14 @@ def test_a_calibrated_version_is_shown_with_its_temperature_and_what_that_change
     )
     result = json.loads(raytl("models", "show", "./models/trash", "3", "--json").out)
     assert result["calibration"] == {"temperature": 1.25, **before, **after}
+    (tmp_path / "made" / "1" / "metrics.jsonl").write_text("{\n")
+    registry.publish(tmp_path / "made" / "1", about())
+    damaged = raytl("models", "show", "./models/trash", "4")
+    assert damaged.code == 0 and "calibration temperature 1.250 " in " ".join(damaged.out.split())
+    assert "the scores of the calibration are left out: " in damaged.err
     (tmp_path / "made" / "1" / "metrics.jsonl").unlink()
     registry.publish(tmp_path / "made" / "1", about())
-    assert "calibration temperature 1.250 " in " ".join(raytl("models", "show", "./models/trash", "4").out.split())
+    assert "calibration temperature 1.250 " in " ".join(raytl("models", "show", "./models/trash", "5").out.split())
     assert "calibration" not in raytl("models", "show", "./models/trash", "2").out
 
 
@@ -137,3 +144,27 @@ def test_a_registry_can_be_named_by_its_experiment_or_below_a_root(
     done = raytl("models", "show", "n.yaml")
     assert done.code == 2
     assert "retrain.registry is not set" in done.err
+
+
+def test_the_operating_points_of_a_version_are_shown_and_damaged_ones_are_left_out(
+    raytl: Raytl, tmp_path: Path, registry: Registry
+) -> None:
+    made = tmp_path / "made" / "1"
+    points, content = with_reference(operating_points("0" * 64), np.ones((4, 2), np.float16), 0.25)
+    file = write(made / "evaluation", points, content) / "operating.json"
+    registry.publish(made, about())
+    shown = " ".join(raytl("models", "show", "./models/trash", "3").out.split())
+    assert "95 % right of what is answered: from confidence 0.5 on (100.0 % on test)" in shown
+    assert "recall of at least 90 % for 2 of 2 classes" in shown
+    assert "90 %: at least 0.5, 95 %: all classes" in shown and "above distance 0.250 of 4 images" in shown
+    result = json.loads(raytl("models", "show", "./models/trash", "3", "--json").out)["operating"]
+    assert result["aims"][0] == {"at_least": 0.95, "recall_of": None, "threshold": 0.5, "met": True}
+    later = tmp_path / "models" / "trash" / "reports" / "000003" / "evaluation" / "report"
+    later.mkdir(parents=True)
+    (later / "operating.json").write_text(file.read_text().replace('"look": 1', '"look": 2'))
+    assert json.loads(raytl("models", "show", "./models/trash", "3", "--json").out)["operating"]["look"] == 2
+    (later / "operating.json").write_text("{}")
+    damaged = raytl("models", "show", "./models/trash", "3")
+    assert damaged.code == 0 and "on test" not in damaged.out
+    assert "the operating points are left out: " in damaged.err
+    assert json.loads(raytl("models", "show", "./models/trash", "2", "--json").out)["operating"] is None

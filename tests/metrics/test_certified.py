@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve
 
+from experiments.simulations.promises import AIM, broken_accuracy, broken_recall
 from raytl.metrics.certified import (
-    ANSWER_GRID,
     DELTA,
     PRESENCE_GRID,
     certified_accuracy,
@@ -14,46 +14,20 @@ from raytl.metrics.certified import (
     curve,
 )
 
-AIM = 0.9
-
-
-def broken(resamples: int, images: int = 250) -> tuple[float, float]:
-    """Return how often a certified threshold, and the usual choice, break an aim of 90 % on a population of answers of an
-    overconfident model."""
-    draw = np.random.default_rng(0)
-    sure = draw.uniform(0.5, 1.0, 100_000)
-    right = draw.random(len(sure)) < 0.63 + 0.33 * sure  # 87.8 % from a half on, 91.6 % from the next threshold on
-    truth = {t: right[sure >= t].mean() if (sure >= t).any() else 1.0 for t in ANSWER_GRID.tolist()}
-    certified = usual = 0
-    for _ in range(resamples):
-        sample = draw.integers(0, len(sure), images)
-        each = certified_accuracy(sure[sample], right[sample], AIM)
-        certified += each.threshold is not None and truth[each.threshold] < AIM
-        meets = [
-            t for t in ANSWER_GRID.tolist() if (part := right[sample][sure[sample] >= t]).size and part.mean() >= AIM
-        ]
-        usual += bool(meets) and truth[meets[0]] < AIM
-    return certified / resamples, usual / resamples
-
 
 def test_a_certified_threshold_keeps_its_promise_where_the_usual_choice_does_not() -> None:
-    certified, usual = broken(200)
+    certified, usual = broken_accuracy(200)
     assert certified <= DELTA < usual
 
 
 @pytest.mark.thorough
 def test_certified_thresholds_keep_their_promise_in_1000_resamples() -> None:
-    assert broken(1000)[0] <= DELTA
+    assert broken_accuracy(1000)[0] <= DELTA
 
 
 @pytest.mark.thorough
 def test_certified_recalls_keep_their_promise_in_1000_resamples() -> None:
-    draw, failed = np.random.default_rng(1), 0
-    population = draw.beta(4, 1, 100_000)
-    for _ in range(1000):
-        each = certified_recall(draw.choice(population, 150), AIM)
-        failed += each.threshold is not None and (population >= each.threshold).mean() < AIM
-    assert failed <= 1000 * DELTA
+    assert broken_recall(1000)[0] <= DELTA
 
 
 def test_the_lowest_certified_confidence_is_chosen() -> None:

@@ -5,7 +5,8 @@ import time
 import numpy as np
 import pytest
 
-from raytl.metrics.intervals import bootstrap
+from raytl.metrics.binomial import clopper_pearson
+from raytl.metrics.intervals import Interval, bootstrap, mean_end
 from raytl.metrics.scores import scores, softmax
 
 
@@ -53,10 +54,40 @@ def test_the_same_seed_gives_the_same_interval_and_another_seed_another() -> Non
     assert bootstrap(targets, table, seed=3) != bootstrap(targets, table, seed=4)
 
 
+def test_scores_of_images_that_are_all_right_have_exact_bounds() -> None:
+    targets = np.repeat([0, 1, 2], [30, 20, 10])
+    found = bootstrap(targets, np.eye(3)[targets], resamples=50)
+    for each, images in ((found.overall["accuracy"], 60), (found.recall[2], 10), (found.precision[1], 20)):
+        low, high = clopper_pearson(images, images)
+        assert (each.value, each.low, each.high) == (1, pytest.approx(low), high)
+    assert found.f1[0].low == pytest.approx(2 * found.recall[0].low / (1 + found.recall[0].low))
+    assert found.overall["balanced_accuracy"].low < found.overall["accuracy"].low
+    assert found.overall["balanced_accuracy"] == found.overall["macro_f1"]
+
+
+def test_scores_of_images_that_are_all_wrong_have_exact_bounds() -> None:
+    targets = np.repeat([0, 1], [30, 10])
+    found = bootstrap(targets, np.eye(2)[1 - targets], resamples=50)
+    assert found.overall["accuracy"].high == pytest.approx(clopper_pearson(0, 40)[1])
+    assert found.recall[1].high == pytest.approx(clopper_pearson(0, 10)[1])
+    assert found.overall["accuracy"].low == found.overall["balanced_accuracy"].low == 0 < found.f1[0].high < 0.2
+
+
+@pytest.mark.parametrize("images", [(40,), (20, 20), (300, 10, 40), (9, 1)])
+def test_the_bound_of_a_mean_is_the_lowest_that_the_images_allow(images: tuple[int, ...]) -> None:
+    each = mean_end(Interval(1.0, 1.0, 1.0), images)
+    draw = np.random.default_rng(0)
+    share = draw.dirichlet(np.full(len(images), 0.5), 20_000)  # of the logarithm of the probability, by class
+    means = (0.025 ** (share / images)).mean(axis=1)
+    assert each.high == 1 and 0 < each.low <= means.min() + 1e-12
+    assert each.low == pytest.approx(means.min(), abs=0.002)
+
+
 def test_a_class_of_one_image_has_an_interval_from_the_resamples_that_hold_it() -> None:
     table = np.array([[0.9, 0.1, 0.0], [0.8, 0.2, 0.0], [0.1, 0.9, 0.0]])
     estimates = bootstrap(np.array([0, 0, 1]), table)
-    assert (estimates.recall[1].value, estimates.recall[1].low, estimates.recall[1].high) == (1, 1, 1)
+    each = estimates.recall[1]
+    assert (each.value, each.low, each.high) == (1, pytest.approx(0.025), 1)
     assert np.isnan(estimates.recall[2].value)
     assert np.isnan(estimates.recall[2].low)
     assert estimates.support == (2, 1, 0)

@@ -2,43 +2,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
+from experiments.simulations.calibration import answers, false_alarms, temperature_coverage
 from raytl.metrics.calibration import calibration_error, fit_temperature
 from raytl.metrics.miscalibration import brier_score, calibration_errors, cross_fitted_gain, temperature_interval
 
 
-def answers(
-    seed: int, n: int = 300, classes: int = 6, temperature: float = 1.0
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Classes and logits that `temperature` calibrates."""
-    draw = np.random.default_rng(seed)
-    logits = 2 * draw.normal(size=(n, classes))
-    odds = np.exp(logits)
-    targets = (draw.random(n)[:, None] > np.cumsum(odds / odds.sum(1, keepdims=True), 1)).sum(1)
-    return targets, temperature * logits
-
-
-def simulated_coverage(runs: int) -> float:
-    """Return how often the interval of a temperature holds the true one."""
-    truths = 0.4 * 5 ** np.random.default_rng(7).random(runs)
-    intervals = [temperature_interval(*answers(seed, temperature=t)) for seed, t in enumerate(truths)]
-    return float(np.mean([each.low <= t <= each.high for each, t in zip(intervals, truths, strict=True)]))
-
-
-def false_alarms(runs: int) -> float:
-    """Return how often a perfectly calibrated model shows evidence of miscalibration."""
-    return float(np.mean([calibration_errors(*answers(seed))["ece"].is_evidence for seed in range(runs)]))
-
-
 def test_the_interval_of_a_temperature_holds_the_true_one() -> None:
-    assert simulated_coverage(12) >= 0.75
+    assert temperature_coverage(12) >= 0.75
 
 
 @pytest.mark.thorough
 def test_the_interval_of_a_temperature_holds_the_true_one_in_95_percent() -> None:
     """191 of 200 in the mean; binomial noise allows 95 % - 2.6 points at the 5 % level."""
-    assert simulated_coverage(200) >= 0.925
+    assert temperature_coverage(200) >= 0.925
 
 
 def test_calibrated_answers_show_no_evidence_of_miscalibration() -> None:

@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from raytl.metrics import segmentation
 from raytl.metrics.calibration import reliability
-from raytl.metrics.pixels import MAX_SUSPECTS, SUSPECT, Pixels, measure, pixels_of
+from raytl.metrics.pixels import MAX_SUSPECTS, SUSPECT, Pixels, binned_pixels, measure, suspects
+from raytl.metrics.regions import edges
 from raytl.metrics.segmentation import VOID
-from tests.metrics.test_segmentation import facts_of, maps
+from tests.metrics.test_segmentation import Map, facts_of, maps
 
 EVERY = np.arange(3)[None]
+
+
+def pixels_of(truth: Map, predicted: Map, confidence: NDArray[np.floating]) -> tuple[NDArray[Any], ...]:
+    """Return bins, edges and suspects of one image."""
+    return binned_pixels(truth, predicted, confidence), edges(truth, predicted), suspects(truth, predicted, confidence)
 
 
 def made(seed: int = 0) -> tuple[Pixels, dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float64]]]]:
@@ -17,10 +26,10 @@ def made(seed: int = 0) -> tuple[Pixels, dict[str, np.ndarray[tuple[int, ...], n
     truths, predicted = maps(3, seed)
     confidence = np.random.default_rng(seed).uniform(0.3, 1, (3, *truths[0].shape))
     parts = [pixels_of(*each) for each in zip(truths, predicted, confidence, strict=True)]
-    bins, edges, suspects = (np.stack(column) for column in zip(*parts, strict=True))
+    columns = [np.stack(column) for column in zip(*parts, strict=True)]
     facts = facts_of(truths, predicted)
     counts = np.stack([facts.hits, facts.calls, facts.support], axis=1)
-    return Pixels(bins, edges, counts, suspects), segmentation.measure(facts, EVERY)
+    return Pixels(*columns[:2], counts, columns[2]), segmentation.measure(facts, EVERY)
 
 
 def test_the_bins_of_confidence_are_those_of_the_calibration_of_decisions() -> None:
@@ -38,8 +47,7 @@ def test_the_bins_of_confidence_are_those_of_the_calibration_of_decisions() -> N
 
 def test_void_pixels_are_in_no_bin() -> None:
     void = np.full((8, 8), VOID, np.uint8)
-    bins, edges, suspects = pixels_of(void, np.zeros((8, 8), np.uint8), np.ones((8, 8)))
-    assert not bins.any() and not edges.any() and not suspects.any()
+    assert not any(each.any() for each in pixels_of(void, np.zeros((8, 8), np.uint8), np.ones((8, 8))))
 
 
 def test_scores_are_those_of_the_evaluation_and_the_parts_near_and_far_add_up() -> None:
@@ -64,9 +72,9 @@ def test_the_largest_contradictions_are_kept_with_their_place() -> None:
     truth, predicted = np.zeros((40, 80), np.uint8), np.zeros((40, 80), np.uint8)
     for place, size in enumerate((6, 7, 8, 9)):
         predicted[10 : 10 + size, 4 + 18 * place : 4 + 18 * place + size] = 1
-    _, _, suspects = pixels_of(truth, predicted, np.full(truth.shape, 0.97))
-    assert suspects.shape == (MAX_SUSPECTS, len(SUSPECT))
-    given, suggested, area, confidence, *box = suspects[0].tolist()
+    listed = suspects(truth, predicted, np.full(truth.shape, 0.97))
+    assert listed.shape == (MAX_SUSPECTS, len(SUSPECT))
+    given, suggested, area, confidence, *box = listed[0].tolist()
     assert (given, suggested) == (0, 1) and area == pytest.approx(81 / 3200) and confidence == pytest.approx(0.97)
     assert box == [58, 10, 67, 19]
-    assert (np.diff(suspects[:, 2]) < 0).all()
+    assert (np.diff(listed[:, 2]) < 0).all()

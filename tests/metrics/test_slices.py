@@ -4,30 +4,14 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact
 
-from raytl.metrics.attributes import Attribute, of_numbers, of_texts
+from experiments.simulations.slices import false_slices, searched, texts
+from raytl.metrics.attributes import of_numbers, of_texts
 from raytl.metrics.multiple import holm
-from raytl.metrics.slices import SliceSearch, find_slices
-
-
-def _run(seed: int, weak: bool = False, images: int = 600) -> SliceSearch:
-    """Search among classes, sites and three numbers; if `weak`, dark images of site 2 are wrong half of the time."""
-    rng = np.random.default_rng(seed)
-    half = images // 2
-    site, label, numbers = rng.integers(0, 4, images), rng.integers(0, 5, images), rng.normal(size=(3, images))
-    odds = np.where((site == 2) & (numbers[0] < -0.43) & weak, 0.6, 0.1)
-    errors = rng.random(images) < odds
-    attributes = [_texts("class", label, half), _texts("site", site, half)]
-    attributes += [of_numbers(f"number {i}", each[:half], each[half:]) for i, each in enumerate(numbers)]
-    return find_slices(errors[:half], errors[half:], attributes)
-
-
-def _texts(name: str, codes: np.ndarray, half: int) -> Attribute:
-    texts = [str(code) for code in codes]
-    return of_texts(name, texts[:half], texts[half:])
+from raytl.metrics.slices import find_slices
 
 
 def test_a_planted_weak_slice_is_found_with_its_own_conditions() -> None:
-    found = _run(0, weak=True).confirmed
+    found = searched(0, weak=True).confirmed
     assert found
     names = [name for name, _ in found[0].conditions]
     assert names == ["site", "number 0"]
@@ -36,7 +20,7 @@ def test_a_planted_weak_slice_is_found_with_its_own_conditions() -> None:
 
 
 def test_nothing_is_confirmed_where_errors_are_random() -> None:
-    searches = [_run(seed) for seed in range(6)]
+    searches = [searched(seed) for seed in range(6)]
     assert sum(bool(search.confirmed) for search in searches) <= 1
     assert any(search.slices for search in searches), "validation alone does show some"
     assert all(search.candidates > 50 for search in searches)
@@ -44,7 +28,7 @@ def test_nothing_is_confirmed_where_errors_are_random() -> None:
 
 @pytest.mark.thorough
 def test_of_200_runs_without_a_weak_slice_at_most_5_percent_confirm_one() -> None:
-    assert sum(bool(_run(seed).confirmed) for seed in range(200)) <= 10
+    assert false_slices(200)[0] <= 0.05
 
 
 def test_a_bad_class_is_not_listed_again_with_the_properties_of_its_images() -> None:
@@ -52,7 +36,7 @@ def test_a_bad_class_is_not_listed_again_with_the_properties_of_its_images() -> 
     label = rng.integers(0, 4, 2000)
     errors = rng.random(2000) < np.where(label == 1, 0.5, 0.05)
     number = rng.normal(size=2000)
-    attributes = [_texts("class", label, 1000), of_numbers("brightness", number[:1000], number[1000:])]
+    attributes = [texts("class", label, 1000), of_numbers("brightness", number[:1000], number[1000:])]
     assert [each.name for each in find_slices(errors[:1000], errors[1000:], attributes).confirmed] == ["class = 1"]
 
 

@@ -1,23 +1,14 @@
-"""cleanlab 2.9.0 (`find_label_issues(filter_by="confident_learning")`, ranked by self-confidence) finds the same 5,102
-suspects in 200 random tables of 2 to 7 classes with 10 % wrong labels, and none else, in the same order."""
+"""cleanlab 2.9.0 (`find_label_issues`), in 200 random tables of 2 to 7 classes with 10 % wrong labels: `filter_by="confident_learning"`
+counts as many suspects in each; `filter_by="low_self_confidence"` lists 10,339 of 10,345 too, in the same order. The other six have a
+label that is the likeliest class, though not a likely one."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from raytl.metrics.scores import softmax
-from raytl.metrics.suspects import Suspect, suspects
-
-
-def _planted(seed: int, wrong: float = 0.05) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    rng = np.random.default_rng(seed)
-    truth = np.arange(4).repeat(100)
-    probabilities = softmax(rng.normal(size=(400, 4)) + 4 * np.eye(4)[truth])
-    flipped = rng.permutation(400)[: int(400 * wrong)]
-    given = truth.copy()
-    given[flipped] = (truth[flipped] + rng.integers(1, 4, len(flipped))) % 4
-    return given, probabilities, flipped
+from experiments.simulations.suspects import planted, precision
+from raytl.metrics.suspects import Suspect, pooled, suspects
 
 
 def test_the_label_that_the_probabilities_contradict_is_suspect_and_its_class_suggested() -> None:
@@ -38,8 +29,14 @@ def test_the_likeliest_of_the_classes_that_speak_for_an_image_is_suggested() -> 
     assert [each.suggested for each in suspects([0, 0, 1, 2], [[0.1, 0.4, 0.5], *probabilities[1:3], [0, 0, 1]])] == [1]
 
 
+def test_as_many_are_listed_as_the_confident_joint_counts_and_their_labels_are_the_least_likely() -> None:
+    # class 1 speaks for image 3 alone; the label of image 0, for which no class speaks, is less likely
+    table = [[0.3, 0.4, 0.3], [1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [0.35, 0.65, 0.0], [0.0, 0.6, 0.4], [0.0, 0.0, 1.0]]
+    assert [(each.place, each.suggested) for each in suspects([0, 0, 0, 0, 1, 2], table)] == [(0, 1)]
+
+
 def test_the_most_suspect_comes_first() -> None:
-    given, probabilities, _ = _planted(0)
+    given, probabilities, _ = planted(0)
     result = suspects(given, probabilities)
     own = [probabilities[each.place, each.given] for each in result]
     assert own == sorted(own)
@@ -47,14 +44,9 @@ def test_the_most_suspect_comes_first() -> None:
 
 
 def test_of_the_first_suspects_at_least_60_percent_were_flipped_and_they_are_half_of_the_flipped_ones() -> None:
-    recalls = []
-    for seed in range(20):
-        given, probabilities, flipped = _planted(seed)
-        first = {each.place for each in suspects(given, probabilities)[: len(flipped)]}
-        right = len(first & set(flipped.tolist()))
-        assert right >= 0.6 * len(first)
-        recalls.append(right / len(flipped))
-    assert np.mean(recalls) >= 0.5
+    results = [precision(*planted(seed)) for seed in range(20)]
+    assert min(first for first, _ in results) >= 0.6
+    assert np.mean([listed for _, listed in results]) >= 0.5
 
 
 def test_a_class_without_images_is_never_suggested() -> None:
@@ -68,4 +60,13 @@ def test_labels_that_the_probabilities_confirm_are_not_suspect_and_no_images_hav
 
 
 def test_a_suspect_is_a_value() -> None:
-    assert suspects([0, 0, 1], [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]) == (Suspect(0, 0, 1, 1.0),)
+    assert suspects([0, 0, 1], [[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]]) == (Suspect(0, 0, 1, 0.0, 1.0),)
+
+
+def test_pooled_probabilities_are_the_geometric_mean() -> None:
+    first, second = np.array([[0.9, 0.1], [1.0, 0.0]]), np.array([[0.4, 0.6], [0.5, 0.5]])
+    odds = np.sqrt(0.9 * 0.4 / (0.1 * 0.6))
+    result = pooled([first, second])
+    np.testing.assert_allclose(result[0], [odds / (1 + odds), 1 / (1 + odds)])
+    np.testing.assert_allclose(result.sum(axis=1), 1.0)
+    np.testing.assert_allclose(pooled([first])[0], first[0])

@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
-from raytl.metrics.unfamiliar import auroc, knn_distance, neighbors
+from raytl.metrics.unfamiliar import auroc, balanced_rows, knn_distance, neighbors
 
 
 def test_distances_are_those_of_scikit_learn() -> None:
@@ -36,3 +36,12 @@ def test_the_auroc_is_that_of_scikit_learn() -> None:
 
 def test_k_follows_the_size_of_the_reference() -> None:
     assert [neighbors(n) for n in (1, 120, 1760, 10**6)] == [1, 2, 35, 50]
+
+
+def test_a_bounded_reference_has_as_many_images_of_each_class_as_there_are() -> None:
+    targets = np.repeat([0, 1, 2], [100, 3, 50])
+    rows = balanced_rows(targets, 21)
+    assert np.bincount(targets[rows]).tolist() == [9, 3, 9]
+    assert rows.tolist() == sorted(set(rows.tolist()))
+    assert balanced_rows(targets, 21, seed=1).tolist() != rows.tolist()
+    assert balanced_rows(targets, 153).tolist() == list(range(153))

@@ -98,15 +98,18 @@ def test_details_follow_the_rows_of_scores_from_the_same_answers() -> None:
     torch.manual_seed(0)
     maps = Network(task, nn.Conv2d(3, 2, 1).eval(), preprocess, CPU, torch.float32)
     _, alone = split_rows(maps, batches([0, 3, 6, 9, 12, 15]), encoder)
-    ids, rows = split_rows(maps, batches([15, 0, 6, 3, 12, 9]), encoder, detailed=True)
+    ids, rows = split_rows(maps, batches([15, 0, 6, 3, 12, 9]), encoder, details="whole")
     assert len(alone) == 2 and ids.tolist() == list(range(18))
     for value, expected in zip(rows[:2], alone, strict=True):
         np.testing.assert_array_equal(value, expected)
-    bins = rows[3]
+    bins = rows[2]
+    brief = split_rows(maps, batches([15, 0, 6, 3, 12, 9]), encoder, details="brief")[1]
+    assert len(brief) == 3
+    np.testing.assert_array_equal(brief[2], bins)
     assert bins.shape == (18, 15, 3) and (bins[:, :, 0].sum(axis=1) == 64).all()
 
 
 def test_a_task_without_details_has_no_more_rows() -> None:
-    _, (rows,) = split_rows(network(), batches([0, 3]), ENCODER, detailed=True)
+    _, (rows,) = split_rows(network(), batches([0, 3]), ENCODER, details="whole")
     _, (expected,) = split_rows(network(), batches([0, 3]), ENCODER)
     np.testing.assert_array_equal(rows, expected)

@@ -10,12 +10,15 @@ import numpy as np
 
 from raytl.assessment.section import Table
 from raytl.assessment.texts import p_text, percent
+from raytl.metrics.confusion import Ints
 from raytl.metrics.findings import Findings
 from raytl.metrics.miscalibration import SIMULATIONS, CalibrationError, hit_errors
 from raytl.metrics.multiple import holm
 
 LEVEL = 0.05
 _LISTED = 30
+_LABELS, _IMAGES = 100, 5000
+"""Labels that are tested, those with the most findings, and findings of each (of more, a sample): both bound the time."""
 _PER_LABEL = 25
 """Simulations for each label, so that a corrected p-value can be below 5 % with any number of labels."""
 
@@ -40,24 +43,29 @@ class LabelCalibration:
 
 def label_calibrations(findings: Findings, classes: Sequence[str], seed: int) -> list[LabelCalibration]:
     """Return the calibration of the labels that have a finding, the most evident error first."""
-    simulations = max(SIMULATIONS, _PER_LABEL * len(classes))
-    measured = []
-    for number, name in enumerate(classes):
-        own = findings.label == number
-        if own.any():
-            sure, present = findings.confidence[own].astype(np.float64), findings.correct[own]
-            error = hit_errors(present, sure, seed + number, simulations)["ece"]
-            measured.append((name, int(own.sum()), float(sure.mean()), float(present.mean()), error))
+    counts = np.bincount(findings.label, minlength=len(classes))
+    tested = [i for i in np.argsort(-counts, kind="stable")[:_LABELS].tolist() if counts[i]]
+    simulations, measured = max(SIMULATIONS, _PER_LABEL * len(tested)), []
+    for number in sorted(tested):
+        own = _sampled(np.flatnonzero(findings.label == number), seed)
+        sure, present = findings.confidence[own].astype(np.float64), findings.correct[own]
+        error = hit_errors(present, sure, seed + number, simulations)["ece"]
+        measured.append((classes[number], int(counts[number]), float(sure.mean()), float(present.mean()), error))
     corrected = holm([row[-1].p for row in measured])
     rows = [LabelCalibration(*row, float(p)) for row, p in zip(measured, corrected, strict=True)]
     return sorted(rows, key=lambda each: (each.p, each.error.p, -each.error.value))
+
+
+def _sampled(places: Ints, seed: int) -> Ints:
+    """Return the places, of very many a sample."""
+    return places if len(places) <= _IMAGES else np.random.default_rng(seed).choice(places, _IMAGES, replace=False)
 
 
 def label_sentences(rows: Sequence[LabelCalibration]) -> Iterator[str]:
     """Yield which labels are not calibrated, and in which direction."""
     wrong = [each for each in rows if each.is_evidence]
     if not wrong:
-        yield f"No evidence that the probability of one of the {len(rows):,} labels is wrong on test (corrected for their number)."
+        yield f"No evidence that the probability of any of the {len(rows):,} labels is wrong on test (corrected for their number)."
         return
     high, low = (
         [each.name for each in wrong if (each.probability > each.present) == is_high] for is_high in (True, False)

@@ -32,6 +32,7 @@ class FindingRobustnessSection:
         """Return the score against severity, and what breaks the model first."""
         result, score = evidence.robustness, evidence.kind.score
         assert result is not None, "sections of NEEDS_PHOTOS get it"
+        unit = evidence.kind.unit if evidence.val.findings.pixels is None else "pixel"
         names = {each.corruption for each in result.responses}
         suite = [each for each in suite_named(result.suite) if each.name in names]
         return SectionResult(
@@ -42,7 +43,7 @@ class FindingRobustnessSection:
                 Figure(
                     "robustness",
                     f"{score} by severity",
-                    _CHART.format(score=score, images=result.images, unit=evidence.kind.unit),
+                    _CHART.format(score=score, images=result.images, unit=unit),
                     score_chart(result, score),
                 ),
             ),

@@ -8,12 +8,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from raytl.assessment.findings.crops import ANNOTATED, PREDICTED, Crop, Drawn, crop_sheet
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.section import Options, Picture, SectionResult, Table
 from raytl.assessment.texts import csv_text, percent
 from raytl.data.class_maps import BACKGROUND
+from raytl.data.manifest import Sample
+from raytl.data.targets import Mask
 from raytl.metrics.pixels import SURE, Pixels
 from raytl.metrics.segmentation import TOLERANCE
 
@@ -110,7 +113,8 @@ def _pictures(listed: list[SuspectRegion], splits: Mapping[str, SplitFindings], 
     """Yield a sheet of regions, if photos may be opened."""
     if options.open_photos is None or not listed:
         return
-    photos = options.open_photos([splits[each.split].samples[each.place] for each in listed])
+    samples = [splits[each.split].samples[each.place] for each in listed]
+    photos = map(_annotated, options.open_photos(samples), samples)
     crops = [
         Crop(photo, each.box, _boxes(each, splits[each.split]), (each.key.rpartition("/")[2], _note(each)))
         for each, photo in zip(listed, photos, strict=True)
@@ -123,6 +127,14 @@ def _pictures(listed: list[SuspectRegion], splits: Mapping[str, SplitFindings], 
             "Parts of photos. Blue boxes are around annotated regions, the orange box is around the answer that contradicts them.",
             crop_sheet(crops),
         )
+
+
+def _annotated(photo: Image.Image | None, sample: Sample) -> Image.Image | None:
+    """Return the photo in the resolution of its mask, in whose pixels boxes are."""
+    target = sample.target
+    if photo is None or not isinstance(target, Mask) or not target.width:
+        return photo
+    return photo.resize((target.width, target.height))
 
 
 def _boxes(each: SuspectRegion, split: SplitFindings) -> tuple[Drawn, ...]:

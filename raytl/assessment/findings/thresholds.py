@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.assessment.aim import Aim
 from raytl.assessment.curves import recall_chart
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import bounds, percent
-from raytl.metrics.certified import DELTA, Certificate, certified_presence, certified_recall, curve
+from raytl.metrics.aim import Aim
+from raytl.metrics.certified import DELTA, Certificate, certified_presence, certified_recall, curve, is_confirmed
 from raytl.metrics.certified_images import (
     ImageCertificate,
     certified_finding_recall,
@@ -48,7 +48,7 @@ class _Outcome:
     @property
     def is_met(self) -> bool:
         """True if it is certified, and test has images that could contradict it, and do not."""
-        return self.test is not None and not isnan(self.test.value) and self.test.high >= self.aim.value
+        return self.test is not None and is_confirmed(self.test, self.aim.value)
 
     def text(self, wanted: str) -> str:
         """Return the outcome as a sentence; `wanted` is a thing to find."""

@@ -48,7 +48,7 @@ def mistakes(
     s3 = S3Settings.of(machine.storage)
     folder = RunStore.open(run, s3).folder
     data = stored_experiment(folder.experiment).recipe.data
-    correct = _outcomes(folder, predictor.weights, explaining) if split == "test" else None
+    correct = _outcomes(run, folder, predictor.weights, explaining) if split == "test" else None
     samples = recorded(folder, split)
     if correct is not None:
         samples = _selected(samples, correct, explaining)
@@ -84,13 +84,13 @@ def _selected(samples: Iterable[Sample], correct: Mapping[str, bool], explaining
     return tuple(chosen)
 
 
-def _outcomes(folder: RunFolder, weights: str, explaining: Explaining) -> Mapping[str, bool]:
+def _outcomes(run: str, folder: RunFolder, weights: str, explaining: Explaining) -> Mapping[str, bool]:
     """Return by key whether each test image was correct at the last look, which must be one at these weights."""
     last = next(iter(reversed(looks(folder))), None)
     path = None if last is None else last.report_folder(folder) / OUTCOMES
     if last is None or path is None or last.weights != weights or not path.is_file():
         raise RunError(
-            f"{folder.root}: found no outcomes of the test split at these weights; expected those of an evaluation. "
+            f"{run}: found no outcomes of the test split at these weights; expected those of an evaluation. "
             "Explain the validation split (--split val), or run `raytl evaluate` once all choices are made"
         )
     return explaining.stored(path)

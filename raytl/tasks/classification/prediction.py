@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from raytl.tasks.judgement import Judgement
+
 
 @dataclass(frozen=True)
 class Prediction:
@@ -16,6 +18,8 @@ class Prediction:
 
     probabilities: Mapping[str, float]
     photo: str | None = None
+    judgement: Judgement | None = None
+    """The operating points of the model for this photo; None if it was loaded without them."""
 
     @property
     def label(self) -> str:
@@ -31,6 +35,21 @@ class Prediction:
     def ranked(self) -> tuple[tuple[str, float], ...]:
         """Pairs of class and probability, the most probable first."""
         return tuple(sorted(self.probabilities.items(), key=lambda pair: -pair[1]))
+
+    @property
+    def answered(self) -> bool | None:
+        """True if the answer is sure enough for the aim that the model was loaded with; None without one."""
+        return None if self.judgement is None else self.judgement.answered
+
+    @property
+    def set(self) -> tuple[str, ...] | None:
+        """The classes of its prediction set, most often with the true one; None if the model was loaded without."""
+        return None if self.judgement is None else self.judgement.set
+
+    @property
+    def unfamiliar(self) -> bool | None:
+        """True if the photo is unlike those of training; None if the model was loaded without that limit."""
+        return None if self.judgement is None else self.judgement.unfamiliar
 
     def __repr__(self) -> str:
         several = ", ".join(f"{name} {value:.3f}" for name, value in self.ranked[:3])

@@ -83,7 +83,13 @@ class ClassificationReporting:
     def table(self, answers: Sequence[Logits], classes: tuple[str, ...], reading: Reading) -> table.Predictions:
         """Return the table of all probabilities."""
         return table.Predictions(
-            reading.paths, classes, _rows(answers, classes), reading.unreadable, reading.weights, reading.left_out
+            reading.paths,
+            classes,
+            _rows(answers, classes),
+            reading.unreadable,
+            reading.weights,
+            reading.left_out,
+            reading.judgements,
         )
 
     def compare(

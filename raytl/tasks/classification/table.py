@@ -7,6 +7,8 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from raytl.errors import UserError
 from raytl.run.atomic import write_bytes
 from raytl.sanitize import as_cell, csv_cell
+from raytl.tasks.judgement import Judgement, cell_text, judgement_columns
 from raytl.tasks.reporting import Unreadable
 
 
@@ -30,6 +33,8 @@ class Predictions:
     weights: str
     left_out: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """The files in the input folders that are not photos, by reason."""
+    judgements: tuple[Judgement, ...] | None = None
+    """What a report lets expect of each answer; None if no operating points were applied."""
 
     @property
     def predicted(self) -> tuple[str, ...]:
@@ -38,10 +43,15 @@ class Predictions:
 
     @property
     def rows(self) -> list[dict[str, Any]]:
-        """One dict per photo: path, predicted and `p_<class>`."""
-        header = columns(self.classes)
-        cells = zip(self.paths, self.predicted, self.probabilities.tolist(), strict=True)
-        return [dict(zip(header, (path, name, *row), strict=True)) for path, name, row in cells]
+        """One dict per photo: path, predicted, the columns of judgements if there are some, and `p_<class>`."""
+        header = columns(self.classes, self.judged)
+        cells = zip(self.paths, self.predicted, *self.judged.values(), *self.probabilities.T.tolist(), strict=True)
+        return [dict(zip(header, row, strict=True)) for row in cells]
+
+    @cached_property
+    def judged(self) -> dict[str, list[Any]]:
+        """The columns of judgements: `answered`, `set`, `unfamiliar` and `is_<class>`, as far as they were asked for."""
+        return judgement_columns(self.judgements)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -55,9 +65,12 @@ class Predictions:
 
     def preview(self, count: int) -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
         """Return the header and the first `count` rows of a table for people."""
-        cells = zip(self.paths[:count], self.predicted, self.probabilities, strict=False)
-        rows: list[tuple[str, ...]] = [(path, name, f"{100 * float(max(row)):.1f} %") for path, name, row in cells]
-        return ("photo", "predicted", "probability"), rows
+        cells = zip(self.paths[:count], self.predicted, *self.judged.values(), self.probabilities, strict=False)
+        rows: list[tuple[str, ...]] = [
+            (path, name, *(cell_text(cell) or "–" for cell in more), f"{100 * float(max(row)):.1f} %")
+            for path, name, *more, row in cells
+        ]
+        return ("photo", "predicted", *self.judged, "probability"), rows
 
     def write(self, out: str | os.PathLike[str], format: str | None = None) -> None:
         """Write the table to `out` in `format` (csv or parquet), or in that of its ending, completely or not at all.
@@ -85,9 +98,9 @@ def check_output(out: str | os.PathLike[str], format: str | None = None) -> Path
     return target
 
 
-def columns(classes: Iterable[str]) -> list[str]:
-    """Return the table's header."""
-    return ["path", "predicted", *(f"p_{name}" for name in classes)]
+def columns(classes: Iterable[str], judged: Iterable[str] = ()) -> list[str]:
+    """Return the header of the table; `judged` are the columns of judgements."""
+    return ["path", "predicted", *judged, *(f"p_{name}" for name in classes)]
 
 
 def as_csv(predictions: Predictions) -> bytes:
@@ -96,24 +109,34 @@ def as_csv(predictions: Predictions) -> bytes:
     See `as_cell` for how to read back a name that begins with `'`.
     """
     text = io.StringIO(newline="")
-    text.write(",".join(map(csv_cell, columns(predictions.classes))) + "\n")
-    for path, name, row in zip(
-        predictions.paths, predictions.predicted, predictions.probabilities.tolist(), strict=True
+    text.write(",".join(map(csv_cell, columns(predictions.classes, predictions.judged))) + "\n")
+    judged = zip(*predictions.judged.values(), strict=True) if predictions.judged else repeat(())
+    for path, name, more, row in zip(
+        predictions.paths, predictions.predicted, judged, predictions.probabilities.tolist(), strict=False
     ):
-        text.write(
-            ",".join((csv_cell(_without_formula(path)), csv_cell(name), *(f"{each:.6g}" for each in row))) + "\n"
-        )
+        words = (_without_formula(path), name, *map(cell_text, more))
+        text.write(",".join((*map(csv_cell, words), *(f"{each:.6g}" for each in row))) + "\n")
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
 def as_parquet(predictions: Predictions) -> bytes:
-    """Return text columns as strings and probabilities as float64; bytes of names that are not UTF-8 become `\\xNN`."""
+    """Return text columns as strings, sets as lists of strings, probabilities as float64; bytes of names that are not UTF-8
+    become `\\xNN`."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    header = [_utf8(name) for name in columns(predictions.classes)]
+    header = [_utf8(name) for name in columns(predictions.classes, predictions.judged)]
     text = [[_utf8(path) for path in predictions.paths], [_utf8(name) for name in predictions.predicted]]
-    arrays = [*(pa.array(cells, pa.string()) for cells in text), *map(pa.array, predictions.probabilities.T)]
+    arrays = [
+        *(pa.array(cells, pa.string()) for cells in text),
+        *(
+            pa.array([list(map(_utf8, cell)) for cell in cells], pa.list_(pa.string()))
+            if name == "set"
+            else pa.array(cells, pa.bool_())
+            for name, cells in predictions.judged.items()
+        ),
+        *map(pa.array, predictions.probabilities.T),
+    ]
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, names=header), buffer)
     return buffer.getvalue()

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.metrics import multilabel
-from raytl.metrics.intervals import Interval, estimates
+from raytl.metrics.intervals import Interval, class_ends, estimates
 from raytl.metrics.multilabel import Facts
 from raytl.tasks.detection.report import draw_worst, place_of
 from raytl.tasks.drawing import fitted
@@ -31,7 +31,10 @@ _COLUMNS = ("precision", "recall", "f1", "roc_auc", "average_precision")
 def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
     """Return every score with its interval, and the images with the most wrong labels."""
     facts, classes = facts_of(evaluated), evaluated.classes
+    present, called = facts.targets == 1, facts.predicted & (facts.targets >= 0)
+    hits, calls, support = (each.sum(axis=0).tolist() for each in (present & called, called, present))
     intervals = estimates(partial(multilabel.measure, facts), len(facts.targets), resamples=occasion.resamples)
+    intervals |= class_ends(intervals, hits, calls, support)
     return ScoreReport(
         kind=KIND,
         subject=occasion.subject,
@@ -39,7 +42,7 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
         overall={name: intervals[name][0] for name in _OVERALL},
         by_class=ClassScores(
             classes,
-            tuple((facts.targets == 1).sum(axis=0).tolist()),
+            tuple(support),
             "labels",
             {name: intervals[name] for name in _COLUMNS},
         ),

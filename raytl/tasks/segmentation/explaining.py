@@ -14,7 +14,7 @@ import numpy as np
 from torch import Tensor
 
 from raytl.data.class_maps import BACKGROUND
-from raytl.data.targets import Instances, Target
+from raytl.data.targets import Instances, Mask, Target
 from raytl.metrics.segmentation import ClassMap
 from raytl.tasks.explaining import Statement
 
@@ -32,10 +32,12 @@ class MapsExplaining:
         return tuple(classes[i] for i in order if counts[i] and classes[i] != BACKGROUND)
 
     def true(self, target: Target) -> tuple[str, ...] | None:
-        """Return the classes of the objects; None for masks, which are in files of their own."""
+        """Return the classes that are annotated, without the background; None without an annotation."""
         match target:
             case Instances(instances=instances):
                 return tuple(dict.fromkeys(each.label for each in instances if not each.crowd))
+            case Mask(present=present) if present:
+                return tuple(name for name in present if name != BACKGROUND)
             case _:
                 return None
 

@@ -12,7 +12,7 @@ from raytl.data.class_maps import BACKGROUND as BACKGROUND_CLASS
 from raytl.metrics import segmentation
 from raytl.metrics.confusion import Ints
 from raytl.metrics.findings import BACKGROUND, CORRECT, MISPLACED, WRONG_CLASS, Findings, Wanted, sizes_of
-from raytl.metrics.pixels import Pixels
+from raytl.metrics.pixels import MAX_SUSPECTS, SUSPECT, Pixels
 from raytl.metrics.segmentation import VOID, Facts
 from raytl.tasks.findings import FindingKind
 from raytl.tasks.segmentation import scores
@@ -27,15 +27,15 @@ _Table = NDArray[np.int64]
 
 
 def findings(truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Findings:
-    """Return the regions of a split; without rows of `details`, only the score of each image: its mean IoU.
+    """Return the regions of a split, and its pixels; without rows of `details`, only the score of each image: its mean IoU.
 
     Regions of the class `background` are no findings. The model reports all of its regions.
     """
     del truths
     facts = scores.facts(rows, classes)
-    has_details = len(rows) > _SCORES
     background = classes.index(BACKGROUND_CLASS) if BACKGROUND_CLASS in classes else VOID
-    images = [_without_background(*tables(text), background) for text in rows[_SCORES]] if has_details else []
+    texts = rows[_SCORES + 1] if len(rows) > _SCORES + 1 else ()
+    images = [_without_background(*tables(text), background) for text in texts]
     true, drawn = (_joined(part) for part in zip(*images, strict=True)) if images else (_joined([]), _joined([]))
     starts = np.cumsum([0, *(len(part[0]) for part in images)])
     partner, error = drawn[:, 8], _errors(drawn, background)
@@ -46,7 +46,7 @@ def findings(truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Findi
         wanted=Wanted(**_columns(true) | {"confidence": np.where(true[:, 9], true[:, 10] / CONFIDENCE, 0.0)}),
         thresholds=np.full(len(classes), 0.99 / len(classes)),  # the most probable of k classes has 1 / k at least
         score=image_iou(facts),
-        pixels=_pixels(rows, facts) if has_details else None,
+        pixels=_pixels(rows[_SCORES:], facts) if len(rows) > _SCORES else None,
     )
 
 
@@ -89,8 +89,15 @@ def _errors(drawn: _Table, background: int) -> Ints:
 
 
 def _pixels(rows: Rows, facts: Facts) -> Pixels:
-    _, bins, edges, suspects = rows[_SCORES:]
-    return Pixels(bins, edges, np.stack([facts.hits, facts.calls, facts.support], axis=1), suspects)
+    """Return the pixels of rows of `details`; brief ones lack edges and suspects."""
+    bins, *rest = rows
+    counts = np.stack([facts.hits, facts.calls, facts.support], axis=1)
+    if rest:
+        return Pixels(bins, rest[1], counts, rest[2])
+    count = len(bins)
+    return Pixels(
+        bins, np.zeros((count, 4), np.int64), counts, np.zeros((count, MAX_SUSPECTS, len(SUSPECT)), np.float32)
+    )
 
 
 FINDINGS = FindingKind(findings, "region", "true region", "IoU", "image-segmentation", detailed=detailed)

@@ -25,11 +25,11 @@ def predict(module: nn.Module, inputs: Tensor, sizes: Sizes, preprocess: Preproc
 
 
 def detailed(
-    module: nn.Module, inputs: Tensor, sizes: Sizes, preprocess: Preprocess, truths: Sequence[ClassMap]
+    module: nn.Module, inputs: Tensor, sizes: Sizes, preprocess: Preprocess, truths: Sequence[ClassMap], brief: bool
 ) -> tuple[list[ClassMap], Rows]:
     """Return the same, and the rows of `raytl.tasks.segmentation.details`."""
     logits: Tensor = module(inputs)
-    return _maps(logits, sizes, preprocess), details(logits, sizes, preprocess, truths)
+    return _maps(logits, sizes, preprocess), details(logits, sizes, preprocess, truths, brief)
 
 
 def _maps(logits: Tensor, sizes: Sizes, preprocess: Preprocess) -> list[ClassMap]:

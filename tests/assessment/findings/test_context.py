@@ -42,5 +42,5 @@ def test_a_label_that_leans_on_another_is_named_with_what_to_do() -> None:
 
 
 def test_nothing_is_claimed_without_a_difference_or_without_images() -> None:
-    assert SECTION(evidence(0.0), Options()).sentences[0] == "No label is shown to depend on the company of another."
+    assert SECTION(evidence(0.0), Options()).sentences[0] == "No label is shown to depend on another."
     assert SECTION(evidence(0.5, 30), Options()).sentences[0].startswith("Too few images to compare")

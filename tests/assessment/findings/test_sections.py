@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raytl.assessment.aim import Aim
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
@@ -21,6 +20,7 @@ from raytl.data.corruptions.suite import suite_named
 from raytl.errors import UserError
 from raytl.evaluation.corrupted import EXAMPLE_PX, CorruptedAnswers
 from raytl.evaluation.robustness import judged_scores
+from raytl.metrics.aim import Aim
 from raytl.metrics.intervals import Interval
 from raytl.run.ledger import LedgerEntry
 from raytl.tasks.registry import task_named

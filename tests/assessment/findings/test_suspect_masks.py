@@ -5,11 +5,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from raytl.assessment.findings.crops import Crop
 from raytl.assessment.findings.suspect_masks import suspect_masks
 from raytl.assessment.section import Options
 from raytl.data.manifest import Sample
+from raytl.data.targets import Mask
 from tests.assessment.findings.maps import Maps, map_evidence, scenes, split
 
 
@@ -53,3 +56,22 @@ def test_the_regions_are_shown_in_their_photos_if_those_may_be_opened() -> None:
     (picture,) = suspect_masks(evidence, Options(open_photos=opened)).pictures
     assert asked[0] == "val/2.png" and len(asked) == 3
     assert picture.file == "suspect-masks" and picture.image.width > picture.image.height
+
+
+def test_a_photo_of_another_resolution_than_its_mask_is_shown_in_that_of_the_mask(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[tuple[int, int]] = []
+
+    def drawn(crops: Sequence[Crop]) -> Image.Image:
+        sizes.extend(crop.photo.size for crop in crops)
+        return Image.new("RGB", (8, 8))
+
+    monkeypatch.setattr("raytl.assessment.findings.suspect_masks.crop_sheet", drawn)
+    val = split("val", flawed())
+    masks = [replace(each, target=Mask("m", "/m", (), width=32, height=32)) for each in val.samples]
+    evidence = replace(map_evidence(), val=replace(val, samples=masks), train=None)
+    assert suspect_masks(
+        evidence, Options(open_photos=lambda samples: [Image.new("RGB", (96, 96)) for _ in samples])
+    ).pictures
+    assert sizes == [(32, 32)] * 3

@@ -9,6 +9,7 @@ import pytest
 
 from raytl.errors import UserError
 from raytl.tasks.classification.table import Predictions, as_csv
+from raytl.tasks.judgement import Judgement
 
 ODD = ("a b.jpg", 'quo"te,comma.png', "new\nline.jpg", "return\rline.jpg", "both\r\n.jpg", "ünï ガ.webp", " lead.jpg")
 CLASSES = ("cat", 'the "dog", big', "line\nbreak")
@@ -70,3 +71,30 @@ def test_a_folder_as_the_output_is_refused(tmp_path: Path) -> None:
     (tmp_path / "p.csv").mkdir()
     with pytest.raises(UserError, match="this is a folder"):
         _found().write(tmp_path / "p.csv")
+
+
+def test_judgements_are_columns_beside_the_class(tmp_path: Path) -> None:
+    judgements = (
+        Judgement(("cat", CLASSES[1]), answered=True, unfamiliar=False, counts_as={"cat": True}),
+        Judgement((), answered=False, unfamiliar=True, counts_as={"cat": False}),
+    )
+    found = Predictions(("a.jpg", "b.jpg"), CLASSES, np.full((2, 3), 1 / 3), (), "", judgements=judgements)
+    assert list(found.rows[0])[:6] == ["path", "predicted", "answered", "set", "unfamiliar", "is_cat"]
+    assert found.rows[0]["set"] == ["cat", CLASSES[1]] and found.rows[1]["unfamiliar"] is True
+    found.write(tmp_path / "p.parquet")
+    assert pq.read_table(tmp_path / "p.parquet").to_pylist() == found.rows
+    found.write(tmp_path / "p.csv")
+    with (tmp_path / "p.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [[row[name] for name in ("answered", "set", "unfamiliar", "is_cat")] for row in rows] == [
+        ["true", f"cat|{CLASSES[1]}", "false", "true"],
+        ["false", "", "true", "false"],
+    ]
+    header, cells = found.preview(2)
+    assert header == ("photo", "predicted", "answered", "set", "unfamiliar", "is_cat", "probability")
+    assert cells[1][2:] == ("false", "–", "true", "false", "33.3 %")
+
+
+def test_judgements_that_were_not_asked_for_are_no_columns() -> None:
+    found = Predictions(("a.jpg",), ("x", "y"), np.array([[0.25, 0.75]]), (), "", judgements=(Judgement(("y",)),))
+    assert as_csv(found) == b"path,predicted,set,p_x,p_y\na.jpg,y,y,0.25,0.75\n"

@@ -23,6 +23,9 @@ def evaluated() -> Evaluated:
 def test_labels_are_scored_and_unknown_ones_are_no_mistake(tmp_path: Path) -> None:
     scored = report(occasion(tmp_path), evaluated())
     assert scored.by_class.support == (3, 0)
+    red, round_ = scored.by_class.columns["precision"]
+    assert (red.value, red.low, red.high) == (1, pytest.approx(0.025**0.5), 1), "two of two are right"
+    assert (round_.value, round_.low, round_.high) == (0, 0, pytest.approx(0.975))
     (worst,) = scored.worst
     assert (worst.key, worst.score, worst.note) == ("1.jpg", 0.0, "missed red; added |round|")
     assert scored.confusion.counts.tolist() == [[2, 0, 1], [0, 0, 0], [0, 1, 0]]

@@ -6,8 +6,8 @@ import torch
 from numpy.typing import NDArray
 
 from raytl.data.transforms import Preprocess
-from raytl.metrics.pixels import pixels_of
 from raytl.tasks.segmentation.details import CONFIDENCE, details, tables
+from tests.metrics.test_pixels import pixels_of
 
 SIDE = 32
 PREPROCESS = Preprocess(64, 64, "center", "bilinear", (0.5,) * 3, (0.5,) * 3).fit((SIDE, SIDE))
@@ -29,7 +29,7 @@ def scene() -> tuple[Map, Map]:
 
 def test_a_photo_of_the_size_of_the_view_has_the_regions_and_pixels_of_its_maps() -> None:
     truth, predicted = scene()
-    texts, bins, edges, suspects = details(logits_of(predicted, 0.95), [(SIDE, SIDE)], PREPROCESS, [truth])
+    bins, texts, edges, suspects = details(logits_of(predicted, 0.95), [(SIDE, SIDE)], PREPROCESS, [truth])
     expected = pixels_of(truth, predicted, np.full(truth.shape, 0.95, np.float32))
     for value, own in zip((bins, edges, suspects), expected, strict=True):
         np.testing.assert_allclose(value[0], own, rtol=1e-4)
@@ -42,7 +42,7 @@ def test_a_photo_of_the_size_of_the_view_has_the_regions_and_pixels_of_its_maps(
 def test_regions_are_in_the_pixels_of_the_photo_and_padding_counts_nowhere() -> None:
     truth, predicted = scene()
     photo = truth[:16].repeat(4, axis=0).repeat(4, axis=1)  # 128 x 64: it fills the upper half of the view
-    texts, bins, edges, suspects = details(logits_of(predicted, 0.95), [(4 * SIDE, 2 * SIDE)], PREPROCESS, [photo])
+    bins, texts, edges, suspects = details(logits_of(predicted, 0.95), [(4 * SIDE, 2 * SIDE)], PREPROCESS, [photo])
     true, drawn = tables(texts[0])
     assert true[1, 1:6].tolist() == [80 * 16, 16, 16, 56, 48]
     assert drawn[:, 0].tolist() == [0, 1] and not suspects.any(), "the answer in the padding is not of the photo"
@@ -62,3 +62,12 @@ def test_no_images_have_no_rows_of_the_same_shapes() -> None:
     whole = details(logits_of(scene()[1], 0.9), [(SIDE, SIDE)], PREPROCESS, [scene()[0]])
     assert [each.shape[1:] for each in empty] == [each.shape[1:] for each in whole]
     assert all(len(each) == 0 for each in empty)
+
+
+def test_brief_details_are_the_bins_alone() -> None:
+    truth, predicted = scene()
+    given = logits_of(predicted, 0.95), [(SIDE, SIDE)], PREPROCESS, [truth]
+    (bins,) = details(*given, brief=True)
+    np.testing.assert_array_equal(bins, details(*given)[0])
+    (empty,) = details(torch.zeros((0, 3, SIDE, SIDE)), [], PREPROCESS, [], brief=True)
+    assert empty.shape == (0, 15, 3)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from raytl.data.targets import Instances
+from raytl.data.targets import Instances, Mask
 from raytl.tasks.segmentation.explaining import EXPLAINING
 
 CLASSES = ("background", "cell", "debris")
@@ -24,8 +24,10 @@ def test_each_class_of_the_map_but_the_background_is_a_statement_with_its_part_o
     assert background.confidence == 0.5
 
 
-def test_the_truth_is_known_of_objects_alone(tmp_path: Path) -> None:
+def test_the_truth_is_that_of_objects_or_of_what_occurs_in_a_mask(tmp_path: Path) -> None:
     assert EXPLAINING.true(Instances(4, 2, ())) == () and EXPLAINING.true(None) is None
+    assert EXPLAINING.true(Mask("m", "/m", ())) is None, "it was not read yet"
+    assert EXPLAINING.true(Mask("m", "/m", (), present=("background", "cell"))) == ("cell",)
     assert EXPLAINING.stored(tmp_path / "none") == {} and not EXPLAINING.has_mistakes
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raytl.metrics.findings import BACKGROUND, CORRECT, MISPLACED, WRONG_CLASS, Findings
+from raytl.metrics.findings import BACKGROUND, CORRECT, MISPLACED, WRONG_CLASS, Findings, image_sums
 from raytl.tasks.segmentation.details import details
 from raytl.tasks.segmentation.findings import findings
 from raytl.tasks.segmentation.scores import evidence
@@ -77,3 +77,16 @@ def test_rows_of_scores_alone_give_the_score_of_each_image() -> None:
     np.testing.assert_array_equal(alone.score, made(truths, predicted).score)
     perfect = findings(truths, evidence(truths, truths), CLASSES)
     assert perfect.score.tolist() == [1, 1]
+
+
+def test_bins_alone_give_the_sums_of_each_image() -> None:
+    truths, predicted = scenes()
+    bins = np.concatenate([
+        details(logits_of(each, 0.9), [(SIDE, SIDE)], PREPROCESS, [truth], brief=True)[0]
+        for each, truth in zip(predicted, truths, strict=True)
+    ])  # fmt: skip
+    brief = findings(truths, (*evidence(predicted, truths), bins), CLASSES)
+    sums = image_sums(brief)
+    np.testing.assert_allclose(sums, image_sums(made(truths, predicted)))
+    assert sums[:, 1].tolist() == [SIDE**2] * 2 and sums[:, 2] == pytest.approx([0.9 * SIDE**2] * 2, rel=1e-5)
+    assert sums[:, 3].tolist() == [np.count_nonzero(t == p) for t, p in zip(truths, predicted, strict=True)]

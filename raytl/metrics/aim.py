@@ -5,24 +5,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Annotated
 
-from raytl.assessment.texts import percent
 from raytl.errors import UserError
+from raytl.stored.bounds import Name, within
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
     """At least the fraction `value` of the answered images are right, or of the images of `recall_of` are recognized."""
 
-    value: float
-    recall_of: str | None = None
+    value: Annotated[float, within(0, 1)]
+    recall_of: Name | None = None
 
     @property
     def text(self) -> str:
         """Return the aim in words."""
         if self.recall_of is None:
-            return f"{percent(self.value)} right of what is answered"
-        return f"recall of {self.recall_of!r} at least {percent(self.value)}"
+            return f"{100 * self.value:.4g} % right of what is answered"
+        return f"recall of {self.recall_of!r} at least {100 * self.value:.4g} %"
 
 
 def aims(
