@@ -131,13 +131,13 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
             f"{plural(train.epochs, 'epoch')} × {plan.steps_per_epoch} of {train.batch_size} images = {plan.steps:,}{stop}",
         ),
         ("optimizer", optimizer_line(experiment)),
-        *_score_facts(experiment),
+        *score_facts(experiment),
         ("compute", f"{workers} on {plan.device}, {plan.precision}"),
         ("run", run_uri(experiment)),
     ]
 
 
-def _score_facts(experiment: Experiment) -> list[tuple[str, str]]:
+def score_facts(experiment: Experiment) -> list[tuple[str, str]]:
     """Return which objects are reported; nothing for a task without objects."""
     from raytl.tasks.registry import task_named
 
