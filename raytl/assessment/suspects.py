@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image
 
 from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
 from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import csv_text
+from raytl.data.group_split import group_columns, joined, kept_together
+from raytl.data.perceptual_hash import copies, phash
+from raytl.events import Work
 from raytl.metrics.confusion import Floats
 from raytl.metrics.suspects import suspects
 from raytl.models.frozen import FOLDS, left_out_probabilities
@@ -46,7 +51,7 @@ class SuspectsSection:
         listed = list(_of_split("val", evidence.val, evidence.val.probabilities, evidence.classes))
         train = evidence.train if evidence.train is not None and _is_learnable(evidence.train) else None
         if train is not None:
-            table = _cross_validated(train, len(evidence.classes), options.seed)
+            table = _left_out(train, len(evidence.classes), group_columns(evidence.columns), options)
             listed += _of_split("train", train, table, evidence.classes)
         listed.sort(key=lambda each: each.probability)
         return SectionResult(
@@ -75,15 +80,28 @@ def _is_learnable(split: SplitEvidence) -> bool:
     return split.features.shape[1] > 0 and len(split) >= FOLDS and len(np.unique(split.targets)) > 1
 
 
-def _cross_validated(split: SplitEvidence, classes: int, seed: int) -> Floats:
-    """Return probabilities of classifiers of the features that did not learn the image, `(n, classes)`."""
+def _left_out(split: SplitEvidence, classes: int, columns: Sequence[str], options: Options) -> Floats:
+    """Return probabilities of classifiers of the features that learned neither the image, nor its group of `columns`, nor a
+    copy of it, `(n, classes)`."""
     table = np.zeros((len(split), classes))
-    order = np.random.default_rng(seed).permutation(len(split))
-    for places in np.array_split(order, -(-len(split) // _AT_ONCE)):
+    order = np.random.default_rng(options.seed).permutation(len(split))
+    parts = np.array_split(order, -(-len(split) // _AT_ONCE))
+    for done, places in enumerate(parts):
+        options.on_event(Work("leaving images out", done, len(parts), "parts"))
         present, numbers = np.unique(split.targets[places], return_inverse=True)
         features = torch.from_numpy(split.features[places].astype(np.float32))
-        table[np.ix_(places, present)] = left_out_probabilities(features, numbers)
+        groups = _groups(split, places, columns)
+        table[np.ix_(places, present)] = left_out_probabilities(features, numbers, groups)
+    options.on_event(Work("leaving images out", len(parts), len(parts), "parts"))
     return table
+
+
+def _groups(split: SplitEvidence, places: NDArray[np.int64], columns: Sequence[str]) -> NDArray[np.int64]:
+    """Return the group of each image at `places`: those of a group of `columns` and copies of one photo are together."""
+    groups = kept_together([split.samples[i] for i in places], columns)
+    if not split.thumbnails.shape[1]:
+        return groups
+    return joined(groups, copies([phash(Image.fromarray(split.thumbnails[i])) for i in places]))
 
 
 def _sentences(listed: list[SuspectImage], val: int, train: int) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from raytl.assessment import fine_tuned
 from raytl.evaluation import corrupted, evidence
 from raytl.evaluation.explanation.record import EXPLANATIONS_FORMAT
 from raytl.run.plain import encode
@@ -19,6 +20,8 @@ EVIDENCE = [
     Stored("evaluation.corrupted:ABOUT_FORMAT",
            encode({"weights": ABC, "classes": ["a", "b"], "corruptions": ["dark 1, 2, 3"], "keys": ["a/1.jpg"]}),
            by_path("about.json", corrupted.ABOUT_FORMAT), "about.json"),
+    Stored("assessment.fine_tuned:ANSWERS_FORMAT", encode({"format": 1, "answers": ["a", "b"]}),
+           by_path("answers.json", fine_tuned.ANSWERS_FORMAT), "answers.json"),
     Stored("evaluation.explanation.record:EXPLANATIONS_FORMAT",
            encode({"model": "test_resnet", "weights": ABC, "method": "cam", "why": "asked", "split": "val",
                    "explanations": [_MAP], "unreadable": [], "left_out": {"not a photo": ["/photos/a.txt"]}, "format": 1}),
