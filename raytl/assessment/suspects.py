@@ -122,13 +122,13 @@ def _sentences(listed: list[SuspectImage], val: int, train: int) -> Iterator[str
     yield "A suspect label may also be a rare or hard image: relabel by eye, never automatically."
 
 
-def _learned(agreed: float | None, right: float) -> tuple[str, ...]:
+def _learned(agreed: float | None, accuracy: float) -> tuple[str, ...]:
     """Return why wrong labels of train may be missing: the features are of a network that learned them."""
     if agreed is None:
         return ()
     return (
         f"The network learned the labels of train, wrong ones too: a classifier of its features agrees with {percent(agreed)} of them, and "
-        f"{percent(right)} of the validation images are right. The further apart these are, the more wrong labels are hidden; "
+        f"{percent(accuracy)} of the validation images are right. The further apart these are, the more wrong labels are hidden; "
         "`raytl advise` looks for them with networks that did not learn them.",
     )
 
