@@ -12,7 +12,7 @@ from PIL import Image
 
 from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
 from raytl.assessment.sheets import sheet
-from raytl.assessment.texts import csv_text
+from raytl.assessment.texts import csv_text, percent
 from raytl.data.group_split import group_columns, joined, kept_together
 from raytl.data.perceptual_hash import copies, phash
 from raytl.events import Work
@@ -50,13 +50,18 @@ class SuspectsSection:
         """Return the images to look at again, the most suspect first: of validation, and of train if it is there."""
         listed = list(_of_split("val", evidence.val, evidence.val.probabilities, evidence.classes))
         train = evidence.train if evidence.train is not None and _is_learnable(evidence.train) else None
+        agreed = None
         if train is not None:
             table = _left_out(train, len(evidence.classes), group_columns(evidence.columns), options)
+            agreed = float((table.argmax(axis=1) == train.targets).mean())
             listed += _of_split("train", train, table, evidence.classes)
         listed.sort(key=lambda each: each.probability)
         return SectionResult(
             title="Suspect labels: which ones to look at again?",
-            sentences=tuple(_sentences(listed, len(evidence.val), 0 if train is None else len(train))),
+            sentences=(
+                *_sentences(listed, len(evidence.val), 0 if train is None else len(train)),
+                *_learned(agreed, float(evidence.val.correct.mean())),
+            ),
             tables=(_table(listed),) if listed else (),
             figures=tuple(_figures(listed, evidence)),
             json={"suspects": [{name: getattr(each, name) for name in _FIELDS} for each in listed]},
@@ -115,6 +120,17 @@ def _sentences(listed: list[SuspectImage], val: int, train: int) -> Iterator[str
         "Look at them from the top of suspects.csv."
     )
     yield "A suspect label may also be a rare or hard image: relabel by eye, never automatically."
+
+
+def _learned(agreed: float | None, accuracy: float) -> tuple[str, ...]:
+    """Return why wrong labels of train may be missing: the features are of a network that learned them."""
+    if agreed is None:
+        return ()
+    return (
+        f"The network learned the labels of train, wrong ones too: a classifier of its features agrees with {percent(agreed)} of them, and "
+        f"{percent(accuracy)} of the validation images are right. The further apart these are, the more wrong labels are hidden; "
+        "`raytl advise` looks for them with networks that did not learn them.",
+    )
 
 
 def _row(each: SuspectImage, digits: int = 2) -> tuple[str, ...]:

@@ -31,6 +31,7 @@ def test_most_of_the_first_suspects_are_the_flipped_labels(make_evidence: MakeEv
     assert {row["split"] for row in rows} == {"train"}
     assert result.figures[0].draw(7.0).axes
     assert len(result.json["suspects"]) == len(rows)
+    assert "a classifier of its features agrees with 9" in result.sentences[-1]
 
 
 def test_a_quick_report_looks_at_validation_alone(make_evidence: MakeEvidence) -> None:
