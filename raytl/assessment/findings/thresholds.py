@@ -145,7 +145,7 @@ def _balance(evidence: FindingEvidence, seed: int) -> tuple[tuple[str, ...], dic
     if gain.low == gain.high == 0:
         text = (
             f"F1 over all {evidence.kind.unit}s is {percent(after)} on test at the model's own threshold; the one with the highest "
-            f"F1 on validation, {threshold:.3g}, reports the same."
+            f"F1 on validation, {confidence_text(threshold)}, reports the same."
         )
         return (text,), _balance_json(threshold, before, after, gain)
     verdict = (
