@@ -118,7 +118,7 @@ def _written(folder: Path, result: Explanations, items: Sequence[Item], drawing:
 
 def _silent(items: Sequence[Item], rows: Sequence[Explanation], unreadable: Sequence[Unreadable]) -> tuple[str, ...]:
     """Return the photos whose answer has no class to explain."""
-    named = {each.path for each in (*rows, *unreadable)}
+    named = {each.path for each in rows} | {each.path for each in unreadable}
     return tuple(item.path for item in items if item.path not in named)
 
 

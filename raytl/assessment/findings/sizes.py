@@ -119,8 +119,8 @@ def _sentences(test: Findings, sizes: list[_Group], classes: list[_Group], evide
     parts = [
         f"{percent(each.recall.value)} of {sum(each.fates):,} {each.name} ones" for each in sizes if sum(each.fates)
     ]
-    found = f" Found are {_listed(parts)}." if parts else ""
-    yield f"{missed:,} of {len(test.wanted):,} {wanted}s on test are not found.{found}"
+    recalls = f" Found are {_listed(parts)}." if parts else ""
+    yield f"{missed:,} of {len(test.wanted):,} {wanted}s on test are not found.{recalls}"
     errors = np.bincount(test.error[test.reported], minlength=len(ERRORS))
     wrong = int(errors[1:].sum())
     if wrong:
