@@ -80,7 +80,12 @@ def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     To draw them is most of the time of a small training or evaluation.
     """
     if request.node.get_closest_marker("drawn") is None:
-        monkeypatch.setattr("raytl.run.plots.png", lambda _: b"\x89PNG\r\n\x1a\n")
+        leave_out_pixels(monkeypatch)
+
+
+def leave_out_pixels(patch: pytest.MonkeyPatch) -> None:
+    """Write the files of charts without their pixels."""
+    patch.setattr("raytl.run.plots.png", lambda _: b"\x89PNG\r\n\x1a\n")
 
 
 MakePhotos = Callable[..., Path]
