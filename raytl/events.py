@@ -32,7 +32,8 @@ class ImagesOpened(Message):
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """Progress of countable work (`done` of `total` `unit`s), such as reading images; `bytes` were downloaded for it."""
+    """Progress of countable work (`done` of `total` `unit`s), such as reading images; `bytes` were downloaded for it. Work
+    whose parts are not counted has the unit "" and a total of 1."""
 
     name: str
     done: int

@@ -2,7 +2,6 @@
 labels are suspect.
 
 candidates   the weights to compare, by name or file
-features     frozen features of the training images, cached on the node's disk
 measure      (pure) k-NN, linear probe, LogME and H-score of a candidate, and paired comparisons
 curve        (pure) which images a probe gets wrong that learned from fewer
 result       the advice as a value

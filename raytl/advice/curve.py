@@ -12,7 +12,7 @@ from raytl.advice.measure import class_weights
 from raytl.events import OnEvent, Work
 from raytl.metrics.confusion import Floats
 from raytl.metrics.learning_curve import LearningCurve, learning_curve
-from raytl.models.frozen import PENALTIES, Ridge, folds_of
+from raytl.models.frozen import PENALTIES, Ridge, probe_folds
 
 FRACTIONS = tuple(2 ** (-half / 2) for half in range(6, -1, -1))
 """Parts of the images that learn: an eighth to all of those of four folds."""
@@ -20,11 +20,17 @@ REPEATS = ((300, 8), (800, 4))
 """Divisions into folds, for fewer images than these; two for more."""
 
 
-def probe_curve(features: Tensor, classes: NDArray[np.int64], on_event: OnEvent, seed: int = 0) -> LearningCurve:
+def probe_curve(
+    features: Tensor,
+    classes: NDArray[np.int64],
+    on_event: OnEvent,
+    seed: int = 0,
+    groups: NDArray[np.int64] | None = None,
+) -> LearningCurve:
     """Return the learning curve of a probe on `features (n, d)`: balanced error by images, cross-validated at each size.
 
-    In each division into folds, the parts of a class that learn contain each other. Each size has the penalty with the
-    lowest error.
+    In each division into folds, the parts of a class that learn contain each other, and images of one of `groups (n,)` are in
+    one fold. Each size has the penalty with the lowest error.
     """
     count, weights = len(classes), class_weights(classes)
     repeats = next((number for bound, number in REPEATS if count < bound), 2)
@@ -34,7 +40,7 @@ def probe_curve(features: Tensor, classes: NDArray[np.int64], on_event: OnEvent,
     for repeat in range(repeats):
         order = rng.permutation(count)
         fold = np.empty(count, dtype=np.int64)
-        fold[order] = folds_of(classes[order])
+        fold[order] = probe_folds(classes[order], None if groups is None else groups[order])
         for number in range(int(fold.max()) + 1):
             held_out = np.flatnonzero(fold == number)
             ranked = order[fold[order] != number]

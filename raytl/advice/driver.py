@@ -11,24 +11,27 @@ from torch import Tensor
 
 from raytl.advice.candidates import Candidate
 from raytl.advice.curve import probe_curve
-from raytl.advice.features import cached_features
 from raytl.advice.measure import Measured, compared, is_worse, measured
-from raytl.advice.result import Advice, CandidateFit, SuspectLabel, is_trusted
+from raytl.advice.result import Advice, CandidateFit, SuspectLabel
 from raytl.advice.words import always_unmeasured, sentences
 from raytl.config.override import override
 from raytl.config.schema import Experiment
+from raytl.data.group_split import group_columns, joined, kept_together
 from raytl.data.manifest import Sample
+from raytl.data.perceptual_hash import copies, phashes
 from raytl.errors import DataError, ModelError, RaytlError, first_line
 from raytl.events import OnEvent, Work
-from raytl.metrics.suspects import pooled, suspects
+from raytl.metrics.suspects import is_trusted, pooled, suspects
 from raytl.models.backbone import Backbone
 from raytl.models.frozen import left_out_probabilities
 from raytl.store.s3_settings import S3Settings
+from raytl.tasks.cached_features import cached_features
 from raytl.tasks.probe_solver import measured_sample
 from raytl.tasks.registry import task_named
 from raytl.tasks.task import HeadSolver, Task
 from raytl.training.dataset import Dataset, read_dataset
 from raytl.training.plan import make_plan
+from raytl.uris import in_bucket
 
 LIMIT = 2000
 """Training images that are measured at most, evenly spaced in each class."""
@@ -37,10 +40,11 @@ Targets = Callable[[Sequence[Sample], Sequence[str]], NDArray[np.int64]]
 
 @dataclass(frozen=True, eq=False)
 class _Inputs:
-    """The images to measure, and their classes from 0 on among `names`."""
+    """The images to measure, their classes from 0 on among `names`, and their groups, of which each is in one fold."""
 
     samples: list[Sample]
     classes: NDArray[np.int64]
+    groups: NDArray[np.int64]
     names: tuple[str, ...]
 
 
@@ -59,20 +63,20 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
     s3 = S3Settings.of(experiment.storage)
     preprocess = task.preprocess(available[0][1].model, s3)
     dataset = read_dataset(experiment.data, preprocess, on_event, s3, experiment.annotations, task)
-    inputs = _inputs(dataset, targets_of)
+    inputs = _inputs(experiment, dataset, targets_of, on_event)
     fits, results, tables = [], [], []
     for place, (candidate, own) in enumerate(available):
         backbone = task.build(own.model, dataset.splits.classes, s3).reading(dataset.depth.depth)
         tables.append(cached_features(own, solver, backbone, inputs.samples, on_event))
         on_event(Work("measuring weights", place, len(available), "candidates"))
-        results.append(measured(tables[-1], inputs.classes))
+        results.append(measured(tables[-1], inputs.classes, inputs.groups))
         fits.append(_fit(candidate, backbone, tables[-1], results[-1]))
     on_event(Work("measuring weights", len(available), len(available), "candidates"))
     ranked, advised = _ranked(fits, results, inputs.classes)
     chosen = fits.index(advised)
     worse = {fit.candidate for fit in ranked if fit.is_worse}
     trusted = [table for fit, table in zip(fits, tables, strict=True) if fit.candidate not in worse]
-    curve = probe_curve(tables[chosen], inputs.classes, on_event)
+    curve = probe_curve(tables[chosen], inputs.classes, on_event, groups=inputs.groups)
     plan = make_plan(available[chosen][1], on_event)
     advice = Advice(
         experiment=plan.experiment,
@@ -127,7 +131,7 @@ def _available(
     return available, [f"{text}: its weights are not available here" for text, _ in problems]
 
 
-def _inputs(dataset: Dataset, targets_of: Targets) -> _Inputs:
+def _inputs(experiment: Experiment, dataset: Dataset, targets_of: Targets, on_event: OnEvent) -> _Inputs:
     """Return the training images to measure.
 
     Raises:
@@ -141,7 +145,21 @@ def _inputs(dataset: Dataset, targets_of: Targets) -> _Inputs:
             "images of each class to compare answers on held-out ones. Add images"
         )
     present, classes = np.unique(targets_of(samples, names), return_inverse=True)
-    return _Inputs(samples, classes, tuple(names[place] for place in present))
+    return _Inputs(
+        samples, classes, _groups(experiment, dataset, samples, on_event), tuple(names[place] for place in present)
+    )
+
+
+def _groups(
+    experiment: Experiment, dataset: Dataset, samples: Sequence[Sample], on_event: OnEvent
+) -> NDArray[np.int64]:
+    """Return the group of each image, `(n,)`: those of a group of the data and copies of one photo are together."""
+    groups = kept_together(samples, group_columns(experiment.data.columns))
+    if any(in_bucket(sample.path) for sample in samples):
+        return groups  # each would be downloaded once more
+    s3 = S3Settings.of(experiment.storage)
+    hashes = phashes(samples, experiment.data.max_pixels, dataset.depth.depth, on_event, s3)
+    return joined(groups, copies([hashes.get(sample.digest) for sample in samples]))
 
 
 def _fit(candidate: Candidate, backbone: Backbone, features: Tensor, result: Measured) -> CandidateFit:
@@ -175,7 +193,7 @@ def _suspects(inputs: _Inputs, tables: Sequence[Tensor], result: Measured, class
     """Return the suspects of the networks in `tables`, which are not worse than the best: together they find more."""
     if not is_trusted(result.probe.value, classes):
         return ()
-    probabilities = [left_out_probabilities(table, inputs.classes) for table in tables]
+    probabilities = [left_out_probabilities(table, inputs.classes, inputs.groups) for table in tables]
     listed = suspects(inputs.classes, pooled(probabilities))
     keys, names = [sample.key for sample in inputs.samples], inputs.names
     return tuple(

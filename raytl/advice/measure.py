@@ -16,7 +16,7 @@ from raytl.metrics.neighbors import neighbor_classes
 from raytl.metrics.paired import Paired, paired_classes
 from raytl.metrics.scores import softmax
 from raytl.metrics.transferability import h_score, log_evidence
-from raytl.models.frozen import folds_of, probe_scores
+from raytl.models.frozen import probe_folds, probe_scores
 
 METRIC = "balanced_accuracy"
 SIGNIFICANCE = 0.025
@@ -39,10 +39,11 @@ class Measured:
         return np.asarray(self.probabilities.argmax(axis=1))
 
 
-def measured(features: Tensor, classes: NDArray[np.int64]) -> Measured:
-    """Measure `features (n, d)` of images of `classes (n,)`, 0 to k - 1. Each answer comes from the other folds."""
-    scores = probe_scores(features, classes)[""]
-    by_neighbors = neighbor_classes(features.numpy(), classes, folds_of(classes))
+def measured(features: Tensor, classes: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> Measured:
+    """Measure `features (n, d)` of images of `classes (n,)`, 0 to k - 1. Each answer comes from the other folds; images of one
+    of `groups (n,)` are in one fold."""
+    scores = probe_scores(features, classes, groups=groups)[""]
+    by_neighbors = neighbor_classes(features.numpy(), classes, probe_folds(classes, groups))
     correct = np.stack([scores.argmax(axis=1) == classes, by_neighbors == classes])
     probe, neighbors = accuracy_intervals(correct, classes)
     table = features.numpy()

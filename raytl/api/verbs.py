@@ -237,6 +237,7 @@ def report(
     require: Sequence[str] = (),
     recall: Sequence[str] = (),
     quick: bool = False,
+    full: bool = False,
     suite: str | None = None,
     photos: int | None = None,
     device: str | None = None,
@@ -249,7 +250,8 @@ def report(
     `sections` are names, all by default. `require` and `recall` are aims such as `accuracy>=0.95` (of what is answered) and
     `trash>=0.9` (the recall of a class); `unmet` of the result has a sentence for each that is not met. With `quick`, the
     train split is not used and no photo is corrupted; otherwise at most `photos` (100) validation photos are, by the corruptions
-    of `suite` (camera).
+    of `suite` (camera). With `full`, networks that never saw a group of `data.columns` are trained, two for each of the five
+    largest; an interrupted call continues.
 
     Raises:
         UserError: there is no such section or class, or the report does not apply to the run's task.
@@ -264,6 +266,7 @@ def report(
             require=require,
             recall=recall,
             quick=quick,
+            full=full,
             suite=suite,
             photos=photos,
             device=device,

@@ -7,6 +7,9 @@ collect      the evidence of a run: test from the one look of `evaluate`, the ot
 texts        (pure) numbers and tables as text
 sheets       thumbnails
 live         the model in memory, for sections that change images
+pretrained   features of the network from which the run started
+left_out     (pure) which networks `--full` trains, and the gap that they show
+fine_tuned   trains them
 report       `report`: the sections of a run, written as one folder
 page         the page
 model_card   the model card

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from raytl.assessment.section import Evidence, Options, SectionResult, Table
-from raytl.assessment.texts import bounds, p_text, percent
+from raytl.assessment.texts import bounds, p_phrase, percent
 from raytl.metrics.attributes import of_texts
 from raytl.metrics.binomial import fraction
 from raytl.metrics.slices import SliceSearch, find_slices
@@ -69,7 +69,7 @@ def _sentences(columns: list[str], search: SliceSearch) -> Iterator[str]:
     for each in search.confirmed:
         yield (
             f"{each.name}: {percent(each.test.error_rate)} errors on {each.test.images:,} test images, "
-            f"{percent(each.test.other_error_rate)} on the others (p = {p_text(each.p_test)})."
+            f"{percent(each.test.other_error_rate)} on the others ({p_phrase(each.p_test)})."
         )
     if not search.confirmed:
         yield (

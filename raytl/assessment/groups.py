@@ -1,19 +1,38 @@
-"""Section: how much does a random split hide? The accuracy on sites, patients or cameras that were never seen."""
+"""Section: how much does a random split hide? The accuracy on sites, patients or cameras that were never seen.
+
+It is measured on up to three things, the most honest first: fine-tuned networks that never saw the group (`--full`), a linear
+classifier of the pretrained network's features, which saw no image of the data, and one of the model's own features, which
+have seen the groups of train.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
-from raytl.assessment.section import Evidence, Options, SectionResult, SplitEvidence, Table
+from raytl.assessment.section import Evidence, Options, SectionResult, Table
 from raytl.assessment.texts import percent
+from raytl.data.group_split import group_columns
+from raytl.metrics.confusion import Ints
 from raytl.models.group_gap import GroupGap, group_gap
 
-_HEAD = ("column", "group", "images", "held out", "random folds", "gap")
+_HEAD = ("group", "images", "held out", "random folds", "gap")
 _LISTED = 20
+_NAMED = 5
+FINE_TUNED, PRETRAINED, OWN = "fine-tuned networks", "pretrained features", "the model's features"
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """A gap, what it was measured on, and the groups that were not left out."""
+
+    kind: str
+    gap: GroupGap
+    unmeasured: tuple[str, ...] = ()
 
 
 class GroupsSection:
@@ -23,71 +42,106 @@ class GroupsSection:
     needs_train = True
 
     def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
-        """Return the gap of a classifier of the model's features between whole groups and random folds, for each column.
+        """Return the gap between whole groups and random folds, for each column.
 
         It uses train and validation: test is not needed to measure the gap.
         """
-        splits = [split for split in (evidence.train, evidence.val) if split is not None]
-        columns = [name for name, role in evidence.columns.items() if role == "group"]
-        gaps = {name: _gap(splits, name, options.seed) for name in columns}
-        gaps_measured = [gap for gap in gaps.values() if gap is not None]
+        columns = group_columns(evidence.columns)
+        measured = [each for name in columns for each in _measured(evidence, name, options.seed)]
         return SectionResult(
             title="Groups: does it work on a site that it never saw?",
-            sentences=tuple(_sentences(gaps)),
-            tables=(_table(gaps_measured),) if gaps_measured else (),
-            json={"gaps": [asdict(each) for each in gaps_measured]},
+            sentences=tuple(_sentences(columns, measured)),
+            tables=tuple(map(_table, measured)),
+            json={
+                "gaps": [
+                    {"measured_on": each.kind, **asdict(each.gap), "unmeasured": each.unmeasured} for each in measured
+                ]
+            },
         )
 
 
 SECTION = GroupsSection()
 
 
-def _gap(splits: list[SplitEvidence], column: str, seed: int) -> GroupGap | None:
+def _measured(evidence: Evidence, column: str, seed: int) -> Iterator[_Measured]:
+    """Yield the gaps of a column, the most honest first."""
+    for each in evidence.fine_tuned:
+        if each.gap.column == column:
+            yield _Measured(FINE_TUNED, each.gap, each.unmeasured)
+    splits = [split for split in (evidence.train, evidence.val) if split is not None]
     groups = [value for split in splits for value in split.column(column)]
-    features = np.concatenate([split.features for split in splits]).astype(np.float32)
     targets = np.concatenate([split.targets for split in splits])
+    if (start := evidence.pretrained) is not None:
+        some = [groups[i] for i in start.places]
+        if gap := _gap(start.features, targets[start.places], some, column, seed):
+            yield _Measured(PRETRAINED, gap)
+    features = np.concatenate([split.features for split in splits]).astype(np.float32)
+    if gap := _gap(features, targets, groups, column, seed):
+        yield _Measured(OWN, gap)
+
+
+def _gap(
+    features: NDArray[np.float32], targets: Ints, groups: Sequence[str], column: str, seed: int
+) -> GroupGap | None:
     if not features.shape[1]:
         return None
     return group_gap(torch.from_numpy(features), targets, groups, column, seed=seed)
 
 
-def _sentences(gaps: dict[str, GroupGap | None]) -> Iterator[str]:
-    if not gaps:
+def _sentences(columns: Sequence[str], measured: Sequence[_Measured]) -> Iterator[str]:
+    if not columns:
         yield 'No column has the role group. Name one in the experiment: data.columns: {"site": group}.'
-    for column, gap in gaps.items():
-        if gap is None:
+    for column in columns:
+        own = [each for each in measured if each.gap.column == column]
+        if not own:
             yield f"{column}: cannot be measured; it takes two groups with images of the same two classes."
-        elif gap.is_shown:
-            worst = gap.groups[0]
-            yield (
-                f"{column}: {percent(gap.held_out.value)} right on groups that were held out, {percent(gap.random.value)} in "
-                f"random folds of the same size (gap {100 * gap.gap.value:.1f} points, {100 * gap.gap.low:.1f} to "
-                f"{100 * gap.gap.high:.1f}). A random split would promise too much. Hardest: {worst.name!r}, "
-                f"{percent(worst.held_out)} instead of {percent(worst.random)}."
-            )
-        else:
-            yield (
-                f"{column}: no gap between groups that were held out ({percent(gap.held_out.value)} right) and random folds "
-                f"({percent(gap.random.value)}) is shown."
-            )
-    if gaps:
+            continue
+        yield from (_sentence(each) for each in own)
+        yield from _left_out(own[0])
+    kinds = {each.kind for each in measured}
+    if OWN in kinds:
         yield (
-            "A linear classifier of the model's features answers here, as the model itself has seen the groups of train: its "
-            "own gap may be larger."
+            "The model's own features have seen the groups of train, so the gap on them is too small."
+            + ("" if FINE_TUNED in kinds else " `raytl report --full` trains networks that never saw a group.")
         )
+    if FINE_TUNED in kinds:
+        yield "Fine-tuned networks: one seed and one random division each. Intervals are over images, not over trainings."
 
 
-def _table(gaps: list[GroupGap]) -> Table:
+def _sentence(each: _Measured) -> str:
+    gap, start = each.gap, f"{each.gap.column}, {each.kind}:"
+    if not gap.is_shown:
+        return (
+            f"{start} no gap between groups that were held out ({percent(gap.held_out.value)} right) and random folds "
+            f"({percent(gap.random.value)}) is shown."
+        )
+    worst = gap.groups[0]
+    return (
+        f"{start} {percent(gap.held_out.value)} right on groups that were held out, {percent(gap.random.value)} in random folds "
+        f"of the same size (gap {100 * gap.gap.value:.1f} points, {100 * gap.gap.low:.1f} to {100 * gap.gap.high:.1f}). A random "
+        f"split would promise too much. Hardest: {worst.name!r}, {percent(worst.held_out)} instead of {percent(worst.random)}."
+    )
+
+
+def _left_out(each: _Measured) -> Iterator[str]:
+    """Yield the groups and images that were not measured."""
+    if each.unmeasured:
+        more = len(each.unmeasured) - _NAMED
+        names = ", ".join(map(repr, each.unmeasured[:_NAMED])) + (f" and {more} more" if more > 0 else "")
+        yield f"{each.gap.column}: not held out, as they are smaller or too little would remain: {names}."
+    if each.gap.left_out:
+        yield f"{each.gap.column}: {each.gap.left_out:,} images of a class that only one group has are left out."
+
+
+def _table(each: _Measured) -> Table:
     rows = [
         (
-            gap.column,
-            each.name,
-            f"{each.images:,}",
-            percent(each.held_out),
-            percent(each.random),
-            f"{100 * (each.random - each.held_out):.1f}",
+            group.name,
+            f"{group.images:,}",
+            percent(group.held_out),
+            percent(group.random),
+            f"{100 * (group.random - group.held_out):.1f}",
         )
-        for gap in gaps
-        for each in gap.groups[:_LISTED]
+        for group in each.gap.groups[:_LISTED]
     ]
-    return Table("Accuracy on groups, held out and in random folds", _HEAD, tuple(rows), (2, 3, 4, 5))
+    return Table(f"Accuracy on each {each.gap.column}: {each.kind}", _HEAD, tuple(rows), (1, 2, 3, 4))

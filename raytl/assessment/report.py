@@ -8,18 +8,23 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+from raytl.assessment import groups
 from raytl.assessment.collect import Source, collected, last_look
 from raytl.assessment.corrupted import collected_robustness
 from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.fine_tuned import fine_tuned_gaps
 from raytl.assessment.live import Model, opened_photos
 from raytl.assessment.model_card import model_card
 from raytl.assessment.operating import operating_points
 from raytl.assessment.page import page
+from raytl.assessment.pretrained import pretrained_features
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
 from raytl.assessment.sections import NEEDS_PHOTOS, check_aims, chosen
 from raytl.config.machine import Machine
+from raytl.config.schema import ColumnRole
 from raytl.config.stored import stored_experiment
 from raytl.data.corruptions.suite import suite_named
+from raytl.disk import writing
 from raytl.errors import UserError
 from raytl.evaluation.evaluate import check_run, verified_card
 from raytl.evaluation.robustness import PHOTOS, SUITE
@@ -104,6 +109,7 @@ def report(
     require: Sequence[str] = (),
     recall: Sequence[str] = (),
     quick: bool = False,
+    full: bool = False,
     suite: str | None = None,
     photos: int | None = None,
     device: str | None = None,
@@ -114,28 +120,30 @@ def report(
 
     `require` and `recall` are aims such as `accuracy>=0.95` and `trash>=0.9`; `Assessment.unmet` names those that are not met.
     With `quick`, the train split is not used, and no photo is corrupted; otherwise at most `photos` (100) validation photos
-    are, by the corruptions of `suite` (camera). Clusters, buckets and the device are those of `machine`, never those of the run.
+    are, by the corruptions of `suite` (camera). With `full`, networks that never saw a group are trained, from train and
+    validation. Clusters, buckets and the device are those of `machine`, never those of the run.
 
     Raises:
-        UserError: there is no such section or suite, an aim cannot be read, an option cannot take effect, or the report does
-            not apply to the task of the run.
+        UserError: no such section or suite, a wrong aim, an option without effect, or a task without a report.
         RunError: no such run, not finished, changed files, or its test split was not evaluated with evidence.
         DataError: images of train or validation changed or are missing.
+        DiskError: the report cannot be written.
     """
     machine = in_force(machine, device)
     run_store = RunStore.open(str(run), S3Settings.of(machine.storage))
     folder = run_store.folder
     card = verified_card(folder, on_event)
     check_run(folder, "test", on_event)
-    stored_run = stored_experiment(folder.experiment)
-    parts = chosen(task_named(card.task), sections, stored_run.recipe.data.columns, quick)
-    check_aims(task_named(card.task), parts, [*require, *recall])
+    stored_run, task = stored_experiment(folder.experiment), task_named(card.task)
+    parts = chosen(task, sections, stored_run.recipe.data.columns, quick)
+    check_aims(task, parts, [*require, *recall])
     _check_photos(parts, suite, photos)
+    _check_full(parts, stored_run.recipe.data.columns, full, quick)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
     model = None if quick else cache(lambda: Model(source))
     options = Options(
-        aims(require, recall, card.classes, "accuracy" if finding_kind(task_named(card.task)) is None else "precision"),
+        aims(require, recall, card.classes, "accuracy" if finding_kind(task) is None else "precision"),
         quick,
         model=model,
         on_event=on_event,
@@ -144,11 +152,9 @@ def report(
         open_photos=None if quick else partial(opened_photos, source),
     )
     look = last_look(source)
-    scores = task_named(card.task).reporting.stored(look.report_folder(folder)).overall
-    evidence = collected(source, look, any(part.needs_train for part in parts) and not quick)
-    if _need_photos(parts):
-        robustness: Any = collected_robustness(source, options.suite, options.photos)
-        evidence = replace(evidence, robustness=robustness)
+    _check_writable(folder.evaluation / FOLDER)
+    scores = task.reporting.stored(look.report_folder(folder)).overall
+    evidence = _evidence(source, look, parts, options, full)
     results = _results(parts, evidence, options)
     result = Assessment(
         run_store.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
@@ -158,13 +164,29 @@ def report(
     return result
 
 
+def _evidence(
+    source: Source, look: LedgerEntry, parts: Sequence[Section[Any]], options: Options, full: bool
+) -> Evidence | FindingEvidence:
+    """Return the evidence that the sections need."""
+    evidence = collected(source, look, any(part.needs_train for part in parts) and not options.quick)
+    if _need_photos(parts):
+        robustness: Any = collected_robustness(source, options.suite, options.photos)
+        evidence = replace(evidence, robustness=robustness)
+    if isinstance(evidence, Evidence) and groups.SECTION in parts and not options.quick:
+        gaps = fine_tuned_gaps(source, full)
+        evidence = replace(evidence, pretrained=pretrained_features(source, evidence), fine_tuned=gaps)
+    return evidence
+
+
 def _results(
     parts: Sequence[Section[Any]], evidence: Evidence | FindingEvidence, options: Options
 ) -> dict[str, SectionResult]:
     results: dict[str, SectionResult] = {}
     for done, part in enumerate(parts):
         options.on_event(Work("report", done, len(parts), "sections"))
+        options.on_event(Work(f"section {part.name}", 0, 1, ""))
         results[part.name] = part(evidence, options)
+        options.on_event(Work(f"section {part.name}", 1, 1, ""))
     options.on_event(Work("report", len(parts), len(parts), "sections"))
     return results
 
@@ -182,6 +204,23 @@ def _check_photos(parts: Sequence[Section[Any]], suite: str | None, photos: int 
     given = [name for name, value in (("--suite", suite), ("--photos", photos)) if value is not None]
     if given and not _need_photos(parts):
         raise UserError(f"{' and '.join(given)}: no section of this report corrupts photos; drop it, or add robustness")
+
+
+def _check_full(parts: Sequence[Section[Any]], columns: Mapping[str, ColumnRole], full: bool, quick: bool) -> None:
+    """Refuse `full` where it cannot take effect, before anything is scored."""
+    if full and quick:
+        raise UserError("--full: it trains networks, and --quick leaves out what takes long; drop one of them")
+    if full and (groups.SECTION not in parts or "group" not in columns.values()):
+        raise UserError(
+            "--full: this report leaves out no groups; expected the section groups, and a column of the manifest with the role "
+            "group. Name one in data.columns and train again, or drop --full"
+        )
+
+
+def _check_writable(final: Path) -> None:
+    """Raise a DiskError if the report could not be written, before anything is scored."""
+    with writing(final), drafted(final, folder=True):
+        pass
 
 
 def _images(evidence: Evidence | FindingEvidence) -> dict[str, int]:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from raytl.assessment.left_out import FineTunedGap
 from raytl.config.schema import ColumnRole
 from raytl.data.manifest import Sample
 from raytl.evaluation.robustness import PHOTOS, SUITE, Robustness
@@ -86,6 +87,18 @@ class Evidence:
     """The answers to corrupted validation photos; None if no section needs them."""
     columns: Mapping[str, ColumnRole] = field(default_factory=dict)
     """The columns of the manifest that describe the images, `data.columns`."""
+    pretrained: PretrainedFeatures | None = None
+    """Features of the network from which the run started, for the groups; None with `--quick`, and where they are not known."""
+    fine_tuned: tuple[FineTunedGap, ...] = ()
+    """The gaps of groups that fine-tuned networks show; empty until a report with `--full`, and with `--quick`."""
+
+
+@dataclass(frozen=True, eq=False)
+class PretrainedFeatures:
+    """The features `(n, d)` of images of train and then validation, at `places (n,)`."""
+
+    places: NDArray[np.int64]
+    features: NDArray[np.float32]
 
 
 class LiveModel(Protocol):

@@ -12,6 +12,8 @@ from raytl.assessment.section import Evidence, Figure, LiveModel, Options, Secti
 from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import percent
 from raytl.data.ablations import ABLATIONS, equalized
+from raytl.events import Work
+from raytl.metrics.confusion import Ints
 from raytl.metrics.shortcuts import CELLS, Cell, Shortcut, find_shortcuts
 from raytl.metrics.transplant import Transplant, transplant
 
@@ -42,11 +44,12 @@ class ShortcutsSection:
             return SectionResult(_TITLE, ("Not measured: thumbnails are stored for splits of up to 100,000 images.",))
         shortcuts = find_shortcuts(searched.thumbnails, searched.targets, len(evidence.classes))
         model = options.model() if options.model is not None else None
-        seen = [
-            _Seen(evidence.classes[each.target], each, _effect(each, searched, evidence.val, model, options.seed))
-            for each in shortcuts
-        ]
-        left = _ablated(evidence.val, model, options.seed) if model is not None else {}
+        seen = []
+        for done, each in enumerate(shortcuts):
+            options.on_event(Work("pasting patches", done, len(shortcuts), "patches"))
+            effect = _effect(each, searched, evidence.val, model, options.seed)
+            seen.append(_Seen(evidence.classes[each.target], each, effect))
+        left = _ablated(evidence.val, model, options) if model is not None else {}
         return SectionResult(
             title=_TITLE,
             sentences=tuple(_sentences(seen, left, len(searched))),
@@ -85,17 +88,28 @@ def _some(places: NDArray[np.int64], rng: np.random.Generator, limit: int = _LIM
     return np.sort(rng.permutation(places)[:limit])
 
 
-def _ablated(val: SplitEvidence, model: LiveModel, seed: int) -> dict[str, float]:
+def _ablated(val: SplitEvidence, model: LiveModel, options: Options) -> dict[str, float]:
     """Return the accuracy on validation images as they are (key "all"), and with only a part of what is in them."""
-    places = _some(np.arange(len(val)), np.random.default_rng(seed), _LIMIT_ABLATED)
+    places = _some(np.arange(len(val)), np.random.default_rng(options.seed), _LIMIT_ABLATED)
     views, targets = model.views([val.samples[i] for i in places]), val.targets[places]
 
     def accuracy(images: Sequence[NDArray[np.uint8]]) -> float:
         return float((model.probabilities(np.stack(images)).argmax(axis=1) == targets).mean())
 
-    left = {"all": accuracy(list(views))}
-    left |= {name: accuracy([change(view) for view in views]) for name, change in ABLATIONS.items()}
-    return left | {_EQUALIZED: accuracy(equalized(list(views), targets))}
+    left, parts = {}, len(ABLATIONS) + 2
+    for done, (name, images) in enumerate(_versions(list(views), targets)):
+        options.on_event(Work("hiding parts of images", done, parts, "parts"))
+        left[name] = accuracy(images)
+    options.on_event(Work("hiding parts of images", parts, parts, "parts"))
+    return left
+
+
+def _versions(views: list[NDArray[np.uint8]], targets: Ints) -> Iterator[tuple[str, Sequence[NDArray[np.uint8]]]]:
+    """Yield the images as they are, with only a part of what is in them, and with properties that are equal in all classes."""
+    yield "all", views
+    for name, change in ABLATIONS.items():
+        yield name, [change(view) for view in views]
+    yield _EQUALIZED, equalized(views, targets)
 
 
 def _sentences(seen: list[_Seen], left: dict[str, float], images: int) -> Iterator[str]:

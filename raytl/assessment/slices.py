@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from raytl.assessment.section import Evidence, Figure, Options, SectionResult, Table
 from raytl.assessment.sheets import sheet
-from raytl.assessment.texts import csv_text, p_text, percent
+from raytl.assessment.texts import csv_text, p_phrase, p_text, percent
 from raytl.data.image_properties import NAMES, PIXEL_PROPERTIES
 from raytl.metrics.attributes import Attribute, of_features, of_numbers, of_texts
 from raytl.metrics.slices import Slice, SliceSearch, find_slices
@@ -108,7 +108,7 @@ def _sentences(search: SliceSearch, evidence: Evidence) -> Iterator[str]:
 def _sentence(each: Slice) -> str:
     return (
         f"{each.name}: {percent(each.test.error_rate)} errors on {each.test.images:,} test images, "
-        f"{percent(each.test.other_error_rate)} on the others (p = {p_text(each.p_test)})."
+        f"{percent(each.test.other_error_rate)} on the others ({p_phrase(each.p_test)})."
     )
 
 

@@ -26,7 +26,12 @@ def p_text(value: float) -> str:
     """Return a p-value; "not tested" if it is NaN."""
     if value != value:
         return "not tested"
-    return "below 0.0001" if value < 1e-4 else f"{value:.4f}"
+    return "< 0.0001" if value < 1e-4 else f"{value:.4f}"
+
+
+def p_phrase(value: float) -> str:
+    """Return a p-value that was tested, for a sentence: `p = 0.0123`, or `p < 0.0001`."""
+    return f"p {p_text(value)}" if value < 1e-4 else f"p = {p_text(value)}"
 
 
 def csv_text(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:

@@ -36,6 +36,8 @@ def line(event: Event) -> Text:
         case Message():
             mark = "" if event.level == "info" else f"{event.level}: "
             return Text(mark + event.text, style=_STYLES.get(event.level, ""))
+        case Work(unit=""):
+            return Text(f"{event.name}: {'done' if event.done >= event.total else 'running'}", "dim")
         case Work():
             return Text(f"{event.name}: {event.done:,} of {plural(event.total, event.unit.removesuffix('s'))}", "dim")
         case StageOpened():

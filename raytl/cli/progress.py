@@ -120,7 +120,7 @@ class LiveWatcher:
         if work.name not in self._work:
             self._work[work.name] = self.bars.add_task(work.name, total=work.total, count="", detail="", left=None)
         task = self._work[work.name]
-        text = f"{work.done:,}/{work.total:,} {work.unit}"
+        text = f"{work.done:,}/{work.total:,} {work.unit}" if work.unit else ""
         self.bars.update(task, total=work.total, completed=work.done, count=text, detail="", left=None)
         if work.done >= work.total:
             self.bars.remove_task(self._work.pop(work.name))

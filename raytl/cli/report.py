@@ -21,6 +21,12 @@ if TYPE_CHECKING:
     from raytl.assessment.report import Assessment
 
 
+Quick = Annotated[bool, typer.Option("--quick", help="Leave out what needs the train split or corrupted photos.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="Train networks that never saw a group, two for each of the five largest.")
+]
+
+
 def report(
     run: Run,
     sections: Annotated[
@@ -38,9 +44,8 @@ def report(
         list[str] | None,
         typer.Option(metavar="CLASS>=X", help="An aim for the recall of a class; may be repeated.", show_default=False),
     ] = None,
-    quick: Annotated[
-        bool, typer.Option("--quick", help="Leave out what needs the train split or corrupted photos.")
-    ] = False,
+    quick: Quick = False,
+    full: Full = False,
     suite: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The corruptions of the photos. Default: camera.", show_default=False),
@@ -64,14 +69,15 @@ def report(
         folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
     with guarded(terminal, folder.log, "interrupted; no report was written"):
         with watching(terminal.err) as on_event:
-            from raytl.assessment.report import report as report_on
+            from raytl.assessment.report import report as report_on  # imports torch
 
             result = report_on(
                 run,
-                sections=None if sections is None else [name.strip() for name in sections.split(",")],
+                sections=_listed(sections),
                 require=require or (),
                 recall=recall or (),
                 quick=quick,
+                full=full,
                 suite=suite,
                 photos=photos,
                 machine=machine,
@@ -81,6 +87,10 @@ def report(
         terminal.result(result.to_json())
         if result.unmet:
             raise typer.Exit(1)
+
+
+def _listed(sections: str | None) -> list[str] | None:
+    return None if sections is None else [name.strip() for name in sections.split(",")]
 
 
 def _tables(result: Assessment, run: str) -> list[RenderableType]:

@@ -22,7 +22,7 @@ from raytl.config.explain import explained, stray_switches
 from raytl.config.machine import Machine, assignment, default
 from raytl.config.problems import Problem, config_error
 from raytl.config.renamed import translated
-from raytl.config.schema import Recipe
+from raytl.config.schema import Experiment, Recipe
 from raytl.config.section import Section
 from raytl.config.source import dotted
 from raytl.errors import ConfigError
@@ -97,6 +97,14 @@ def read_stored(content: bytes, name: str) -> StoredExperiment:
     if problems:
         raise _error(name, problems)
     return StoredExperiment(_recipe(recipe, origin), settings, unknown)
+
+
+def on_this_machine(recipe: Recipe, machine: Machine) -> Experiment:
+    """Return `recipe` as an experiment for this process alone, with the settings of `machine`."""
+    raw = recipe.model_dump(exclude_unset=True)
+    raw["data"] |= {"max_pixels": machine.max_pixels}
+    raw["compute"] = {"device": machine.compute.device, "cluster": "none"}
+    return Experiment.model_validate(raw | {"storage": machine.storage.model_dump(exclude_unset=True)})
 
 
 def _recipe(raw: dict[str, Any], origin: Origin) -> Recipe:

@@ -7,12 +7,15 @@ is when others come; only a split that would be empty takes the group nearest to
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from raytl.config.schema import ColumnRole
+from raytl.data.manifest import Sample
 from raytl.data.position import position
 from raytl.data.sample_table import SampleTable
 from raytl.data.targets import names_in
@@ -61,6 +64,31 @@ def groups_of(samples: SampleTable, columns: Collection[str]) -> tuple[NDArray[n
     number = {name: i for i, name in enumerate(names)}
     of_value = np.array([number[_root(parent, row[0])] for row in keys], np.int64)
     return of_value[samples.columns.codes], names
+
+
+def kept_together(samples: Sequence[Sample], columns: Collection[str]) -> NDArray[np.int64]:
+    """Return the group of each sample, `(n,)`: those with the same value in one of `columns`, and equal files, are in one group.
+
+    A sample without a value in a column has a group of its own there.
+    """
+    digests = _labels([sample.digest for sample in samples])
+    cells = [dict(sample.columns) for sample in samples] if columns else []
+    return joined(digests, *(_labels([each.get(name, "") for each in cells]) for name in columns))
+
+
+def joined(*labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the group of each thing, `(n,)`: things that share one of their `labels`, each `(n,)`, are in one group."""
+    count = len(labels[0])
+    ends = [np.unique(each, return_inverse=True)[1] + (place + 1) * count for place, each in enumerate(labels)]
+    edges = (np.tile(np.arange(count), len(ends)), np.concatenate(ends))
+    graph = coo_array((np.ones(len(edges[0]), np.int8), edges), shape=((len(ends) + 1) * count,) * 2)
+    return np.asarray(connected_components(graph, directed=False)[1][:count], np.int64)
+
+
+def _labels(texts: Sequence[str]) -> NDArray[np.int64]:
+    """Return a number for each distinct text, `(n,)`; each empty one has a number of its own."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(text, i) if text else i for i, text in enumerate(texts)], np.int64)
 
 
 def _name(column: str, value: str, columns: Collection[str]) -> str:

@@ -65,6 +65,18 @@ def nearest(hashes: Sequence[int], candidates: Sequence[int], bits: int = NEAR_B
     return [place if distance <= bits else None for place, distance in _nearest(hashes, candidates)]
 
 
+def copies(hashes: Sequence[int | None], bits: int = NEAR_BITS) -> NDArray[np.int64]:
+    """Return the group of each hash, `(n,)`: the index of the first one within `bits` that starts a group; None is alone."""
+    table = np.array([value or 0 for value in hashes], dtype=np.uint64)
+    is_open = np.array([value is not None for value in hashes], dtype=np.bool_)
+    groups = np.arange(len(table))
+    for first in range(len(table)):
+        if is_open[first]:
+            near = first + np.flatnonzero(is_open[first:] & (np.bitwise_count(table[first:] ^ table[first]) <= bits))
+            groups[near], is_open[near] = first, False
+    return groups
+
+
 def _nearest(hashes: Sequence[int], candidates: Sequence[int]) -> Iterator[tuple[int, int]]:
     if not candidates:
         yield from ((0, 64) for _ in hashes)

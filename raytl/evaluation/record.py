@@ -36,7 +36,7 @@ def recorded(folder: RunFolder, split: str) -> tuple[Sample, ...]:
         splits = sorted({str(record.split) for record in records})
         raise RunError(
             f"{folder.root}: the run has no images in its {split} split (it has {', '.join(splits)}); "
-            "evaluate another split, or train with data.test_fraction above 0"
+            f"expected some. Use another split, or train with data.{split}_fraction above 0"
         )
     return samples
 

@@ -28,15 +28,19 @@ def neighbor_classes(features: ArrayLike, classes: ArrayLike, fold: ArrayLike) -
     return answer
 
 
-def neighbor_probabilities(features: ArrayLike, classes: ArrayLike, count: int = 10) -> NDArray[np.float64]:
-    """Return the fraction of each class among the `count` nearest other images, `(n, classes)`, with half a vote more for each.
+def neighbor_probabilities(
+    features: ArrayLike, classes: ArrayLike, groups: ArrayLike, count: int = 10
+) -> NDArray[np.float64]:
+    """Return the fraction of each class among the `count` nearest images of other groups, `(n, classes)`, with half a vote more
+    for each.
 
-    `features (n, d)`, `classes (n,)` from 0 on. The half votes (Jeffreys 1946) keep every class possible.
+    `features (n, d)`, `classes (n,)` from 0 on, `groups (n,)`. The half votes (Jeffreys 1946) keep every class possible.
     """
     truth = np.asarray(classes, dtype=np.int64)
     similarity = _cosines(np.asarray(features, dtype=np.float32))
-    np.fill_diagonal(similarity, -np.inf)
-    nearest = _nearest(similarity, min(count, len(truth) - 1))
+    own = np.asarray(groups)
+    similarity[own[:, None] == own] = -np.inf
+    nearest = _nearest(similarity, min(count, len(truth) - int(np.unique(own, return_counts=True)[1].max())))
     votes = np.full((len(truth), int(truth.max()) + 1), 0.5)
     np.add.at(votes, (np.arange(len(truth))[:, None], truth[nearest]), 1.0)
     return np.asarray(votes / votes.sum(axis=1, keepdims=True))

@@ -62,8 +62,16 @@ class FrozenFit:
         return max(0.0, (self.accuracy - self.chance) / (1.0 - self.chance)) if self.chance < 1.0 else 0.0
 
 
-def folds_of(targets: NDArray[np.int64], folds: int = FOLDS) -> NDArray[np.int64]:
-    """Return the fold of each image, `(n,)`: those of a class are dealt out in turn, each class from another fold on."""
+def folds_of(
+    targets: NDArray[np.int64], folds: int = FOLDS, groups: NDArray[np.int64] | None = None
+) -> NDArray[np.int64]:
+    """Return the fold of each image, `(n,)`: those of a class are dealt out in turn, each class from another fold on.
+
+    With `groups (n,)`, the images of a group are in one fold. The largest groups come first, each to the fold that has the
+    least of its classes.
+    """
+    if groups is not None and len(np.unique(groups)) < len(groups):
+        return _folds_of_groups(targets, folds, groups)
     places = np.empty(len(targets), dtype=np.int64)
     for offset, name in enumerate(np.unique(targets)):
         own = np.flatnonzero(targets == name)
@@ -71,15 +79,52 @@ def folds_of(targets: NDArray[np.int64], folds: int = FOLDS) -> NDArray[np.int64
     return places
 
 
+def _folds_of_groups(targets: NDArray[np.int64], folds: int, groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Deal out groups, then single images in turn: classes without groups of several images are dealt out as without groups."""
+    _, first, own, sizes = np.unique(groups, return_index=True, return_inverse=True, return_counts=True)
+    classes, totals = np.unique(targets, return_inverse=True, return_counts=True)[1:]
+    members = np.split(np.argsort(own, kind="stable"), np.cumsum(sizes)[:-1])
+    loads, places = np.zeros((folds, len(totals))), np.empty(len(targets), np.int64)
+    for group in np.lexsort((first, -sizes)):
+        images = members[group]
+        present = classes[images]
+        turn = (np.arange(folds) - present[0]) % folds
+        crowd = loads.sum(axis=1) if len(images) > 1 else turn
+        cost = (loads[:, present] / totals[present]).sum(axis=1).round(9)
+        places[images] = fold = np.lexsort((turn, crowd, cost))[0]
+        np.add.at(loads[fold], present, 1)
+    return places
+
+
+def probe_folds(classes: NDArray[np.int64], groups: NDArray[np.int64] | None = None) -> NDArray[np.int64]:
+    """Return the fold of each image for probes, `(n,)`; those of a group are in one fold.
+
+    A class that only one group has could not be learned without it: its images are dealt out one by one.
+    """
+    return folds_of(classes, groups=None if groups is None else _separable(classes, groups))
+
+
+def _separable(classes: NDArray[np.int64], groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the groups, `(n,)`, where each image of a class that only one group has is a group of its own."""
+    pairs = np.unique(np.stack([classes, groups]), axis=1)
+    is_alone = (np.bincount(pairs[0], minlength=int(classes.max()) + 1) == 1)[classes]
+    return np.where(is_alone, groups.max() + 1 + np.arange(len(groups)), groups)
+
+
 def cross_validated(
-    features: Tensor, targets: NDArray[np.int64], views: Mapping[str, Tensor], gray: float = 0.0
+    features: Tensor,
+    targets: NDArray[np.int64],
+    views: Mapping[str, Tensor],
+    gray: float = 0.0,
+    groups: NDArray[np.int64] | None = None,
 ) -> FrozenFit:
     """Fit ridge classifiers on `features (n, d)` of all folds but one, and score the images of that one and their `views`.
 
-    `views` are the features of the same images in other views, `(n, d)` each. Deterministic.
+    `views` are the features of the same images in other views, `(n, d)` each. Images of one of `groups (n,)` are in one fold.
+    Deterministic.
     """
     classes = np.unique(targets, return_inverse=True)[1]
-    scores = probe_scores(features, classes, views)
+    scores = probe_scores(features, classes, views, groups)
     correct = {name: table.argmax(axis=1) == classes for name, table in scores.items()}
     as_is = correct.pop("")
     effects = {
@@ -89,29 +134,36 @@ def cross_validated(
 
 
 def probe_scores(
-    features: Tensor, classes: NDArray[np.int64], views: Mapping[str, Tensor] = MappingProxyType({})
+    features: Tensor,
+    classes: NDArray[np.int64],
+    views: Mapping[str, Tensor] = MappingProxyType({}),
+    groups: NDArray[np.int64] | None = None,
 ) -> dict[str, NDArray[np.float64]]:
     """Return the scores of the images (key "") and of each view, `(n, k)`, from the penalty with the best accuracy.
 
-    Each row comes from a classifier that learned from the other folds; `classes (n,)` are 0 to k - 1.
+    Each row comes from a classifier that learned from the other folds (see `probe_folds`); `classes (n,)` are 0 to k - 1.
     """
-    fold = folds_of(classes)
+    fold = probe_folds(classes, groups)
     scored = [held_out_scores(features, classes, fold, penalty, views) for penalty in PENALTIES]
     return max(scored, key=lambda scores: _balanced(scores[""].argmax(axis=1) == classes, classes))
 
 
-def left_out_probabilities(features: Tensor, classes: NDArray[np.int64]) -> NDArray[np.float64]:
+def left_out_probabilities(
+    features: Tensor, classes: NDArray[np.int64], groups: NDArray[np.int64] | None = None
+) -> NDArray[np.float64]:
     """Return the probabilities that the other images give each, `(n, k)`: of a ridge classifier and of its neighbors, pooled.
 
+    With `groups (n,)`, they are those of the images of other groups; of a class that only one group has, of all others.
     The features are scaled to length 1. The ridge classifier leaves each image out in closed form (Allen 1974); its penalty has
     the lowest log loss, after one temperature. Chosen for finding wrong labels (experiments/LOG.md).
     """
     count = int(classes.max()) + 1
     inputs = torch.nn.functional.normalize(features.double())
-    tables = [Ridge(inputs, classes, count, penalty).left_out() for penalty in LEFT_OUT_PENALTIES]
+    own = np.arange(len(classes)) if groups is None else _separable(classes, groups)
+    tables = [Ridge(inputs, classes, count, penalty).left_out(own) for penalty in LEFT_OUT_PENALTIES]
     scaled = [scores / fit_temperature(classes, scores) for scores in tables]
     best = min(scaled, key=lambda scores: float(decision_losses(classes, scores).mean()))
-    return pooled([softmax(best), neighbor_probabilities(inputs.numpy(), classes)])
+    return pooled([softmax(best), neighbor_probabilities(inputs.numpy(), classes, own)])
 
 
 def held_out_scores(
@@ -153,13 +205,18 @@ class Ridge:
         scores: NDArray[np.float64] = ((values @ self._inputs.T + 1.0) @ self._alpha).numpy()
         return scores
 
-    def left_out(self) -> NDArray[np.float64]:
-        """Return the scores of the images that it learned from, each from the others alone, `(n, classes)`.
+    def left_out(self, groups: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the scores of the images that it learned from, each from those of other `groups (n,)`, `(n, classes)`.
 
         Means, scales and class weights are those of all images.
         """
-        diagonal = torch.linalg.inv(self._system).diagonal()
-        scores: NDArray[np.float64] = (self._wanted - self._alpha / diagonal[:, None]).numpy()
+        inverse = torch.linalg.inv(self._system)
+        errors = self._alpha / inverse.diagonal()[:, None]
+        names, sizes = np.unique(groups, return_counts=True)
+        for name in names[sizes > 1]:
+            images = torch.from_numpy(np.flatnonzero(groups == name))
+            errors[images] = torch.linalg.solve(inverse[images][:, images], self._alpha[images])
+        scores: NDArray[np.float64] = (self._wanted - errors).numpy()
         return scores
 
 

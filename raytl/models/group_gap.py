@@ -67,7 +67,7 @@ def group_gap(
     """
     rng = np.random.default_rng(seed)
     names, codes = np.unique(np.asarray(groups), return_inverse=True)
-    learnable = _learnable(targets, codes)
+    learnable = learnable_images(targets, codes)
     if len(np.unique(codes[learnable])) < 2 or len(np.unique(targets[learnable])) < 2:
         return None
     usable = np.sort(rng.permutation(learnable)[:MOST_IMAGES])
@@ -77,17 +77,35 @@ def group_gap(
     random, penalty = _random(inputs, classes, fold, rng)
     held_out = _correct(inputs, classes, fold, penalty)
     p = (1 + int((random.mean(axis=1) <= held_out.mean()).sum())) / (SHUFFLES + 1)
-    mean = random.mean(axis=0)
+    of_images = [str(name) for name in names[of_groups]]
+    return gap_between(
+        column, of_images, held_out, random.mean(axis=0), p, len(targets) - len(learnable), resamples, seed
+    )
+
+
+def gap_between(
+    column: str,
+    groups: Sequence[str],
+    held_out: Floats,
+    random: Floats,
+    p: float,
+    left_out: int = 0,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+) -> GroupGap:
+    """Return the gap between the accuracies of n images of `groups (n,)`: `held_out (n,)` are 1 where the answer of what never
+    saw the group is correct, `random (n,)` how often it is with random folds. The other arguments are as in `GroupGap`."""
+    of_groups = np.asarray(groups)
     scored = [
-        GroupAccuracy(str(names[code]), int(of.sum()), float(held_out[of].mean()), float(mean[of].mean()))
-        for code, of in ((code, of_groups == code) for code in np.unique(of_groups))
+        GroupAccuracy(str(name), int(of.sum()), float(held_out[of].mean()), float(random[of].mean()))
+        for name, of in ((name, of_groups == name) for name in np.unique(of_groups))
     ]
     ranked = tuple(sorted(scored, key=lambda each: each.held_out - each.random))
-    return GroupGap(column, *_intervals(held_out, mean, resamples, seed), p, ranked, len(targets) - len(learnable))
+    return GroupGap(column, *_intervals(held_out, random, resamples, seed), p, ranked, left_out)
 
 
-def _learnable(targets: Ints, codes: Ints) -> NDArray[np.int64]:
-    """Return the images whose class is in two groups or more."""
+def learnable_images(targets: Ints, codes: Ints) -> NDArray[np.int64]:
+    """Return the images whose class is in two groups or more, of images of the classes `targets (n,)` and groups `codes (n,)`."""
     counts = np.zeros((int(targets.max(initial=0)) + 1, int(codes.max(initial=0)) + 1), np.bool_)
     counts[targets, codes] = True
     return np.flatnonzero(counts.sum(axis=1)[targets] > 1)

@@ -12,6 +12,7 @@ from raytl.config.schema import Experiment
 from raytl.data import snapshot
 from raytl.data.audit import audit
 from raytl.data.formats import scan
+from raytl.data.group_split import group_columns
 from raytl.data.manifest import Manifest, Sample, dataset_digest, snapshot_id
 from raytl.data.perceptual_hash import phashes
 from raytl.errors import RaytlError, RegistryError
@@ -80,7 +81,7 @@ def observe(
     audited = audit(manifest, config, preprocess, on_event, s3)
     unhashed = [sample for sample in audited.samples if sample.digest not in memory.hashes]
     hashes = phashes(unhashed, config.max_pixels, audited.depth.depth, on_event, s3)
-    splits = assign_splits(audited.samples, hashes, memory)
+    splits = assign_splits(audited.samples, hashes, memory, group_columns(config.columns))
     digest = dataset_digest(splits.samples)
     snapshot.note(snapshot_id(digest), splits.samples)
     changes = changes_between(

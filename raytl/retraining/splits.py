@@ -1,13 +1,15 @@
-"""The split of each image, which never changes: an image is known by its bytes, and its copies never cross into another split."""
+"""The split of each image, which never changes: an image is known by its bytes, and neither its copies nor the images of its
+group cross into another split."""
 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
+from raytl.data.group_split import kept_together
 from raytl.data.manifest import Sample
 from raytl.data.perceptual_hash import nearest
 from raytl.data.target_text import class_counts, counts_of
@@ -19,6 +21,7 @@ _TEST = "test"
 _COPY_OF_TEST = "looks like a test image"
 _COPY_OF_TRAINED = "test image that looks like a training image"
 _UNTRAINED_CLASS = "class without training images"
+_GROUP_ELSEWHERE = "its group is in another split"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,16 +81,18 @@ class SplitSamples:
         return tuple(sample for sample in self.samples if sample.split == name)
 
 
-def assign_splits(samples: Sequence[Sample], hashes: Mapping[str, int], memory: Memory) -> SplitSamples:
-    """Return the samples in the splits that `memory` has; a new image keeps the split that it came with.
+def assign_splits(
+    samples: Sequence[Sample], hashes: Mapping[str, int], memory: Memory, columns: Collection[str] = ()
+) -> SplitSamples:
+    """Return the samples in the splits that `memory` has; a new image gets that of its group, or keeps the one that it came with.
 
     A new image is left out if it looks like an image across the border between test and the other splits; so are the images
-    of a class without training images. `hashes` has the perceptual hashes of new images by digest.
+    of a class without training images. `hashes` has the perceptual hashes of new images by digest. `columns` are those whose
+    values are groups: an image that `memory` has in another split than its group is left out.
     """
-    wanted = {sample.digest: memory.splits.get(sample.digest, sample.split or "train") for sample in samples}
+    wanted, out = _wanted(samples, memory, columns)
     new = sorted({digest for digest in wanted if digest not in memory.splits})
     splits = dict(memory.splits)
-    out: dict[str, str] = {}
     for is_test, reason in ((True, _COPY_OF_TRAINED), (False, _COPY_OF_TEST)):
         mine = [digest for digest in new if (wanted[digest] == _TEST) == is_test and digest in hashes]
         others = [digest for digest, split in splits.items() if (split == _TEST) != is_test]
@@ -97,6 +102,28 @@ def assign_splits(samples: Sequence[Sample], hashes: Mapping[str, int], memory: 
         splits |= {digest: wanted[digest] for digest in mine if digest not in out}
     splits |= {digest: wanted[digest] for digest in new if digest not in hashes and digest not in out}
     return _split_samples(samples, splits, out, {**memory.hashes, **hashes})
+
+
+def _wanted(
+    samples: Sequence[Sample], memory: Memory, columns: Collection[str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the split of each image by digest, and why an image is left out.
+
+    The split of a group is test if one of its images was in test, else that of most of its images so far.
+    """
+    previous = {sample.digest: memory.splits.get(sample.digest) for sample in samples}
+    wanted = {sample.digest: previous[sample.digest] or sample.split or "train" for sample in samples}
+    if not columns:
+        return wanted, {}
+    groups = kept_together(samples, columns).tolist()
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    for sample, group in zip(samples, groups, strict=True):
+        if split := previous[sample.digest]:
+            counts[group][split] += 1
+    splits = {group: _TEST if count[_TEST] else count.most_common(1)[0][0] for group, count in counts.items()}
+    own = {sample.digest: splits.get(group) for sample, group in zip(samples, groups, strict=True)}
+    out = {digest: _GROUP_ELSEWHERE for digest, split in previous.items() if split and split != own[digest]}
+    return {digest: own[digest] or split for digest, split in wanted.items()}, out
 
 
 def _split_samples(

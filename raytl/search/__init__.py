@@ -39,7 +39,6 @@ fold_trial        one trial with a network for each fold
 distributed_trial one trial on several workers
 head              the linear probe that all trials start from
 feature_cache     which activations trials share, and the batches made of them
-feature_rows      the cached activations on the node's disk
 
 rescore           scores of checkpoints, read from disk
 winner            rescore, train with other seeds, rank, refit

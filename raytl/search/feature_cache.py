@@ -31,7 +31,7 @@ from raytl.events import Message, OnEvent, Work, ignore
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, to_input
 from raytl.models.prefix import NotTraceable, SplitModel, between, split_model, suffix_backbone
-from raytl.search.feature_rows import Rows, ensure, peek
+from raytl.tasks.feature_rows import Rows, ensure, peek
 from raytl.training.collectives import sum_over_ranks
 from raytl.training.job import TrainJob
 from raytl.training.worker import CachedFeatures, LoadedRun

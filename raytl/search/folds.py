@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.data.group_split import group_columns, groups_of
+from raytl.data.group_split import group_columns, kept_together
 from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.split import images_by_class, position
@@ -47,12 +47,9 @@ def fold_numbers(samples: Sequence[Sample], folds: int, groups: Collection[str] 
     names = [min(names_in(samples[place].target), key=lambda name: (counts[name], name), default="") for place in order]
     numbers = {name: number for number, name in enumerate(sorted(set(names)))}
     fold = np.empty(len(samples), np.int64)
-    fold[order] = folds_of(np.array([numbers[name] for name in names]), folds)
-    if groups:
-        group = groups_of(SampleTable.of(samples), groups)[0]
-        return fold[np.unique(group, return_index=True)[1]][group]
-    first: dict[str, int] = {}
-    return np.array([first.setdefault(each.digest or each.key, int(fold[i])) for i, each in enumerate(samples)])
+    together = kept_together(samples, groups)
+    fold[order] = folds_of(np.array([numbers[name] for name in names]), folds, together[order])
+    return fold
 
 
 def fold_folder(trial: str, fold: int) -> str:
@@ -65,12 +62,17 @@ def fold_folders(trial: str, folds: int | None) -> tuple[str, ...]:
     return (trial,) if folds is None else tuple(fold_folder(trial, fold) for fold in range(folds))
 
 
-def check_folds(samples: SampleTable, classes: Sequence[str], folds: int) -> None:
-    """Check that each class has an image for each fold.
+def check_folds(samples: SampleTable, classes: Sequence[str], folds: int, groups: Collection[str] = ()) -> None:
+    """Check that each class has an image for each fold, and that there is a group of the columns `groups` for each.
 
     Raises:
-        DataError: a class has too few images; lists all such classes.
+        DataError: a class has too few images, with all such classes; or there are too few groups.
     """
+    if groups and (count := len(np.unique(kept_together(samples, groups)))) < folds:
+        raise DataError(
+            f"search.folds: {folds} folds need as many groups of {', '.join(groups)} in train and val; found {count}. "
+            "Lower search.folds, or add groups."
+        )
     counts: Counter[str] = images_by_class(samples)
     few = [f"  {name!r}: {counts[name]}" for name in classes if name in counts and counts[name] < folds]
     if few:

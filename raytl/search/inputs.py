@@ -13,6 +13,7 @@ from raytl.config.places import sweep_uri, winner_name
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space, space_of
+from raytl.data.group_split import group_columns
 from raytl.data.sample_table import SampleTable
 from raytl.events import Message, OnEvent
 from raytl.run.atomic import write_json
@@ -67,7 +68,8 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
         on_event(Message(advice))
     splits = train_plan.dataset.splits
     if folds := experiment.search.folds:
-        check_folds(SampleTable.of([*splits.train, *splits.val]), splits.classes, folds)
+        groups = group_columns(experiment.data.columns)
+        check_folds(SampleTable.of([*splits.train, *splits.val]), splits.classes, folds, groups)
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
     base = {**decisive(experiment.model_copy()), **_by_key(experiment)}

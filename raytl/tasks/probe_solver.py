@@ -15,6 +15,7 @@ from torch import Tensor
 
 from raytl.config.schema import Experiment
 from raytl.data.cache import open_images
+from raytl.data.group_split import group_columns, kept_together
 from raytl.data.loader import Batch, EvalLoader
 from raytl.data.manifest import Sample
 from raytl.errors import ModelError
@@ -157,9 +158,9 @@ class ProbeSolver:
             return probe.head_inputs(backbone, seen, device, precision)
 
         targets = self.targets_of(samples, classes)
-        return cross_validated(
-            inputs(lambda images: images), targets, {name: inputs(view) for name, view in VIEWS.items()}, _gray(batches)
-        )
+        views = {name: inputs(view) for name, view in VIEWS.items()}
+        groups = kept_together(samples, group_columns(experiment.data.columns))
+        return cross_validated(inputs(lambda images: images), targets, views, _gray(batches), groups)
 
     def features(
         self,

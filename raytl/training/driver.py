@@ -93,6 +93,20 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
     return _result(run_store, experiment, "resumed" if resumed else "trained")
 
 
+def train_here(job: TrainJob, on_event: OnEvent = ignore) -> RunFolder:
+    """Train `job` in this process, or resume it, and return its folder, which has the best checkpoint but is no run.
+
+    Raises:
+        RunError: another process trains it.
+        TrainingError: training stopped; its checkpoints are intact.
+    """
+    run_store = job.run_store()
+    with run_store.owned(on_event):
+        scratch = run_store.folder.root / ".ray"
+        run_group(train_worker, job, job.experiment.compute, scratch=scratch, on_event=on_event)
+    return run_store.folder
+
+
 def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
     """Train to the end and write the results; return True if an earlier start had left a checkpoint."""
     experiment, folder = run_plan.experiment, run_store.folder

@@ -10,12 +10,17 @@ import numpy as np
 import pytest
 
 from raytl.assessment.section import Evidence, SplitEvidence
+from raytl.config.dump import to_yaml
+from raytl.config.load import load_experiment
+from raytl.config.override import override
 from raytl.config.schema import ColumnRole
 from raytl.data.corruptions.suite import SUITES
 from raytl.data.image_properties import with_sizes
 from raytl.data.manifest import Sample
+from raytl.data.samples import SAMPLE_FORMAT
 from raytl.evaluation.evaluate import evaluate
 from raytl.run import RunFolder, journal
+from raytl.run.atomic import write_text
 from tests.evaluation.conftest import run as evaluated_run
 
 __all__ = ["evaluated_run"]
@@ -98,5 +103,25 @@ def run(evaluated_run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
 @pytest.fixture
 def made(run: RunFolder) -> RunFolder:
     """The run, with its test split evaluated once."""
+    evaluate(run.root, resamples=20)
+    return run
+
+
+@pytest.fixture
+def grouped(run: RunFolder) -> RunFolder:
+    """The run with five of seven test images of each class in train, each image of one of two sites; evaluated once."""
+    experiment = load_experiment(run.experiment)
+    values = {"data.uri": f"{experiment.data.uri}/photos.csv", "data.columns": {"site": "group"}, "train.epochs": 1}
+    experiment = override(experiment, {**values, "transfer.head_first": 0})
+    write_text(run.experiment, to_yaml(experiment))
+    samples = journal.read(run.samples, SAMPLE_FORMAT)
+    run.samples.unlink()
+    for place, sample in enumerate(samples):
+        is_train = sample.split == "test" and sample.key[-7:-4] > "001"
+        columns = (("site", f"s{place % 2}"),)
+        journal.append(
+            run.samples, replace(sample, columns=columns, split="train" if is_train else sample.split).record()
+        )
+    run.write_manifest({"epochs": 1})
     evaluate(run.root, resamples=20)
     return run

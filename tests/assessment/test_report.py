@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import re
 import shutil
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from raytl.assessment.report import report
-from raytl.errors import RunError, UserError
+from raytl.errors import DiskError, RunError, UserError
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.evidence import EVIDENCE
 from raytl.events import Recorder, Work
@@ -106,6 +107,18 @@ def test_an_interrupt_leaves_the_last_report(made: RunFolder, monkeypatch: pytes
         report(made.root, sections=["calibration"])
     after = {path.relative_to(made.root): path.read_bytes() for path in made.root.rglob("*") if path.is_file()}
     assert after == before and first["sections"].keys() == {"sets"}
+
+
+def test_a_run_that_cannot_be_written_is_an_error_before_anything_is_scored(
+    made: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: Any, **__: Any) -> Any:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("raytl.assessment.report.drafted", refused)
+    monkeypatch.setattr("raytl.assessment.report.collected", lambda *_: pytest.fail("nothing is scored"))
+    with pytest.raises(DiskError, match="evaluation/report: the file system is read-only"):
+        report(made.root)
 
 
 def test_damaged_evidence_of_validation_is_computed_again_and_of_test_is_an_error(made: RunFolder) -> None:

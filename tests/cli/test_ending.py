@@ -38,3 +38,8 @@ def test_an_error_of_our_own_is_not_hidden() -> None:
     done = ended("1 / 0")
     assert done.returncode < 0
     assert "ZeroDivisionError" in done.stderr
+
+
+def test_an_interrupt_before_the_verb_runs_is_exit_code_130_without_a_traceback() -> None:
+    done = ended("exec('raise KeyboardInterrupt')")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "said\nlast words\n", "interrupted\n")

@@ -25,6 +25,7 @@ METRICS = {
         (Message("odd", "warning"), "warning: odd"),
         (Work("reading images", 1200, 1200), "reading images: 1,200 of 1,200 images"),
         (Work("checking files", 1, 1, "files"), "checking files: 1 of 1 file"),
+        (Work("section groups", 1, 1, ""), "section groups: done"),
         (
             StageOpened(2, "head + 2", ("layer4",), {"head": 1e-3, "layer4": 1e-4, "layer3": 6e-5}, 310_600, 3_730_000),
             "from epoch 2: head + 2  310.6 k of 3.7 M parameters trainable, lr head 1e-3, stages 1e-4 … 6e-5",

@@ -11,8 +11,8 @@ from raytl.config.dump import to_yaml
 from raytl.config.fingerprint import differences
 from raytl.config.machine import ALONE, SETTINGS, Machine
 from raytl.config.override import override
-from raytl.config.schema import DataConfig, DataIdentity, Experiment, Recipe, StorageConfig
-from raytl.config.stored import MOST_BYTES, read_stored, stored_experiment
+from raytl.config.schema import ComputeConfig, DataConfig, DataIdentity, Experiment, Recipe, StorageConfig
+from raytl.config.stored import MOST_BYTES, on_this_machine, read_stored, stored_experiment
 from raytl.errors import ConfigError
 
 BASE = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}})
@@ -48,6 +48,14 @@ def test_a_recipe_has_no_settings_of_a_machine() -> None:
     found = read_stored((HEAD + "compute: {cluster: 'h:1'}\nstorage: {profile: p}\nretrain: {keep: 3}\n").encode(), "r")
     assert not {"compute", "storage", "search", "retrain"} & set(type(found.recipe).model_fields)
     assert found.settings == {"compute.cluster": "h:1", "storage.profile": "p", "retrain.keep": 3}
+
+
+def test_an_experiment_on_this_machine_has_the_settings_of_the_machine_and_needs_no_cluster() -> None:
+    text = HEAD + "compute: {cluster: 'h:1', workers: 4}\nstorage: {profile: p}\noptim: {lr: 0.5}\n"
+    machine = Machine(storage=StorageConfig(profile="own"), compute=ComputeConfig(device="cpu"), max_pixels=7)
+    here = on_this_machine(read_stored(text.encode(), "r").recipe, machine)
+    assert (here.optim.lr, here.storage.profile, here.data.max_pixels) == (0.5, "own", 7)
+    assert (here.compute.cluster, here.compute.workers, here.compute.device) == ("none", 1, "cpu")
 
 
 def test_each_key_of_the_data_is_its_identity_or_a_setting() -> None:

@@ -4,6 +4,7 @@ from collections import defaultdict
 
 import pytest
 
+from raytl.data.group_split import kept_together
 from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.split import assign
@@ -72,3 +73,21 @@ def test_without_groups_the_columns_change_no_split() -> None:
     plain = [Sample(each.key, each.path, each.target) for each in samples]
     splits = [[each.split for each in assign(which, 0.2, 0.2)] for which in (samples, plain)]
     assert splits[0] == splits[1]
+
+
+def test_equal_files_and_images_that_share_a_value_are_kept_together() -> None:
+    def sample(key: str, digest: str, **columns: str) -> Sample:
+        return Sample(key, key, "a", "train", digest, tuple(columns.items()))
+
+    samples = [
+        sample("0", "x", site="one", patient="p"),
+        sample("1", "y", site="two", patient="p"),
+        sample("2", "z", site="three", patient="q"),
+        sample("3", "z", site="four", patient="r"),
+        sample("4", "", site="", patient=""),
+        sample("5", "", site="", patient=""),
+    ]
+    both = kept_together(samples, ["site", "patient"])
+    assert both[0] == both[1] and both[2] == both[3] and len(set(both.tolist())) == 4
+    assert len(set(kept_together(samples, []).tolist())) == 5
+    assert len(set(kept_together(samples, ["unknown"]).tolist())) == 5

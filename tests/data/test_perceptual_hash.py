@@ -10,7 +10,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from raytl.data.manifest import Sample
-from raytl.data.perceptual_hash import NEAR_BITS, nearest, phash, phashes
+from raytl.data.perceptual_hash import NEAR_BITS, copies, nearest, phash, phashes
 
 GOLDEN = [0x1AF1631D5DE16198, 0x61CD730DA6EA550C, 0x6F86E98CE4AB24A8]
 """The hashes of `photo(0)` to `photo(2)`."""
@@ -64,3 +64,8 @@ def test_files_are_hashed_as_they_look_and_what_cannot_be_read_is_left_out(tmp_p
     found = phashes(samples, 10**7)
     assert set(found) == {"a.jpg", "turned.jpg"}
     assert apart(found["a.jpg"], found["turned.jpg"]) <= NEAR_BITS
+
+
+def test_copies_are_one_group_with_the_first_of_them_and_do_not_chain() -> None:
+    first, near, chained, other = 0, 0b1111, 0b11111111, 2**63 - 1
+    assert copies([first, None, near, other, chained, None, other ^ 1]).tolist() == [0, 1, 0, 3, 4, 5, 3]

@@ -56,7 +56,7 @@ def test_fewer_images_than_neighbors_are_answered() -> None:
 
 def test_the_fractions_of_the_nearest_other_images_have_half_a_vote_more() -> None:
     features = np.array([[1.0, 0.0], [1.0, 0.1], [1.0, 0.2], [0.0, 1.0]])
-    probabilities = neighbor_probabilities(features, [0, 0, 1, 1], count=2)
+    probabilities = neighbor_probabilities(features, [0, 0, 1, 1], range(4), count=2)
     np.testing.assert_allclose(probabilities[0], [1.5 / 3, 1.5 / 3])
     np.testing.assert_allclose(probabilities[3], [1.5 / 3, 1.5 / 3])
-    assert neighbor_probabilities(features[:1], [0]).tolist() == [[1.0]]
+    assert neighbor_probabilities(features[:1], [0], [0]).tolist() == [[1.0]]

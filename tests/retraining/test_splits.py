@@ -98,3 +98,22 @@ def test_an_image_with_an_object_of_a_class_without_training_images_is_left_out(
     found = assign_splits(samples, {}, NONE)
     assert [each.key for each in found.samples] == ["1", "3"]
     assert found.left_out == {"class without training images": ("2",)}
+
+
+def _of(group: str, each: Sample) -> Sample:
+    return replace(each, columns=(("site", group),))
+
+
+def test_a_new_image_gets_the_split_of_its_group(memory: Memory) -> None:
+    known = [_of(group, each) for group, each in zip("abcd", FIRST, strict=True)]
+    new = [_of("c", sample("five")), _of("d", sample("six")), _of("e", sample("seven"))]
+    found = assign_splits([*known, *new], {"five": FAR[4], "six": FAR[5]}, memory, ["site"])
+    assert {each.digest: each.split for each in found.samples[4:]} == {"five": "test", "six": "val", "seven": "train"}
+    assert found.left_out == {}
+
+
+def test_an_image_in_another_split_than_its_group_is_left_out(memory: Memory) -> None:
+    known = [_of("b" if each.digest in ("three", "four") else "a", each) for each in FIRST]
+    found = assign_splits(known, {}, memory, ["site"])
+    assert found.left_out == {"its group is in another split": ("b/four.jpg",)}
+    assert found.memory == memory, "the split of an image never changes"

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from raytl.config.override import override
 from raytl.errors import ConfigError, RegistryError, Unavailable
 from raytl.registry import creation
 from raytl.registry.cleaning import plan_cleanup
@@ -142,6 +143,34 @@ def test_splits_never_change_and_copies_of_test_images_are_left_out(make_days: M
     assert all(two[key] == split for key, split in one.items())
     assert all(split == "test" for key, split in two.items() if "copy-" in key)
     assert found.changes.left_out.get("looks like a test image", 0) > 3
+
+
+@pytest.mark.thorough
+def test_a_group_is_in_one_split_also_when_other_fractions_are_asked_for(make_days: MakeDays) -> None:
+    days = make_days()
+    days.experiment = override(
+        days.experiment, {"data.uri": f"{days.photos}/photos.csv", "data.columns": {"site": "group"}}
+    )
+    _list_sites(days.photos)
+    days.tick()
+    days.add(8)
+    _list_sites(days.photos)
+    found = days.where(data__test_fraction=0.7).tick().tick
+    assert found is not None and found.version == 2
+    one, two = (splits(days.registry, number) for number in (1, 2))
+    assert all(two[key] == split for key, split in one.items()) and len(two) == len(one) + 24
+    assert all(len({split for key, split in two.items() if _site(key) == site}) == 1 for site in range(9))
+
+
+def _list_sites(photos: Path) -> None:
+    """List the photos in a table, with a site that follows from the name."""
+    keys = sorted(path.relative_to(photos).as_posix() for path in photos.rglob("*.jpg"))
+    rows = [f"{key},{key.split('/')[0]},s{_site(key)}" for key in keys]
+    (photos / "photos.csv").write_text("\n".join(["path,label,site", *rows]) + "\n")
+
+
+def _site(key: str) -> int:
+    return int(key[-7:-4]) % 9
 
 
 def splits(registry: Registry, number: int) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -78,3 +79,13 @@ def test_classes_with_too_few_images_are_named_at_once() -> None:
 def test_the_runs_of_folds_are_in_the_folder_of_their_trial() -> None:
     assert fold_folders("s/trial-1", 2) == ("s/trial-1/fold-0", "s/trial-1/fold-1")
     assert fold_folders("s/trial-1", None) == ("s/trial-1",)
+
+
+def test_a_group_is_in_one_fold_and_too_few_groups_are_an_error() -> None:
+    samples = [replace(each, columns=(("site", f"s{i % 4}"),)) for i, each in enumerate(images({"cat": 16, "dog": 12}))]
+    fold = fold_numbers(samples, 3, ["site"])
+    sites = np.array([each.columns[0][1] for each in samples])
+    assert all(len(set(fold[sites == site])) == 1 for site in sites) and set(fold) == {0, 1, 2}
+    check_folds(SampleTable.of(samples), ("cat", "dog"), 4, ["site"])
+    with pytest.raises(DataError, match=r"search\.folds: 5 folds need as many groups of site .*; found 4\. Lower"):
+        check_folds(SampleTable.of(samples), ("cat", "dog"), 5, ["site"])

@@ -11,10 +11,11 @@ from raytl.config.space import Dimension, Space
 from raytl.data import audit_cache, image_packs, snapshot
 from raytl.data.formats import archives, shards
 from raytl.run.plain import encode
-from raytl.search import earlier, feature_rows, noise, prior, summary
+from raytl.search import earlier, noise, prior, summary
 from raytl.search.record import ATTRIBUTES_FORMAT
 from raytl.search.replicas import Replicas
 from raytl.store import holder, pulled
+from raytl.tasks import feature_rows
 from tests.security.stored_document import ABC, EXPERIMENT, SAMPLES, Read, Stored, at, by_path, lines
 
 
@@ -90,7 +91,7 @@ SWEEPS = [
                {"op_code": 8, "trial_id": 0, "user_attr": {"overrides": {"optim.lr": 0.1}, "best": [0.5]}},
                {"op_code": 6, "trial_id": 0, "state": 1}),
            _earlier, "old-sweep/study.log"),
-    Stored("search.feature_rows:ROWS_FORMAT", encode({"count": 3, "width": 4, "type": "torch.float32"}), by_path("card.json", feature_rows.ROWS_FORMAT), "card.json"),
+    Stored("tasks.feature_rows:ROWS_FORMAT", encode({"count": 3, "width": 4, "type": "torch.float32"}), by_path("card.json", feature_rows.ROWS_FORMAT), "card.json"),
     Stored("store.pulled:PULLED_FORMAT", encode([PULLED, PULLED]),
            at("manifest.json", lambda folder: pulled.recorded(pulled.Place(folder))), "manifest.json", forgiving=True),
     Stored("store.pulled:FETCHED_FORMAT", lines(PULLED, PULLED),

@@ -9,7 +9,7 @@ import numpy as np
 
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.section import Options, SectionResult, Table
-from raytl.assessment.texts import p_text, percent
+from raytl.assessment.texts import p_phrase, p_text, percent
 from raytl.metrics.label_context import Dependence, dependences, presence
 from raytl.metrics.slices import MIN_IMAGES
 
@@ -46,10 +46,10 @@ def _sentences(listed: Sequence[Dependence], compared: int, classes: Sequence[st
         label, other = classes[each.label], classes[each.other]
         rates = f"{percent(each.test.error_rate)} of {each.test.images:,}", percent(each.test.other_error_rate)
         yield (
-            f"{label!r} is missed more often without {other!r}: {rates[0]} test images, {rates[1]} with it (p = {p_text(each.p_test)})."
+            f"{label!r} is missed more often without {other!r}: {rates[0]} test images, {rates[1]} with it ({p_phrase(each.p_test)})."
             if each.kind == "missed without"
-            else f"{label!r} is reported falsely more often beside {other!r}: {rates[0]} test images, {rates[1]} without it (p = "
-            f"{p_text(each.p_test)})."
+            else f"{label!r} is reported falsely more often beside {other!r}: {rates[0]} test images, {rates[1]} without it ("
+            f"{p_phrase(each.p_test)})."
         )
     if confirmed:
         yield "The model may take one for a sign of the other. Add images that have only one of them."

@@ -8,7 +8,7 @@ import numpy as np
 
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.section import Options, SectionResult, Table
-from raytl.assessment.texts import bounds, p_text, percent
+from raytl.assessment.texts import bounds, p_phrase, percent
 from raytl.metrics.attributes import of_texts
 from raytl.metrics.findings import mean_by_images
 from raytl.metrics.intervals import Interval
@@ -72,7 +72,7 @@ def _sentences(columns: list[str], search: SliceSearch, score: str, median: floa
     for each in search.confirmed:
         yield (
             f"{each.name}: {percent(each.test.error_rate)} of {each.test.images:,} test images have a {score} below "
-            f"{percent(median)}, {percent(each.test.other_error_rate)} of the others (p = {p_text(each.p_test)})."
+            f"{percent(median)}, {percent(each.test.other_error_rate)} of the others ({p_phrase(each.p_test)})."
         )
     if not search.confirmed:
         yield (

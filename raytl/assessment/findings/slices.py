@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.section import Options, SectionResult
 from raytl.assessment.slices import image_attributes, plain_slice, slice_csv, slice_table
-from raytl.assessment.texts import p_text, percent
+from raytl.assessment.texts import p_phrase, percent
 from raytl.metrics.attributes import Attribute, of_numbers, of_texts
 from raytl.metrics.slices import Slice, SliceSearch, find_slices
 
@@ -102,5 +102,5 @@ def _sentence(each: Slice, evidence: FindingEvidence, attributes: list[Attribute
     return (
         f"{each.name}: {name} {percent(float(scores[inside].mean()))} on average on {each.test.images:,} test images, "
         f"{percent(float(scores[~inside].mean()))} on the others; {percent(each.test.error_rate)} score below "
-        f"{percent(median)}, {percent(each.test.other_error_rate)} of the others (p = {p_text(each.p_test)})."
+        f"{percent(median)}, {percent(each.test.other_error_rate)} of the others ({p_phrase(each.p_test)})."
     )

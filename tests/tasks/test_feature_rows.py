@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from raytl.errors import DiskError
-from raytl.search import feature_rows
-from raytl.search.feature_rows import ensure
+from raytl.tasks import feature_rows
+from raytl.tasks.feature_rows import ensure
 
 ROWS = torch.arange(40, dtype=torch.float32).view(10, 4)
 

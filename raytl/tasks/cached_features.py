@@ -14,7 +14,7 @@ from raytl.data.manifest import Sample
 from raytl.events import OnEvent
 from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision
-from raytl.search.feature_rows import ensure
+from raytl.tasks.feature_rows import ensure
 from raytl.tasks.task import HeadSolver
 
 _FORMAT = 1
