@@ -160,6 +160,7 @@ def test_equal_errors_stop_the_sweep_with_that_error(make_sweep: MakeSweep, monk
     def broken(*_: Any, **__: Any) -> Any:
         raise ValueError("a bug of the trial")
 
+    make_cheap(monkeypatch)
     monkeypatch.setattr("raytl.search.worker.load_run", broken)
     with pytest.raises(TrainingError, match="ended 3 trials(.|\n)*ValueError: a bug of the trial"):
         tune(make_sweep({"search.trials": 8}))
