@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from raytl.metrics.intervals import Interval
 
@@ -17,9 +17,22 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}".removesuffix(".0") + " %"
 
 
+def confidence_text(value: float) -> str:
+    """Return a confidence with three digits, or with more if it would read as 1 and is below."""
+    return next(text for digits in range(3, 18) if (text := f"{value:.{digits}g}") != "1" or value >= 1)
+
+
 def bounds(each: Interval) -> str:
     """Return a fraction with its interval: `91.2 % (88 % to 94.1 %)`."""
     return f"{percent(each.value)} ({percent(each.low)} to {percent(each.high)})"
+
+
+def searched_text(images: Mapping[str, int]) -> str:
+    """Return the images of splits that were searched, by the name of the split: `87 validation images and 1 training image`."""
+    names = {"val": "validation", "train": "training"}
+    return " and ".join(
+        f"{count:,} {names[name]} {'image' if count == 1 else 'images'}" for name, count in images.items()
+    )
 
 
 def p_text(value: float) -> str:

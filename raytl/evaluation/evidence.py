@@ -30,7 +30,7 @@ from raytl.run.atomic import write_bytes
 from raytl.run.plain import encode
 from raytl.stored import Format
 from raytl.stored.bounds import Bound, Classes, Name
-from raytl.tasks.findings import finding_kind
+from raytl.tasks.findings import FindingKind, finding_kind
 from raytl.tasks.registry import task_named
 
 EVIDENCE = "evidence.safetensors"
@@ -100,7 +100,7 @@ def read_evidence(folder: Path, split: str, card: Card, samples: Sequence[Sample
             f"{path}: found answers of weights {about.weights[:12]} to the {about.split} split; expected those of the run's "
             f"weights {card.digest[:12]} to {split}. {_ADVICE}"
         )
-    if (findings is None) != (finding_kind(task_named(card.task)) is None):
+    if not _fits(findings, finding_kind(task_named(card.task))):
         raise RunError(f"{path}: found answers of another task; expected those of {card.task}. {_ADVICE}")
     place = {key: i for i, key in enumerate(about.keys)}
     keys = tuple(sample.key for sample in samples)
@@ -136,6 +136,13 @@ def _tensors(path: Path) -> tuple[About, list[NDArray[Any]], Findings | None]:
     _check(path, "thumbnails", thumbnails, np.uint8, (count, side, side, 3))
     _check(path, "properties", properties, np.float32, (count, len(NAMES) if has_more else 0))
     return header, arrays, findings
+
+
+def _fits(findings: Findings | None, kind: FindingKind | None) -> bool:
+    """Return True if a task with findings of this `kind` stores such findings."""
+    if findings is None or kind is None:
+        return findings is None and kind is None
+    return bool(findings.boxes.shape[1]) == kind.has_places and (findings.pixels is not None) == kind.has_pixels
 
 
 def _findings(path: Path, tensors: Arrays, images: int, classes: int) -> Findings | None:

@@ -16,7 +16,7 @@ from raytl.evaluation.explanation import selection
 from raytl.evaluation.explanation.draw import PICTURES, Drawing, drawn, is_picture
 from raytl.evaluation.explanation.page import FILE as PAGE
 from raytl.evaluation.explanation.page import page
-from raytl.evaluation.explanation.record import FILE, Explanations
+from raytl.evaluation.explanation.record import FILE, Explanation, Explanations
 from raytl.evaluation.explanation.selection import Item
 from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.predictor import Predictor, load, saved_of
@@ -28,10 +28,13 @@ from raytl.run.atomic import replace_dir, write_json, write_text
 from raytl.store.drafts import drafted, sweep
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.explaining import Explaining, explained_tasks, explaining_of
+from raytl.tasks.reporting import Unreadable
 from raytl.uris import has_scheme
 
 OUT = "explanations"
 """The folder that is written if none is named."""
+_SILENT = "photos answered as background"
+"""The reason to leave out photos whose answer has no class to explain."""
 
 
 def explain(
@@ -91,15 +94,32 @@ def _written(folder: Path, result: Explanations, items: Sequence[Item], drawing:
     sweep(folder.parent, deep=False)
     with drafted(folder, folder=True) as draft:
         rows, unreadable = drawn(items, draft, drawing)
-        if items and not rows:
+        if items and len(unreadable) == len(items):
             reasons = listed([f"{each.path!r}: {each.reason}" for each in unreadable])
             raise DataError(f"none of {len(items)} photos could be read:\n{reasons}")
+        silent = _silent(items, rows, unreadable)
+        if items and not rows:
+            raise DataError(
+                f"{len(silent):,} photos: the model answers nothing but background; expected a class to explain. Name one with "
+                "--class (in Python, label=...)"
+            )
         rows.sort(key=lambda row: (row.correct is not False, -row.confidence))
-        whole = replace(result, explanations=tuple(rows), unreadable=tuple(unreadable))
+        whole = replace(
+            result,
+            explanations=tuple(rows),
+            unreadable=tuple(unreadable),
+            left_out={**result.left_out, **({_SILENT: silent} if silent else {})},
+        )
         write_text(draft / PAGE, page(whole, draft))
         write_json(draft / FILE, whole.to_json())
         replace_dir(draft, folder)
     return whole
+
+
+def _silent(items: Sequence[Item], rows: Sequence[Explanation], unreadable: Sequence[Unreadable]) -> tuple[str, ...]:
+    """Return the photos whose answer has no class to explain."""
+    named = {each.path for each in (*rows, *unreadable)}
+    return tuple(item.path for item in items if item.path not in named)
 
 
 def _check(sources: Sequence[str], is_mistakes: bool, split: str | None, batch_size: int | None) -> None:

@@ -61,6 +61,7 @@ def findings_of(arrays: Arrays, images: int, classes: int) -> Findings | None:
     values = _table(arrays, _FINDINGS, Findings, {"thresholds": classes, "score": images}, images, classes)
     _bounded(values, "findings.truth", "truth", -1, things)
     _bounded(values, "findings.error", "error", 0, len(ERRORS))
+    _matching(values, wanted)
     try:
         own = pixels.pixels_of(arrays, images, classes)
     except ValueError as error:
@@ -99,6 +100,17 @@ def _table(
         _require(bool(((values[name] >= 0) & (values[name] <= 1)).all()), prefix + name, "others", "values from 0 to 1")
     _require(bool((np.abs(values["boxes"]) <= _LIMIT).all()), f"{prefix}boxes", "others", "coordinates in pixels")
     return {name: value.astype(_WIDE.get(name, value.dtype)) for name, value in values.items()}
+
+
+def _matching(values: Arrays, wanted: Arrays) -> None:
+    """Check that findings concern things of their own image, and that both have places or neither."""
+    widths = [part["boxes"].shape[1] for part in (values, wanted)]
+    _require(widths[0] == widths[1], "wanted.boxes", f"{widths[1]} columns", f"{widths[0]}, as findings.boxes")
+    concerned = values["truth"] >= 0
+    images = wanted["image"][values["truth"][concerned]]
+    _require(
+        bool((images == values["image"][concerned]).all()), "findings.truth", "things of other images", "of their own"
+    )
 
 
 def _array(arrays: Arrays, name: str, kind: type) -> NDArray[Any]:

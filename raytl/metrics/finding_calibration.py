@@ -17,6 +17,8 @@ from raytl.metrics.miscalibration import SIMULATIONS, CalibrationError, compared
 from raytl.metrics.scores import ECE_BINS, confidence_bin
 
 Bools = NDArray[np.bool_]
+LEAST_IMAGES = 8
+"""Images below which no pattern of signs is rare enough to be evidence of miscalibration."""
 _SIGNS_AT_ONCE = 4_000_000
 
 
@@ -37,15 +39,15 @@ def finding_error(image: Ints, confidence: Floats, correct: Bools, seed: int = 0
 
     `image (m,)`, `confidence (m,)` and `correct (m,)` are as in `Findings`. NaN without a finding.
     """
-    if not len(image):
-        return CalibrationError(np.nan, np.nan, np.nan, 1.0)
     return binned_error(_binned(image, confidence, correct), seed)
 
 
 def binned_error(bins: Floats, seed: int = 0) -> CalibrationError:
     """Return the same of decisions that are counted: `bins (images, 15, 3)` are their number, the correct ones and the summed
-    confidence, by bin of confidence."""
+    confidence, by bin of confidence. NaN without a decision."""
     gaps, total = bins[..., 1] - bins[..., 2], bins[..., 0].sum()
+    if not total:
+        return CalibrationError(np.nan, np.nan, np.nan, 1.0)
     value = float(np.abs(gaps.sum(axis=0)).sum() / total)
     return compared(value, np.abs(_flipped(gaps, seed)).sum(axis=1) / total)
 

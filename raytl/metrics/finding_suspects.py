@@ -77,7 +77,7 @@ def _contradicted(findings: Findings) -> Iterator[SuspectThing]:
     for place in np.argsort(-findings.confidence, kind="stable").tolist():
         kind = next((name for error, name in _KINDS if findings.error[place] == error), None)
         wanted = int(findings.truth[place])
-        if kind is None or wanted in seen:
+        if kind is None or wanted < 0 or wanted in seen:
             continue
         seen.add(wanted)
         score = float(findings.confidence[place] - findings.wanted.confidence[wanted])
@@ -87,11 +87,13 @@ def _contradicted(findings: Findings) -> Iterator[SuspectThing]:
 
 def _never_found(findings: Findings) -> Iterator[SuspectThing]:
     wanted, recalls = findings.wanted, _recalls(findings)
+    order = np.argsort(wanted.image, kind="stable")
+    starts = np.searchsorted(wanted.image[order], np.arange(len(findings.score) + 1))
     scores = recalls - wanted.confidence
-    for place in np.flatnonzero(findings.missed & (scores >= LEAST)).tolist():
-        others = np.flatnonzero(
-            (wanted.image == wanted.image[place]) & (wanted.label == wanted.label[place]) & ~findings.missed
-        )
+    missed = findings.missed
+    for place in np.flatnonzero(missed & (scores >= LEAST)).tolist():
+        beside = order[slice(*starts[wanted.image[place] :][:2])]
+        others = beside[(wanted.label[beside] == wanted.label[place]) & ~missed[beside]]
         is_twice = (_overlaps(wanted.boxes[place], wanted.boxes[others]) >= TWICE).any()
         if not is_twice and recalls[place] < RARELY_MISSED:
             continue

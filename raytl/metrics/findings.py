@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.metrics.confusion import Floats, Ints
-from raytl.metrics.intervals import RESAMPLES, Interval
+from raytl.metrics.intervals import RESAMPLES, Interval, fraction_end
 from raytl.metrics.pixels import Pixels
 
 Bools = NDArray[np.bool_]
@@ -109,7 +109,10 @@ def sizes_of(areas: Floats) -> Ints:
 
 
 def mean_by_images(image: Ints, values: Floats, seed: int = 0) -> Interval:
-    """Return the mean of `values (m,)` of findings or things in `image (m,)`, with its 95 % bootstrap interval over images."""
+    """Return the mean of `values (m,)` of findings or things in `image (m,)`, with its 95 % bootstrap interval over images.
+
+    If it is 1 or 0, the bound is that of as many images (`fraction_end`): all resamples are equal then.
+    """
     if not len(image):
         return Interval(np.nan, np.nan, np.nan)
     places = np.unique(image, return_inverse=True)[1]
@@ -122,4 +125,4 @@ def mean_by_images(image: Ints, values: Floats, seed: int = 0) -> Interval:
         for draws in [rng.integers(0, len(total), (min(step, RESAMPLES - start), len(total)))]
     ]
     low, high = np.quantile(np.concatenate(means), (0.025, 0.975)).tolist()
-    return Interval(float(total.sum() / count.sum()), low, high)
+    return fraction_end(Interval(float(total.sum() / count.sum()), low, high), len(total))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ def _environment(package: str) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": _count, "points": points, "score": score, "minute": _minute}
+    environment.filters |= {"count": _count, "points": points, "score": score, "minute": _minute, "prose": _prose}
     return environment
 
 
@@ -68,6 +69,11 @@ def _safe(value: object) -> object:
     if hasattr(value, "__html__"):
         return value
     return printable(redacted(str(value).encode("utf-8", "backslashreplace").decode()))
+
+
+def _prose(text: str) -> str:
+    """Return a sentence whose numbers stay on one line with their percent signs."""
+    return re.sub(r"(?<=\d) %", "\N{NO-BREAK SPACE}%", text)
 
 
 def _count(value: int) -> str:

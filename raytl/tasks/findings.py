@@ -41,6 +41,11 @@ class FindingKind:
     has_places: bool = True
     detailed: Detailed | None = None
 
+    @property
+    def has_pixels(self) -> bool:
+        """True if findings are regions of class maps, whose pixels are stored too."""
+        return self.detailed is not None
+
 
 def finding_kind(task: Task) -> FindingKind | None:
     """Return the findings of `task`; None if it decides one class for each image, or has no report."""

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from raytl.evaluation.predict import predict
 from raytl.events import Recorder, Work
 from raytl.run import RunFolder
 from raytl.run.ledger import looks
+from raytl.tasks.explaining import explaining_of
+from raytl.tasks.registry import task_named
 from tests.conftest import MakePhotos
 
 
@@ -195,3 +198,17 @@ def test_the_page_of_many_maps_embeds_the_first(
     page = (tmp_path / "out" / "index.html").read_text()
     assert (page.count("<img "), page.count("<figure ")) == (1, len(found.explanations))
     assert np.isfinite([each.confidence for each in found.explanations]).all()
+
+
+def test_photos_with_nothing_to_explain_are_named_and_not_called_unreadable(
+    run: RunFolder, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind = type(explaining_of(task_named("classification")))
+    usual, calls = kind.statements, count()
+    monkeypatch.setattr(kind, "statements", lambda *given: usual(*given) if next(calls) else ())  # type: ignore[attr-defined]
+    found = explain(run.root, photos, out=tmp_path / "out")
+    (silent,) = found.left_out["photos answered as background"]
+    assert silent not in {each.path for each in (*found.explanations, *found.unreadable)}
+    monkeypatch.setattr(kind, "statements", lambda *given: ())  # type: ignore[attr-defined]
+    with pytest.raises(DataError, match="photos: the model answers nothing but background; .* Name one with --class"):
+        explain(run.root, photos, out=tmp_path / "none")

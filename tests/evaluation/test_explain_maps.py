@@ -23,7 +23,10 @@ def test_each_class_has_a_map_by_occlusion_and_mistakes_are_refused(
     targets = (Instances(PX, PX, ()),)
     folder = untrained_run("segmentation", ("background", "dog"), model, targets, photos, tmp_path / "runs")
     result = explain(folder.root, photos, label="dog", out=tmp_path / "out")
-    assert result.method == "occlusion" and "do not end in a map that every answer passes through" in result.why
+    assert (
+        result.method == "occlusion"
+        and "do not end in a map of 3 x 3 or more cells that every answer passes through" in result.why
+    )
     assert len(result.explanations) == len(list(photos.rglob("*.jpg")))
     assert all(each.correct is None and 0 <= each.confidence <= 1 for each in result.explanations)
     with pytest.raises(UserError, match="right in some pixels and wrong in others; expected photos"):

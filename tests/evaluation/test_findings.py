@@ -21,7 +21,7 @@ BOXES = np.arange(12, dtype=np.float32).reshape(3, 4)
 FINDINGS = Findings(
     image=np.array([0, 1, 1]), label=np.array([0, 1, 0]), confidence=np.array([0.9, 0.5, 0.25]), error=np.array([0, 5, 1]),
     truth=np.array([0, -1, 1]), size=np.array([0, 1, 2]), boxes=BOXES,
-    wanted=Wanted(np.array([0, 2]), np.array([0, 1]), np.array([0, 2]), np.array([0.9, 0.0]), BOXES[:2]),
+    wanted=Wanted(np.array([0, 1]), np.array([0, 1]), np.array([0, 2]), np.array([0.9, 0.0]), BOXES[:2]),
     thresholds=np.array([0.3, 0.4]), score=np.array([1.0, 0.0, 0.5]),
 )  # fmt: skip
 
@@ -51,13 +51,13 @@ def test_findings_are_read_as_they_were_written(tmp_path: Path) -> None:
 def test_findings_follow_their_images(tmp_path: Path) -> None:
     findings = read_evidence(written(tmp_path), "test", CARD, SAMPLES[::-1]).findings
     assert findings is not None
-    assert findings.image.tolist() == [2, 1, 1] and findings.wanted.image.tolist() == [2, 0]
+    assert findings.image.tolist() == [2, 1, 1] and findings.wanted.image.tolist() == [2, 1]
     assert findings.score.tolist() == [0.5, 0.0, 1.0]
 
 
 def test_findings_without_places_have_boxes_without_columns(tmp_path: Path) -> None:
     bare = {"findings__boxes": np.zeros((3, 0), np.float32), "wanted__boxes": np.zeros((2, 0), np.float32)}
-    findings = read_evidence(written(tmp_path, **bare), "test", CARD, SAMPLES).findings
+    findings = read_evidence(written(tmp_path, **bare), "test", replace(CARD, task="multilabel"), SAMPLES).findings
     assert findings is not None and findings.boxes.shape == (3, 0)
 
 
@@ -69,6 +69,11 @@ def test_findings_without_places_have_boxes_without_columns(tmp_path: Path) -> N
             "findings.image: found others; expected whole numbers from 0 to 2",
         ),
         ({"findings__label": np.array([0, -1, 0], np.int32)}, "findings.label: found others"),
+        ({"findings__truth": np.array([0, 0, 1], np.int32)}, "findings.truth: found things of other images"),
+        (
+            {"wanted__boxes": np.zeros((2, 0), np.float32)},
+            "wanted.boxes: found 0 columns; expected 4, as findings.boxes",
+        ),
         (
             {"findings__truth": np.array([0, 2, 1], np.int32)},
             "findings.truth: found others; expected whole numbers from -1 to 1",
@@ -101,6 +106,12 @@ def test_damaged_findings_are_an_error_with_advice(tmp_path: Path, changes: dict
     with pytest.raises(RunError, match=text) as raised:
         read_evidence(written(tmp_path, **changes), "test", CARD, SAMPLES)
     assert "--again" in str(raised.value)
+
+
+@pytest.mark.parametrize("task", ["multilabel", "segmentation"])
+def test_findings_are_those_of_the_task_of_the_run(tmp_path: Path, task: str) -> None:
+    with pytest.raises(RunError, match=f"found answers of another task; expected those of {task}"):
+        read_evidence(written(tmp_path), "test", replace(CARD, task=task), SAMPLES)
 
 
 def test_findings_of_a_classifier_are_those_of_another_task(tmp_path: Path) -> None:

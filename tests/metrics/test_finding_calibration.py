@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raytl.metrics.finding_calibration import finding_error, finding_reliability
+from raytl.metrics.finding_calibration import binned_error, finding_error, finding_reliability
 from raytl.metrics.miscalibration import CalibrationError
 
 IMAGES, EACH = 60, 8
@@ -56,4 +56,9 @@ def test_the_band_holds_the_confidence_and_grows_with_clusters() -> None:
 
 def test_without_findings_the_error_is_undefined() -> None:
     error = finding_error(np.zeros(0, int), np.zeros(0), np.zeros(0, bool))
+    assert np.isnan(error.value) and not error.is_evidence
+
+
+def test_pixels_that_are_all_void_are_no_evidence() -> None:
+    error = binned_error(np.zeros((9, 15, 3)))
     assert np.isnan(error.value) and not error.is_evidence

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from raytl.metrics.finding_suspects import suspect_things
@@ -53,3 +55,9 @@ def test_without_findings_nothing_is_suspect() -> None:
     assert np.isfinite(
         [each.score for each in suspect_things(of([Image(BOXES, [0] * 5, [False] * 5, [], [], [])]))]
     ).all()
+
+
+def test_a_stored_contradiction_of_nothing_is_not_listed() -> None:
+    findings = of([scene([[30, 0, 80, 50]], [0])])
+    nowhere = replace(findings, truth=np.full(len(findings), -1), wanted=of([Image([], [], [], [], [], [])]).wanted)
+    assert suspect_things(nowhere) == ()

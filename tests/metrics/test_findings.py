@@ -40,3 +40,8 @@ def test_an_interval_over_images_is_wider_where_images_err_together() -> None:
 def test_sums_of_images_count_what_is_reported() -> None:
     np.testing.assert_allclose(image_sums(made([0.6, 0.4])), [[1, 1, 0.6, 1], [0, 1, 0.4, 0]])
     np.testing.assert_allclose(image_sums(made([0.4, 0.2])), [[1, 0, 0, 0], [0, 0, 0, 0]])
+
+
+def test_a_mean_of_which_all_images_are_right_has_an_exact_bound() -> None:
+    all_right = mean_by_images(np.repeat(np.arange(10), 2), np.ones(20))
+    assert (all_right.value, all_right.high) == (1, 1) and abs(all_right.low - 0.025**0.1) < 1e-9

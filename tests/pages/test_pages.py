@@ -44,6 +44,11 @@ def test_a_table_is_escaped_and_its_numbers_are_flush_right(page: Callable[..., 
     assert '<td>&lt;&amp;&gt;</td><td class="n">1</td>' in text
 
 
+def test_a_number_stays_on_one_line_with_its_percent_sign(page: Callable[..., str]) -> None:
+    text = page("{{ v | prose }}", v="<b> 24 % (0.9 % to 3 %) of what")
+    assert text == "&lt;b&gt; 24\N{NO-BREAK SPACE}% (0.9\N{NO-BREAK SPACE}% to 3\N{NO-BREAK SPACE}%) of what"
+
+
 def test_a_missing_value_is_an_error(page: Callable[..., str]) -> None:
     with pytest.raises(UndefinedError, match="'missing' is undefined"):
         page("{{ missing }}")

@@ -13,7 +13,7 @@ from raytl.assessment.findings.label_calibration import label_calibrations, labe
 from raytl.assessment.plots import banded_chart
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import percent
-from raytl.metrics.finding_calibration import finding_error, finding_reliability
+from raytl.metrics.finding_calibration import LEAST_IMAGES, finding_error, finding_reliability
 from raytl.metrics.findings import Findings, mean_by_images
 from raytl.metrics.intervals import Interval
 from raytl.metrics.miscalibration import CalibrationError
@@ -73,6 +73,7 @@ class FindingCalibrationSection:
                 "classes": [asdict(each) for each in classes],
                 "labels": [asdict(each) for each in labels],
             },
+            warnings=_warnings(evidence),
         )
 
 
@@ -96,10 +97,17 @@ def _sentences(test: _Measured, evidence: FindingEvidence) -> Iterator[str]:
     if not test.count:
         yield f"The model reports no {unit} on test."
         return
+    images = _images(evidence)
     measured = (
         f"{test.count:,} {unit}s reported on {len(evidence.test):,} test images, confidence {percent(test.confidence)} on "
-        f"average, {percent(test.correct)} right; calibration error {percent(error.value)}, where calibrated models show "
-        f"{percent(error.mean)}, and up to {percent(error.high)} by chance"
+        f"average, {percent(test.correct)} right"
+    )
+    if images < LEAST_IMAGES:
+        yield f"Calibration is not judged: {measured}."
+        return
+    measured += (
+        f"; calibration error {percent(error.value)}, where calibrated models show {percent(error.mean)}, and up to "
+        f"{percent(error.high)} by chance"
     )
     if not error.is_evidence:
         yield f"No evidence of miscalibration on test (p = {error.p:.2f}): {measured}."
@@ -109,6 +117,22 @@ def _sentences(test: _Measured, evidence: FindingEvidence) -> Iterator[str]:
         yield "It is overconfident: it is right less often than its confidence says."
     elif test.gap.high < 0:
         yield "It is underconfident: it is right more often than its confidence says."
+
+
+def _images(evidence: FindingEvidence) -> int:
+    """Return the number of test images in which anything is reported."""
+    test = evidence.test.findings
+    return len(np.unique(test.image[test.reported]))
+
+
+def _warnings(evidence: FindingEvidence) -> tuple[str, ...]:
+    images, unit = _images(evidence), evidence.kind.unit
+    if not 0 < images < LEAST_IMAGES:
+        return ()
+    return (
+        f"The confidence of {unit}s is not judged: {unit}s of one image err together, so it takes {LEAST_IMAGES} test images with "
+        f"reported {unit}s, and there are {images}.",
+    )
 
 
 def _table(title: str, rows: list[_Measured], unit: str) -> Table:

@@ -12,7 +12,7 @@ from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.plots import banded_chart
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import bounds, percent
-from raytl.metrics.finding_calibration import binned_error, binned_reliability
+from raytl.metrics.finding_calibration import LEAST_IMAGES, binned_error, binned_reliability
 from raytl.metrics.intervals import Interval, estimates
 from raytl.metrics.miscalibration import CalibrationError
 from raytl.metrics.pixels import Pixels, measure
@@ -20,8 +20,6 @@ from raytl.metrics.segmentation import TOLERANCE
 
 _TITLE = "Pixels: how right, how sure, and where are the mistakes?"
 _CLASSES = 30
-_LEAST_IMAGES = 8
-"""Images below which no pattern of signs is rare enough to be evidence of miscalibration."""
 _CAPTION = (
     "How often pixels of the test split are right, by the confidence of their answer. Gray: 95 % of calibrated models that err by "
     "images as this one does lie inside. Dotted: as right as confident."
@@ -82,7 +80,7 @@ def _places(scored: dict[str, Interval]) -> Iterator[str]:
 
 def _verdict(error: CalibrationError, pixels: Pixels) -> Iterator[str]:
     count, correct, sure = pixels.bins.sum(axis=(0, 1))
-    if len(pixels.bins) < _LEAST_IMAGES:
+    if len(pixels.bins) < LEAST_IMAGES or not count:
         return
     measured = (
         f"confidence {percent(sure / count)} on average, {percent(correct / count)} right; calibration error {percent(error.value)}, "
@@ -109,9 +107,9 @@ def _classes(evidence: FindingEvidence, pixels: Pixels, iou: tuple[Interval, ...
 
 
 def _warnings(pixels: Pixels) -> tuple[str, ...]:
-    if len(pixels.bins) >= _LEAST_IMAGES:
+    if len(pixels.bins) >= LEAST_IMAGES:
         return ()
     return (
-        f"The confidence of pixels is not judged: pixels of one image err together, so it takes {_LEAST_IMAGES} test images, and there "
+        f"The confidence of pixels is not judged: pixels of one image err together, so it takes {LEAST_IMAGES} test images, and there "
         f"are {len(pixels.bins)}.",
     )

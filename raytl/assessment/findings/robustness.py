@@ -62,7 +62,7 @@ def _sentences(result: ScoreRobustness, score: str, has_places: bool) -> tuple[s
     clean = percent(result.clean.score.value)
     left_out = " Corruptions that move pixels are left out: annotations would not fit." if has_places else ""
     note = (
-        f"{result.images} validation photos, mean {score} {clean} unchanged; {3 * len(result.responses)} tests by random signs, "
+        f"{result.images} validation photos, whose {score} is {clean} on average unchanged; {3 * len(result.responses)} tests by random signs, "
         f"corrected for their number (Holm).{left_out}"
     )
     if not broken:

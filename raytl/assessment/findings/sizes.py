@@ -119,15 +119,16 @@ def _sentences(test: Findings, sizes: list[_Group], classes: list[_Group], evide
     parts = [
         f"{percent(each.recall.value)} of {sum(each.fates):,} {each.name} ones" for each in sizes if sum(each.fates)
     ]
-    yield f"{missed:,} of {len(test.wanted):,} {wanted}s on test are not found. Found are {_listed(parts)}."
+    found = f" Found are {_listed(parts)}." if parts else ""
+    yield f"{missed:,} of {len(test.wanted):,} {wanted}s on test are not found.{found}"
     errors = np.bincount(test.error[test.reported], minlength=len(ERRORS))
     wrong = int(errors[1:].sum())
     if wrong:
         worst = sorted(range(1, len(ERRORS)), key=lambda i: -errors[i])
         kinds = [f"{percent(errors[i] / wrong)} {ERRORS[i]}" for i in worst if errors[i]]
-        yield f"{wrong:,} of {int(errors.sum()):,} reported {unit}s are wrong: {_listed(kinds)}."
+        yield f"{wrong:,} of {int(errors.sum()):,} reported {unit}s are wrong: {'; '.join(kinds)}."
     hardest = [each for each in classes if sum(each.fates)]
-    if len(hardest) > 1:
+    if len({each.recall.value for each in hardest}) > 1:
         low = min(hardest, key=lambda each: each.recall.value)
         yield f"The class that is missed most often is {low.name!r}: {bounds(low.recall)} found."
 

@@ -13,7 +13,7 @@ from PIL import Image
 from raytl.assessment.findings.crops import ANNOTATED, PREDICTED, Crop, Drawn, crop_sheet
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.section import Options, Picture, SectionResult, Table
-from raytl.assessment.texts import csv_text, percent
+from raytl.assessment.texts import csv_text, percent, searched_text
 from raytl.data.class_maps import BACKGROUND
 from raytl.data.manifest import Sample
 from raytl.data.targets import Mask
@@ -86,9 +86,7 @@ def _of_split(name: str, split: SplitFindings, classes: Sequence[str]) -> Iterat
 
 
 def _sentences(listed: list[SuspectRegion], images: dict[str, int]) -> Iterator[str]:
-    searched = " and ".join(
-        f"{count:,} {'validation' if name == 'val' else 'training'} images" for name, count in images.items()
-    )
+    searched = searched_text(images)
     rule = (
         f"answers with a confidence of {percent(SURE)} or more that contradict the annotation over a region thicker than "
         f"{200 * TOLERANCE:g} % of the diagonal"

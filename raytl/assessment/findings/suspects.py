@@ -15,7 +15,7 @@ from raytl.assessment.findings.suspect_masks import suspect_masks
 from raytl.assessment.section import Figure, Options, Picture, SectionResult, Table
 from raytl.assessment.sheets import LIMIT as SHEET_LIMIT
 from raytl.assessment.sheets import sheet
-from raytl.assessment.texts import csv_text
+from raytl.assessment.texts import csv_text, searched_text
 from raytl.metrics.finding_suspects import KINDS, SuspectThing, suspect_things
 from raytl.metrics.label_suspects import label_suspects
 
@@ -89,7 +89,7 @@ def _of_split(name: str, part: SplitFindings, classes: Sequence[str]) -> Iterato
 
 
 def _sentences(listed: list[_Suspect], images: dict[str, int], wanted: str) -> Iterator[str]:
-    searched = " and ".join(f"{count:,} {name} images" for name, count in images.items())
+    searched = searched_text(images)
     if not listed:
         yield f"No annotation of {searched} is suspect."
         return

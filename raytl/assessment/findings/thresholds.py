@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from raytl.assessment.curves import recall_chart
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.section import Figure, Options, SectionResult, Table
-from raytl.assessment.texts import bounds, percent
+from raytl.assessment.texts import bounds, confidence_text, percent
 from raytl.metrics.aim import Aim
 from raytl.metrics.certified import DELTA, Certificate, certified_presence, certified_recall, curve, is_confirmed
 from raytl.metrics.certified_images import (
@@ -25,13 +25,12 @@ from raytl.metrics.certified_images import (
 from raytl.metrics.finding_f1 import best_threshold, compared_f1
 from raytl.metrics.findings import Findings
 from raytl.metrics.intervals import Interval
+from raytl.tasks.findings import FindingKind
 
 PRECISIONS, PRECISION, RECALL = (0.8, 0.9, 0.95), 0.9, 0.9
 """Aims that every report tries: precisions of all findings, and the precision and recall of each class."""
 _CLASSES, _PANELS = 30, 6
-_CURVES = (
-    "Precision by recall of the {count} classes with the lowest recall, over all {unit}s on the test split{intervals}."
-)
+_CURVES = "Precision by recall of the {count} classes with the lowest recall on test, over all {unit}s on the test split{intervals}."
 
 
 @dataclass(frozen=True)
@@ -50,14 +49,14 @@ class _Outcome:
         """True if it is certified, and test has images that could contradict it, and do not."""
         return self.test is not None and is_confirmed(self.test, self.aim.value)
 
-    def text(self, wanted: str) -> str:
-        """Return the outcome as a sentence; `wanted` is a thing to find."""
-        each, name = self.certificate, self.aim.text[:1].upper() + self.aim.text[1:]
-        mean = "no image has any" if isnan(each.mean) else f"{percent(each.mean)} on average over {each.images:,}"
-        if self.test is None:
-            return (
-                f"{name}: not with these validation images ({mean} at best); {each.needed:,} error-free ones would do."
-            )
+    def text(self, kind: FindingKind) -> str:
+        """Return the outcome as a sentence."""
+        each, aim = self.certificate, self.aim
+        name = (
+            f"{'Precision' if aim.recall_of is None else f'Recall of {aim.recall_of!r}'} at least {percent(aim.value)}"
+        )
+        if each.threshold is None or self.test is None:
+            return f"{name}: {self._shortage(kind)}; {each.needed:,} images without an error would do."
         verdict = (
             ""
             if self.is_met
@@ -66,9 +65,18 @@ class _Outcome:
             else " Test contradicts it."
         )
         return (
-            f"{name}: from confidence {each.threshold:.3g} on, certified with {mean} validation images. On test "
-            f"{percent(self.test.value)} ({percent(self.test.low)} to {percent(self.test.high)}), and {percent(self.recall)} of "
-            f"the {wanted}s are found then.{verdict}"
+            f"{name}: from confidence {confidence_text(each.threshold)} on, certified with {percent(each.mean)} on average over "
+            f"{each.images:,} validation images. On test {percent(self.test.value)} ({percent(self.test.low)} to {percent(self.test.high)}), and {percent(self.recall)} of "
+            f"the {kind.wanted}s are found then.{verdict}"
+        )
+
+    def _shortage(self, kind: FindingKind) -> str:
+        """Return why no threshold is certified."""
+        each = self.certificate
+        if not each.images:
+            return f"no validation image has {'any ' + kind.unit if self.aim.recall_of is None else 'the class'}"
+        return (
+            f"not certified with these validation images (best: {percent(each.mean)} on average over {each.images:,})"
         )
 
 
@@ -80,21 +88,22 @@ class FindingThresholdSection:
 
     def __call__(self, evidence: FindingEvidence, options: Options) -> SectionResult:
         """Return the certified thresholds of the required aims, of usual ones, and of each class."""
-        wanted, classes = evidence.kind.wanted, range(len(evidence.classes))
+        kind, classes = evidence.kind, range(len(evidence.classes))
         required = [_required(aim, evidence) for aim in options.aims]
         usual = [_precision(Aim(value), None, evidence) for value in PRECISIONS if Aim(value) not in options.aims]
         precisions = [_precision(Aim(PRECISION), label, evidence) for label in classes]
         recalls = [_recall(Aim(RECALL, name), label, evidence) for label, name in enumerate(evidence.classes)]
-        balance = _balance(evidence, options.seed) if evidence.kind.has_places else ((), None)
+        balance = _balance(evidence, options.seed) if kind.has_places else ((), None)
         certified = [sum(each.certificate.threshold is not None for each in part) for part in (precisions, recalls)]
         return SectionResult(
             title="Thresholds: from which confidence do findings keep a promise?",
             sentences=(
-                *(each.text(wanted) for each in required),
+                *(each.text(kind) for each in required),
                 *balance[0],
-                *(each.text(wanted) for each in usual),
+                *(each.text(kind) for each in usual),
                 f"A precision of {percent(PRECISION)} is certified for {certified[0]:,} of {len(classes):,} classes, a recall "
-                f"of {percent(RECALL)} for {certified[1]:,}.",
+                f"of {percent(RECALL)} for {certified[1]:,}; each "
+                f"promise taken alone fails with a chance of {percent(DELTA)} at most.",
                 _unit_text(evidence),
             ),
             tables=(_table(precisions, recalls, evidence),),
@@ -107,7 +116,7 @@ class FindingThresholdSection:
                     for each in (*required, *usual, *precisions, *recalls)
                 ],
             },
-            unmet=tuple(f"Aim not met: {each.text(wanted)}" for each in required if not each.is_met),
+            unmet=tuple(f"Aim not met: {each.text(kind)}" for each in required if not each.is_met),
         )
 
 
@@ -136,15 +145,15 @@ def _balance(evidence: FindingEvidence, seed: int) -> tuple[tuple[str, ...], dic
     if gain.low == gain.high == 0:
         text = (
             f"F1 over all {evidence.kind.unit}s is {percent(after)} on test at the model's own threshold; the one with the highest "
-            f"F1 on validation, {threshold:.3g}, reports the same."
+            f"F1 on validation, {confidence_text(threshold)}, reports the same."
         )
         return (text,), _balance_json(threshold, before, after, gain)
     verdict = (
-        "" if gain.low > 0 else " Test does not show that it is better." if gain.high > 0 else " On test it is worse."
+        "" if gain.low > 0 else " On test it is worse." if gain.high < 0 else " Test does not show that it is better."
     )
     sentence = (
-        f"F1 over all {evidence.kind.unit}s is highest on validation from confidence {threshold:.3g} on: {percent(after)} on "
-        f"test, where the model's own threshold gives {percent(before)} (difference {100 * gain.value:+.1f} points, "
+        f"F1 over all {evidence.kind.unit}s is highest on validation from confidence {confidence_text(threshold)} on: {percent(after)} "
+        f"on test, where the model's own threshold gives {percent(before)} (difference {100 * gain.value:+.1f} points, "
         f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}).{verdict}"
     )
     return (sentence,), _balance_json(threshold, before, after, gain)
@@ -220,7 +229,7 @@ def _table(precisions: list[_Outcome], recalls: list[_Outcome], evidence: Findin
     for label, parts in enumerate(zip(precisions, recalls, strict=True)):
         precision, recall = _as_reported(evidence.test.findings, label)
         certificates = [each.certificate for each in parts]
-        texts = ["no" if each.threshold is None else f"{each.threshold:.3g}" for each in certificates]
+        texts = ["no" if each.threshold is None else confidence_text(each.threshold) for each in certificates]
         images = [f"{each.images:,}" for each in certificates]
         cells = (evidence.classes[label], bounds(precision), texts[0], images[0], bounds(recall), texts[1], images[1])
         rows.append((recall.value, cells))

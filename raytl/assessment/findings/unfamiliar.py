@@ -78,7 +78,8 @@ def _sentences(score: Floats, flagged: NDArray[np.bool_], loss: Interval | None,
         return
     yield (
         f"The flagged test images have a mean {name} of {percent(_mean(score[flagged]))}, the others of "
-        f"{percent(_mean(score[~flagged]))}: {100 * loss.value:+.1f} points lost ({100 * loss.low:+.1f} to {100 * loss.high:+.1f})."
+        f"{percent(_mean(score[~flagged]))} (difference {-100 * loss.value:+.1f} points, {-100 * loss.high:+.1f} to "
+        f"{-100 * loss.low:+.1f})."
     )
     yield (
         "Look at what is flagged before its answers are used."

@@ -86,7 +86,7 @@ def _occlusion(backbone: Backbone) -> Attribution:
 
 def _fallback(backbone: Backbone, by_class: bool) -> Attribution:
     """Return occlusion, which needs nothing of the network, with the reason for it."""
-    lacking = "the stages do not end in a map that every answer passes through"
+    lacking = f"the stages do not end in a map of {FEWEST_CELLS} x {FEWEST_CELLS} or more cells that every answer passes through"
     other = "rollout does not depend on the class" if by_class else "it is not a plain ViT"
     chosen = _occlusion(backbone)
     return Attribution(chosen.name, f"{lacking}, and {other}: {chosen.why}", chosen.by_class, chosen.maps)
@@ -99,6 +99,6 @@ _BY_NAME: dict[str, Callable[[Backbone], Attribution | None]] = {
     "occlusion": _occlusion,
 }
 _REFUSED = {
-    "cam": f"its stages do not end in a map of at least {FEWEST_CELLS} x {FEWEST_CELLS} cells that every answer passes through",
+    "cam": f"its stages do not end in a map of {FEWEST_CELLS} x {FEWEST_CELLS} or more cells that every answer passes through",
     "rollout": "it is not a plain ViT, in which each block attends over all patches",
 }

@@ -21,6 +21,7 @@ from raytl.errors import UserError
 from raytl.evaluation.corrupted import EXAMPLE_PX, CorruptedAnswers
 from raytl.evaluation.robustness import judged_scores
 from raytl.metrics.aim import Aim
+from raytl.metrics.findings import BACKGROUND
 from raytl.metrics.intervals import Interval
 from raytl.run.ledger import LedgerEntry
 from raytl.tasks.registry import task_named
@@ -92,12 +93,48 @@ def test_overconfidence_is_named_and_calibrated_findings_are_not_accused() -> No
     assert fair.tables[1].rows[0][0] == "c0"
 
 
+def test_calibration_is_not_judged_from_findings_of_a_few_images() -> None:
+    few = BY_NAME["calibration"](evidence(40, 5, sharpness=2.0), Options())
+    assert few.sentences[0].startswith("Calibration is not judged: ") and "there are 5" in few.warnings[0]
+    assert not BY_NAME["calibration"](evidence(40, 40), Options()).warnings
+
+
+def test_equal_thresholds_are_not_called_worse_and_nothing_right_has_no_best_one() -> None:
+    given, section = evidence(40, 40), BY_NAME["thresholds"]
+    sure = [
+        replace(part, findings=replace(part.findings, confidence=np.ones(len(part.findings))))
+        for part in (given.val, given.test)
+    ]
+    text = " ".join(section(replace(given, val=sure[0], test=sure[1]), Options()).sentences)
+    assert "reports the same" in text and "On test it is worse" not in text
+    wrong = replace(given.val.findings, error=np.full(len(given.val.findings), BACKGROUND))
+    assert section(replace(given, val=replace(given.val, findings=wrong)), Options()).json["best_f1"] is None
+
+
+def test_a_class_is_said_to_be_missed_only_if_something_is() -> None:
+    given = evidence(40, 40)
+    found = replace(given.test.findings.wanted, confidence=np.ones(len(given.test.findings.wanted)))
+    test = replace(given.test, findings=replace(given.test.findings, wanted=found))
+    result = BY_NAME["sizes"](replace(given, test=test), Options())
+    assert "missed most often" not in " ".join(result.sentences)
+    assert all(each["recall"]["low"] < 1 for each in result.json["sizes"]), "40 images do not prove that all are found"
+
+
+def test_things_of_unknown_size_are_counted() -> None:
+    given = evidence(20, 20)
+    unknown = replace(given.test.findings.wanted, size=np.full(len(given.test.findings.wanted), -1))
+    test = replace(given.test, findings=replace(given.test.findings, wanted=unknown))
+    assert (
+        BY_NAME["sizes"](replace(given, test=test), Options()).sentences[0].endswith("objects on test are not found.")
+    )
+
+
 def test_a_required_precision_is_certified_or_named_as_not_met() -> None:
     section = BY_NAME["thresholds"]
     met = section(evidence(400, 200), Options((Aim(0.5), Aim(0.1, "c2"))))
-    assert met.unmet == () and re.match(r"50 % right of what is answered: from confidence 0\.\d+ on", met.sentences[0])
+    assert met.unmet == () and re.match(r"Precision at least 50 %: from confidence 0\.\d+ on", met.sentences[0])
     unmet = section(evidence(30, 30), Options((Aim(0.99),)))
-    assert unmet.unmet[0].startswith("Aim not met: 99 % right of what is answered: not with these validation images")
+    assert unmet.unmet[0].startswith("Aim not met: Precision at least 99 %: not certified with these validation images")
 
 
 def test_the_worst_size_class_and_error_are_named() -> None:

@@ -28,7 +28,7 @@ def strange(evidence: FindingEvidence, lost: float) -> FindingEvidence:
 
 def test_far_images_are_flagged_and_their_lower_score_is_named() -> None:
     result = SECTION(strange(map_evidence(), 0.3), Options())
-    assert "On test it flags 2" in result.sentences[0] and "points lost" in result.sentences[1]
+    assert "On test it flags 2" in result.sentences[0] and "(difference -" in result.sentences[1]
     assert result.json["score"]["flagged"] < result.json["score"]["others"] - 0.2 and result.json["loss"][1] > 0
     assert result.sentences[2].startswith("Look at what is flagged")
     assert result.figures[0].draw(7.0).axes

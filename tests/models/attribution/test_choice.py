@@ -36,7 +36,7 @@ def test_what_is_asked_for_is_used_where_it_is_valid() -> None:
     ("name", "method", "by_class", "fault"),
     [
         ("test_resnet", "rollout", False, "rollout is not valid for test_resnet: it is not a plain ViT"),
-        ("test_vit", "cam", False, "cam is not valid for test_vit: its stages do not end in a map of at least 3 x 3"),
+        ("test_vit", "cam", False, "cam is not valid for test_vit: its stages do not end in a map of 3 x 3 or more"),
         ("test_vit", "rollout", True, "attention rollout is the same for every class.*Use ig or occlusion"),
         ("test_vit", "lime", False, "method: found 'lime'; expected auto, cam, rollout, ig, occlusion"),
     ],
