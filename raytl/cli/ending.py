@@ -31,6 +31,8 @@ class Ending:
         if self._code is None:
             return
         for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError, AttributeError, RuntimeError):  # the reader left, it is closed, or in a write
+            with suppress(
+                OSError, ValueError, AttributeError, RuntimeError
+            ):  # the reader left, it is closed, or in a write
                 stream.flush()
         os._exit(self._code)
