@@ -12,7 +12,7 @@ from torch import Tensor
 from raytl.advice.candidates import Candidate
 from raytl.advice.curve import probe_curve
 from raytl.advice.measure import Measured, compared, is_worse, measured
-from raytl.advice.result import Advice, CandidateFit, SuspectLabel, is_trusted
+from raytl.advice.result import Advice, CandidateFit, SuspectLabel
 from raytl.advice.words import always_unmeasured, sentences
 from raytl.config.override import override
 from raytl.config.schema import Experiment
@@ -21,7 +21,7 @@ from raytl.data.manifest import Sample
 from raytl.data.perceptual_hash import copies, phashes
 from raytl.errors import DataError, ModelError, RaytlError, first_line
 from raytl.events import OnEvent, Work
-from raytl.metrics.suspects import pooled, suspects
+from raytl.metrics.suspects import is_trusted, pooled, suspects
 from raytl.models.backbone import Backbone
 from raytl.models.frozen import left_out_probabilities
 from raytl.store.s3_settings import S3Settings

@@ -11,15 +11,6 @@ from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 from raytl.metrics.paired import Paired
 
-TRUSTED = 0.5
-"""Balanced accuracy of a probe, between guessing (0) and perfection (1), below which it suspects no label."""
-
-
-def is_trusted(accuracy: float, classes: int) -> bool:
-    """Return whether a probe of this balanced accuracy separates the `classes` well enough to suspect labels."""
-    chance = 1 / classes
-    return accuracy - chance >= TRUSTED * (1 - chance)
-
 
 @dataclass(frozen=True, slots=True)
 class CandidateFit:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from raytl.advice.result import Advice, CandidateFit, is_trusted
+from raytl.advice.result import Advice, CandidateFit
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
+from raytl.metrics.suspects import is_trusted
 
 
 def sentences(advice: Advice) -> tuple[str, ...]:

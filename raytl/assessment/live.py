@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from functools import partial
 
@@ -60,10 +60,7 @@ class Model:
 
     def probabilities(self, views: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the calibrated answers to `views (n, h, w, 3)`, `(n, classes)`."""
-        batches = [
-            Batch(torch.from_numpy(np.ascontiguousarray(part)).permute(0, 3, 1, 2), torch.arange(len(part)))
-            for part in _chunks(views, EVAL_BATCH[self._device.type])
-        ]
+        batches = list(_batches(views, EVAL_BATCH[self._device.type]))
         parts = computed(self._network.module, batches, partial(_logits, self._network), self._device)
         return softmax(np.concatenate([logits for _, logits in parts]))
 
@@ -81,8 +78,10 @@ def opened_photos(source: Source, samples: Sequence[Sample]) -> list[Image.Image
     return [photo(sample.path) for sample in present]
 
 
-def _chunks(views: NDArray[np.uint8], size: int) -> list[NDArray[np.uint8]]:
-    return [views[start : start + size] for start in range(0, len(views), size)]
+def _batches(views: NDArray[np.uint8], size: int) -> Iterator[Batch]:
+    """Yield `views` in batches; their ids are the places of the views, by which `computed` puts the answers in order."""
+    for ids in torch.arange(len(views)).split(size):
+        yield Batch(torch.from_numpy(np.ascontiguousarray(views[ids[0] : ids[-1] + 1])).permute(0, 3, 1, 2), ids)
 
 
 def _logits(network: Network, batch: Batch) -> NDArray[np.float32]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,15 +12,16 @@ from PIL import Image
 
 from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
 from raytl.assessment.sheets import sheet
-from raytl.assessment.texts import csv_text
+from raytl.assessment.texts import csv_text, percent
 from raytl.data.group_split import group_columns, joined, kept_together
 from raytl.data.perceptual_hash import copies, phash
 from raytl.events import Work
-from raytl.metrics.confusion import Floats
-from raytl.metrics.suspects import suspects
+from raytl.metrics.confusion import Floats, balanced_accuracy, confusion_matrix, tally
+from raytl.metrics.suspects import is_trusted, suspects
 from raytl.models.frozen import FOLDS, left_out_probabilities
 
 _LISTED = 20
+_IMAGES = {"val": "Validation images", "train": "Training images"}
 _FIELDS = ("split", "key", "given", "suggested", "probability", "margin")
 _AT_ONCE = 2000
 """Training images of one cross-validated classifier, whose time grows with the third power of their number."""
@@ -48,15 +49,24 @@ class SuspectsSection:
 
     def __call__(self, evidence: Evidence, options: Options) -> SectionResult:
         """Return the images to look at again, the most suspect first: of validation, and of train if it is there."""
-        listed = list(_of_split("val", evidence.val, evidence.val.probabilities, evidence.classes))
+        tables = {"val": (evidence.val, evidence.val.probabilities)}
         train = evidence.train if evidence.train is not None and _is_learnable(evidence.train) else None
+        agreed = None
         if train is not None:
             table = _left_out(train, len(evidence.classes), group_columns(evidence.columns), options)
-            listed += _of_split("train", train, table, evidence.classes)
+            agreed = float((table.argmax(axis=1) == train.targets).mean())
+            tables["train"] = (train, table)
+        untold = [name for name, (split, table) in tables.items() if not _is_trusted(split, table)]
+        told = [(name, *tables[name]) for name in tables if name not in untold]
+        listed = [each for name, split, table in told for each in _of_split(name, split, table, evidence.classes)]
         listed.sort(key=lambda each: each.probability)
         return SectionResult(
             title="Suspect labels: which ones to look at again?",
-            sentences=tuple(_sentences(listed, len(evidence.val), 0 if train is None else len(train))),
+            sentences=(
+                *_sentences(listed, {name: len(split) for name, split, _ in told}),
+                *(_untold(name, *tables[name]) for name in untold),
+                *_learned(agreed, float(evidence.val.correct.mean())),
+            ),
             tables=(_table(listed),) if listed else (),
             figures=tuple(_figures(listed, evidence)),
             json={"suspects": [{name: getattr(each, name) for name in _FIELDS} for each in listed]},
@@ -104,9 +114,21 @@ def _groups(split: SplitEvidence, places: NDArray[np.int64], columns: Sequence[s
     return joined(groups, copies([phash(Image.fromarray(split.thumbnails[i])) for i in places]))
 
 
-def _sentences(listed: list[SuspectImage], val: int, train: int) -> Iterator[str]:
+def _is_trusted(split: SplitEvidence, table: Floats) -> bool:
+    counts = tally(confusion_matrix(split.targets, table.argmax(axis=1), table.shape[1]))
+    return is_trusted(float(balanced_accuracy(counts)), table.shape[1])
+
+
+def _untold(name: str, split: SplitEvidence, table: Floats) -> str:
+    wrong = float((table.argmax(axis=1) != split.targets).mean())
+    return f"{_IMAGES[name]}: cannot tell which labels are wrong; the answers are wrong themselves on {percent(wrong)} of them."
+
+
+def _sentences(listed: list[SuspectImage], images: Mapping[str, int]) -> Iterator[str]:
+    if not images:
+        return
     of_train = sum(each.split == "train" for each in listed)
-    searched = f"{val:,} validation images" + (f" and {train:,} training images" if train else "")
+    searched = " and ".join(f"{count:,} {_IMAGES[name].lower()}" for name, count in images.items())
     if not listed:
         yield f"No label of {searched} is suspect."
         return
@@ -115,6 +137,17 @@ def _sentences(listed: list[SuspectImage], val: int, train: int) -> Iterator[str
         "Look at them from the top of suspects.csv."
     )
     yield "A suspect label may also be a rare or hard image: relabel by eye, never automatically."
+
+
+def _learned(agreed: float | None, accuracy: float) -> tuple[str, ...]:
+    """Return why wrong labels of train may be missing: the features are of a network that learned them."""
+    if agreed is None:
+        return ()
+    return (
+        f"The network learned the labels of train, wrong ones too: a classifier of its features agrees with {percent(agreed)} of them, and "
+        f"{percent(accuracy)} of the validation images are right. The further apart these are, the more wrong labels are hidden; "
+        "`raytl advise` looks for them with networks that did not learn them.",
+    )
 
 
 def _row(each: SuspectImage, digits: int = 2) -> tuple[str, ...]:

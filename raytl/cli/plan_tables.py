@@ -131,9 +131,21 @@ def plan_facts(plan: Plan) -> list[tuple[str, str]]:
             f"{plural(train.epochs, 'epoch')} × {plan.steps_per_epoch} of {train.batch_size} images = {plan.steps:,}{stop}",
         ),
         ("optimizer", optimizer_line(experiment)),
+        *score_facts(experiment),
         ("compute", f"{workers} on {plan.device}, {plan.precision}"),
         ("run", run_uri(experiment)),
     ]
+
+
+def score_facts(experiment: Experiment) -> list[tuple[str, str]]:
+    """Return which objects are reported; nothing for a task without objects."""
+    from raytl.tasks.registry import task_named
+
+    if task_named(experiment.task).limits is None:
+        return []
+    score = experiment.predict.score
+    chosen = "the score with the highest F1 on validation" if score == "auto" else f"a score of {score:g}"
+    return [("objects", f"reported from {chosen} (predict.score: {score})")]
 
 
 def input_line(preprocess: Preprocess) -> str:

@@ -70,6 +70,7 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
         ("best", f"epoch {result.best_epoch} of {result.epochs}{ends}, by {experiment.train.metric}"),
         *_fallback(result.metrics, experiment.train.metric),
         *calibration_facts(result.metrics),
+        *_predict_score(result.metrics, experiment),
         ("run", result.run),
         ("curves", str(folder.curves)),
         ("confusion", f"{folder.confusion}  (validation)"),
@@ -102,6 +103,13 @@ def calibration_facts(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     )
     scores = ", ".join(changes)
     return [("calibration", f"temperature {temperature:.3f}" + (f": {scores}  (validation)" if scores else ""))]
+
+
+def _predict_score(metrics: Mapping[str, float], experiment: Experiment) -> list[tuple[str, str]]:
+    """Return the score from which objects are reported if validation chose it; nothing for other tasks."""
+    if experiment.predict.score != "auto" or (lowest := metrics.get("predict/score")) is None:
+        return []
+    return [("score", f"objects are reported from {lowest:.3f} on, where F1 is highest on validation")]
 
 
 def _calibrated(report: TaskReport) -> list[tuple[str, str]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from raytl.config.override import with_options
 from raytl.config.predict import PredictConfig, PredictOptions
 from raytl.errors import UserError
+from raytl.models.card import Card
+from raytl.models.predict_score import DEFAULT_SCORE
 from raytl.tasks.objects import Limits
 from raytl.tasks.task import Task
 
@@ -23,6 +25,7 @@ def reported(task: Task, config: PredictConfig, options: PredictOptions) -> Pred
     return with_options(config, options)
 
 
-def limits(config: PredictConfig) -> Limits:
-    """Return the limits that `config` states."""
-    return Limits(config.score, config.nms_iou, config.max_detections)
+def limits(config: PredictConfig, card: Card) -> Limits:
+    """Return the limits that `config` states, with the score in the model's `card` for `auto`."""
+    chosen = DEFAULT_SCORE if card.predict_score is None else card.predict_score
+    return Limits(chosen if config.score == "auto" else config.score, config.nms_iou, config.max_detections)

@@ -255,9 +255,8 @@ def network_of(predictor: Predictor, keep: PredictConfig | None = None) -> Itera
     saved, device = predictor._saved, Device(predictor.device)
     precision = pick_precision(predictor._precision, device)
     with predictor._lock:
-        yield Network(
-            saved.task, saved.module, saved.card.preprocess, device, precision, limits(keep or predictor._reported)
-        )
+        limit = limits(keep or predictor._reported, saved.card)
+        yield Network(saved.task, saved.module, saved.card.preprocess, device, precision, limit)
 
 
 def _answered(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from raytl.metrics.best_f1 import best_f1_threshold
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.findings import Findings
 from raytl.metrics.intervals import RESAMPLES, Interval
@@ -12,13 +13,9 @@ _AT_ONCE = 2_000_000
 
 
 def best_threshold(findings: Findings) -> float:
-    """Return the confidence from which F1 is highest; the thresholds of the model do not count. NaN without a finding."""
-    order = np.argsort(-findings.confidence, kind="stable")
-    ends = np.flatnonzero(np.diff(findings.confidence[order], append=-np.inf))
-    if not len(ends):
-        return np.nan
-    f1 = 2 * np.cumsum(findings.correct[order])[ends] / (ends + 1 + len(findings.wanted))
-    return float(findings.confidence[order][ends[int(f1.argmax())]])
+    """Return the confidence from which F1 is highest; the thresholds of the model do not count. NaN without a correct
+    finding."""
+    return best_f1_threshold(findings.confidence, findings.correct, len(findings.wanted))
 
 
 def compared_f1(findings: Findings, threshold: float, seed: int = 0) -> tuple[float, float, Interval]:

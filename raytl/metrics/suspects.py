@@ -11,6 +11,8 @@ from numpy.typing import ArrayLike
 from raytl.metrics.confusion import Floats
 from raytl.metrics.scores import softmax
 
+TRUSTED = 0.5
+"""Balanced accuracy of answers, between guessing (0) and perfection (1), below which they suspect no label."""
 _ROUNDING = 1e-6
 
 
@@ -23,6 +25,12 @@ class Suspect:
     suggested: int
     probability: float
     margin: float
+
+
+def is_trusted(accuracy: float, classes: int) -> bool:
+    """Return whether answers of this balanced accuracy separate the `classes` well enough to suspect labels."""
+    chance = 1 / classes
+    return accuracy - chance >= TRUSTED * (1 - chance)
 
 
 def suspects(targets: ArrayLike, probabilities: ArrayLike) -> tuple[Suspect, ...]:

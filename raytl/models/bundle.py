@@ -17,6 +17,7 @@ from raytl.events import OnEvent, ignore
 from raytl.models import weights
 from raytl.models.backbone import Backbone, build, is_convolutional
 from raytl.models.card import CARD, WEIGHTS, Card, bundle_directory, read_card
+from raytl.models.predict_score import set_predict_score
 from raytl.models.temperature import set_temperature
 from raytl.run.atomic import write_bytes, write_json
 
@@ -69,6 +70,7 @@ def load_bundle(
     if is_convolutional(module):
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     set_temperature(module, card.temperature)
+    set_predict_score(module, card.predict_score)
     return module.eval(), card
 
 

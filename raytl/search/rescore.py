@@ -11,6 +11,7 @@ from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
 from raytl.models.card import Card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
+from raytl.models.predict_score import set_predict_score
 from raytl.models.temperature import set_temperature
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
@@ -38,8 +39,8 @@ class Answers:
 
     def validation(self, sweep: TrainJob) -> Validation:
         """Return the scores, with the temperature that they choose."""
-        calibrate = sweep.experiment.calibrate
-        return validated(sweep.task, calibrate, self.truths, self.rows, self.classes, self.label_smoothing)
+        calibrate, score = sweep.experiment.calibrate, sweep.experiment.predict.score
+        return validated(sweep.task, calibrate, self.truths, self.rows, self.classes, self.label_smoothing, score)
 
 
 def fetched(record: TrialRecord, s3: S3Settings = ENVIRONMENT) -> TrialRecord:
@@ -61,10 +62,11 @@ def smoothing_of(record: TrialRecord, sweep: TrainJob) -> float:
 
 
 def score(module: nn.Module, card: Card, sweep: TrainJob, metric: str, label_smoothing: float) -> float:
-    """Return the validation score of `module`, and set the buffers and the temperature that validation decides."""
+    """Return the validation score of `module`, and set the buffers, the temperature and the lowest score of objects that validation decides."""
     result = answers(module, card, sweep, label_smoothing).validation(sweep)
     set_buffers(module, result.buffers)
     set_temperature(module, result.temperature)
+    set_predict_score(module, result.predict_score)
     return result.metrics[metric]
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from raytl.models.bundle import Card, save_bundle
+from raytl.models.predict_score import predict_score_of
 from raytl.models.temperature import temperature_of
 from raytl.run.folder import RunFolder
 from raytl.search.record import TrialRecord
@@ -77,9 +78,13 @@ def _greedy(module: nn.Module, states: Sequence[Mapping[str, Tensor]], score: Sc
 
 
 def _card(saved: Saved, module: nn.Module) -> Card:
-    """Return the card of the soup: that of its trials, with its own temperature if they have one."""
-    is_calibrated = saved.card.temperature is not None
-    return replace(saved.card, temperature=temperature_of(module) if is_calibrated else None)
+    """Return the card of the soup: that of its trials, with its own temperature and lowest score of objects if they have them."""
+    card = saved.card
+    return replace(
+        card,
+        temperature=None if card.temperature is None else temperature_of(module),
+        predict_score=None if card.predict_score is None else predict_score_of(module),
+    )
 
 
 def _state(record: TrialRecord) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from raytl.metrics.calibration import (
 )
 from raytl.tasks.task import Rows, Task, Validation
 
+_SCORE = "predict/score"
 MAX_LOGITS = 1 << 23
 """Number of logits from which a temperature is fitted: 8,000 images of 1,000 classes, in about a second."""
 
@@ -28,14 +29,26 @@ def validated(
     rows: Rows,
     classes: Sequence[str],
     label_smoothing: float = 0.0,
+    predict_score: float | Literal["auto"] = "auto",
 ) -> Validation:
     """Return the scores of `rows`, the answers of a network without a temperature; with `calibrate: temperature`, of the
     calibrated answers.
 
     So `val/log_loss`, which decides ties between epochs, is that of the model as it would be saved. `calibration/...` has the
     temperature, and the calibration error and log loss of the decisions with and without it. `label_smoothing` is what
-    the network was trained with: it tells which temperature to expect.
+    the network was trained with: it tells which temperature to expect. `predict/score` has the lowest score of the objects that
+    the model reports: `predict_score`, or what the split chooses.
     """
+    result = _calibrated(task, calibrate, truths, rows, classes, label_smoothing)
+    if result.predict_score is None:
+        return result
+    score = result.predict_score if predict_score == "auto" else predict_score
+    return replace(result, metrics=result.metrics | {_SCORE: score}, predict_score=score)
+
+
+def _calibrated(
+    task: Task, calibrate: str, truths: Sequence[Any], rows: Rows, classes: Sequence[str], label_smoothing: float
+) -> Validation:
     if calibrate == "none" or task.calibration is None:
         return task.validation(truths, rows, classes)
     targets, logits = _some(*task.calibration(truths, rows))

@@ -19,6 +19,9 @@ from raytl.errors import ConfigError
 from raytl.tasks.registry import task_named
 from raytl.tasks.task import Task
 
+_FORMER = PredictConfig(score=0.3)
+"""The default of earlier versions, which stored experiments of every task have."""
+
 
 def completed(experiment: Experiment) -> Experiment:
     """Return `experiment` with the defaults of its task in the keys that are not set; the same object if there are none.
@@ -34,7 +37,7 @@ def completed(experiment: Experiment) -> Experiment:
     whole = with_defaults(experiment, {key: value for key, value in defaults.items() if key not in left})
     problems = list(_unknown_metrics(whole, task))
     problems += [_useless(key, whole, task) for key, value in _unavailable(task).items() if _value(whole, key) != value]
-    if task.limits is None and whole.predict != PredictConfig():
+    if task.limits is None and whole.predict not in (PredictConfig(), _FORMER):
         problems.append(f"predict: {task.name} answers without objects, so nothing is limited; remove this section")
     if problems:
         raise ConfigError("\n".join(problems))

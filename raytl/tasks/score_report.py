@@ -14,6 +14,7 @@ import numpy as np
 
 from raytl.metrics.confusion import cells_of
 from raytl.metrics.intervals import Interval
+from raytl.models.predict_score import DEFAULT_SCORE
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
 from raytl.tasks import markdown
@@ -45,7 +46,8 @@ class WorstImage:
 class ReportKind:
     """The words and pictures of a task's reports.
 
-    `headline` is the metric in the first line. `counted` is what the confusion counts, `image_score` the score that ranks the
+    `headline` is the metric in the first line. `counted` is what the confusion counts; `confusions` says so, with
+    `{score}` for the lowest score that counts. `image_score` is the score that ranks the
     worst images. `definitions` are sentences on the scores, `charts` pairs of file name and description. `draw` writes all
     pictures, `WORST` among them, into a folder.
     """
@@ -65,7 +67,8 @@ class ScoreReport:
 
     `look` is the number of this evaluation of the test split, None on another split; `looks` are all evaluations of the test
     split so far. `folder` holds `report.md`, `report.json` and the pictures. A notebook shows the report as Markdown.
-    `has_reliability` is False if the reliability chart was not drawn, though the kind has one.
+    `has_reliability` is False if the reliability chart was not drawn, though the kind has one. `predict_score` is the lowest
+    score of the objects that are counted; None for other tasks.
     """
 
     kind: ReportKind
@@ -81,6 +84,7 @@ class ScoreReport:
     folder: str
     calibration: Calibration | None = None
     has_reliability: bool = True
+    predict_score: float | None = None
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -142,6 +146,8 @@ class ScoreReport:
         }
         if self.calibration is not None:
             value["calibration"] = asdict(self.calibration)
+        if self.predict_score is not None:
+            value["predict_score"] = self.predict_score
         return dict(plain(value))
 
     def to_markdown(self) -> str:
@@ -213,7 +219,9 @@ def _confusions(report: ScoreReport) -> str:
     np.fill_diagonal(wrong, 0)
     order = np.argsort(-wrong, axis=None, kind="stable")[:_CONFUSIONS]
     cells = [divmod(int(flat), len(names)) for flat in order if wrong.flat[flat]]
-    heading = f"## Confusions\n\n{report.kind.confusions}\n\n![Confusion matrix](confusion.png)"
+    score = DEFAULT_SCORE if report.predict_score is None else report.predict_score
+    text = report.kind.confusions.format(score=f"{score:.3g}")
+    heading = f"## Confusions\n\n{text}\n\n![Confusion matrix](confusion.png)"
     if not cells:
         return heading
     rows = [(cell(names[i]), cell(names[j]), f"{wrong[i, j]:,}", _fraction(report, i, j)) for i, j in cells]

@@ -63,6 +63,7 @@ class _Report:
     calibration: _Calibration | None = None
     folder: Any = None
     fine_tuned_fraction: Annotated[float, within(0, 1)] | None = None
+    predict_score: Annotated[float, within(0, 1)] | None = None
 
 
 REPORT_FORMAT = Format[_Report](
@@ -90,6 +91,7 @@ class StoredReport:
     resamples: int
     folder: str
     has_reliability: bool
+    predict_score: float | None
 
 
 def stored(folder: Path, headline: str) -> StoredReport:
@@ -125,6 +127,7 @@ def stored(folder: Path, headline: str) -> StoredReport:
         resamples=report.intervals.resamples,
         folder=str(folder),
         has_reliability=(folder / CHART).is_file(),
+        predict_score=report.predict_score,
     )
 
 

@@ -156,13 +156,15 @@ class Validation:
 
     `buffers` are values for buffers of the network by the last part of their names: what it decides with but does not learn,
     such as thresholds. They are set in the network that is saved. `temperature` is that of its answers, with which the
-    metrics are computed; None if they are not calibrated.
+    metrics are computed; None if they are not calibrated. `predict_score` is the lowest score of the objects that the model
+    reports, chosen here; None if the task does not find objects.
     """
 
     metrics: dict[str, float]
     confusion: Confusion
     buffers: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     temperature: float | None = None
+    predict_score: float | None = None
 
 
 class Task(Protocol):

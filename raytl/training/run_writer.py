@@ -68,4 +68,9 @@ def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: 
 
 def _card_of(card: Card, result: Validation) -> Card:
     """Return the card with what validation decided."""
-    return replace(card, temperature=result.temperature, fine_tuned_fraction=result.metrics.get(FRACTION))
+    return replace(
+        card,
+        temperature=result.temperature,
+        fine_tuned_fraction=result.metrics.get(FRACTION),
+        predict_score=result.predict_score,
+    )

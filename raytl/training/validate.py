@@ -55,7 +55,15 @@ def calibrated(context: TrainContext, rows: Rows, split: ValSplit, fine_tuned: f
     smoothed."""
     experiment = context.experiment
     smoothing = fine_tuned * experiment.train.label_smoothing
-    return validated(split.task, experiment.calibrate, Truths(split.encoder), rows, split.classes, smoothing)
+    return validated(
+        split.task,
+        experiment.calibrate,
+        Truths(split.encoder),
+        rows,
+        split.classes,
+        smoothing,
+        experiment.predict.score,
+    )
 
 
 def split_answers(context: TrainContext, module: nn.Module, split: ValSplit) -> Rows:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from raytl.advice.result import Advice, is_trusted
+from raytl.advice.result import Advice
 from raytl.advice.words import always_unmeasured, curve_sentence, sentences
 from raytl.metrics.learning_curve import LearningCurve
 from tests.advice.conftest import CURVE, EXPERIMENT, advice, fit
@@ -57,15 +57,6 @@ def test_no_suspect_label_is_said_too() -> None:
 def test_a_probe_that_is_mostly_wrong_suspects_no_label() -> None:
     weak = advice(fits=(fit("big", 0.33),), suspects=())
     assert sentences(weak)[3] == "Labels: cannot tell which are wrong; the probe itself is wrong on 67 % of the images."
-
-
-@pytest.mark.parametrize(
-    ("accuracy", "classes", "expected"), [(0.53, 2, False), (0.76, 2, True), (0.56, 10, True), (0.5, 10, False)]
-)
-def test_the_probe_is_trusted_from_halfway_between_guessing_and_perfection(
-    accuracy: float, classes: int, expected: bool
-) -> None:
-    assert is_trusted(accuracy, classes) is expected
 
 
 def test_images_and_classes_that_were_left_out_are_named() -> None:

@@ -31,6 +31,7 @@ def test_most_of_the_first_suspects_are_the_flipped_labels(make_evidence: MakeEv
     assert {row["split"] for row in rows} == {"train"}
     assert result.figures[0].draw(7.0).axes
     assert len(result.json["suspects"]) == len(rows)
+    assert "a classifier of its features agrees with 9" in result.sentences[-1]
 
 
 def test_a_quick_report_looks_at_validation_alone(make_evidence: MakeEvidence) -> None:
@@ -44,3 +45,11 @@ def test_names_that_a_spreadsheet_would_run_are_inert(make_evidence: MakeEvidenc
     evidence, _ = _flipped(make_evidence)
     result = SECTION(replace(evidence, classes=("=1+1", "b", "c")), Options())
     assert "'=1+1" in result.files["suspects.csv"] and ",=1+1" not in result.files["suspects.csv"]
+
+
+def test_answers_that_are_mostly_wrong_suspect_no_label(make_evidence: MakeEvidence) -> None:
+    evidence, _ = _flipped(make_evidence)
+    guessed = replace(evidence.val, logits=np.zeros((40, 3), np.float32))
+    result = SECTION(replace(evidence, val=guessed), Options())
+    assert any(text.startswith("Validation images: cannot tell which labels are wrong") for text in result.sentences)
+    assert {each["split"] for each in result.json["suspects"]} == {"train"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rich.console import Console, RenderableType
 
-from raytl.cli.plan_tables import augment_line, data_table, input_line, optimizer_line
+from raytl.cli.plan_tables import augment_line, data_table, input_line, optimizer_line, score_facts
 from raytl.config.schema import Experiment
 from raytl.data.transforms import Preprocess
 
@@ -39,6 +39,14 @@ def test_the_input_is_described_in_words() -> None:
         input_line(preprocess)
         == "width and height to 224 px (bicubic), mean (0.5, 0.5, 0.5), std (0.229, 0.224, 0.225)"
     )
+
+
+def test_the_objects_that_a_model_will_report_are_described() -> None:
+    auto, number = (BASE | {"task": "detection"} | more for more in ({}, {"predict": {"score": 0.4}}))
+    (chosen,) = score_facts(Experiment.model_validate(auto))
+    assert chosen == ("objects", "reported from the score with the highest F1 on validation (predict.score: auto)")
+    assert "from a score of 0.4 (" in score_facts(Experiment.model_validate(number))[0][1]
+    assert score_facts(Experiment.model_validate(BASE)) == []
 
 
 def test_active_transforms_are_listed() -> None:

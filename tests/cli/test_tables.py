@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 
 from raytl.cli.predict import left_out_lines, predictions_json, unreadable_lines
 from raytl.cli.tables import MOST_ROWS, evaluation_tables, predictions_tables, train_tables
+from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.metrics.confusion import confusion_matrix
 from raytl.metrics.intervals import bootstrap
@@ -109,6 +110,14 @@ def test_the_end_of_training_says_what_was_changed_after_it() -> None:
     assert "temperature 0.412: log loss 0.600 -> 0.300, " in shown
     assert "38.0 % -> 4.0 %" in shown
     assert "the pretrained network with a solved head; fine-tuned: balanced accuracy 50.0 %" in shown
+
+
+def test_the_end_of_training_says_from_which_score_objects_are_reported() -> None:
+    experiment = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}})
+    fixed = override(experiment, {"predict.score": 0.4})
+    result = TrainResult("a", "trained", 5, 9, {"val/map": 0.5, "predict/score": 0.5691}, "raytl evaluate x")
+    assert "objects are reported from 0.569 on" in text(train_tables(result, experiment))
+    assert "are reported" not in text(train_tables(result, fixed))
 
 
 def evaluation(classes: int, look: int | None) -> Report:

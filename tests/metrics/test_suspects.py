@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments.simulations.suspects import planted, precision
-from raytl.metrics.suspects import Suspect, pooled, suspects
+from raytl.metrics.suspects import Suspect, is_trusted, pooled, suspects
 
 
 def test_the_label_that_the_probabilities_contradict_is_suspect_and_its_class_suggested() -> None:
@@ -70,3 +70,12 @@ def test_pooled_probabilities_are_the_geometric_mean() -> None:
     np.testing.assert_allclose(result[0], [odds / (1 + odds), 1 / (1 + odds)])
     np.testing.assert_allclose(result.sum(axis=1), 1.0)
     np.testing.assert_allclose(pooled([first])[0], first[0])
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "classes", "expected"), [(0.53, 2, False), (0.76, 2, True), (0.56, 10, True), (0.5, 10, False)]
+)
+def test_answers_are_trusted_from_halfway_between_guessing_and_perfection(
+    accuracy: float, classes: int, expected: bool
+) -> None:
+    assert is_trusted(accuracy, classes) is expected

@@ -18,6 +18,7 @@ from raytl.models.bundle import Card, digest, load_bundle, save_bundle
 from raytl.models.card import CARD_FORMAT
 from raytl.models.forward import is_channels_last
 from raytl.models.freeze import apply_freeze
+from raytl.models.predict_score import predict_score_of
 from raytl.models.temperature import temperature_of
 
 CLASSES = ("a", "b b", "ü")
@@ -54,6 +55,13 @@ def test_a_saved_temperature_comes_back_and_leaves_the_tensors_alone(tmp_path: P
     (plain, _), (calibrated, read) = (load_bundle(tmp_path / name) for name in ("plain", "calibrated"))
     assert (temperature_of(plain), temperature_of(calibrated), read.temperature) == (1.0, 1.5, 1.5)
     assert read.digest == card.digest
+
+
+def test_a_saved_score_comes_back_and_a_model_without_one_has_the_former_default(tmp_path: Path) -> None:
+    module, card = saved(tmp_path / "plain")
+    save_bundle(tmp_path / "chosen", module, replace(card, predict_score=0.6))
+    (plain, _), (chosen, read) = (load_bundle(tmp_path / name) for name in ("plain", "chosen"))
+    assert (predict_score_of(plain), predict_score_of(chosen), read.predict_score) == (0.3, 0.6, 0.6)
 
 
 def test_a_runs_best_checkpoint_is_its_model(tmp_path: Path) -> None:

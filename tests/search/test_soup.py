@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
 import pytest
 import torch
+from torch import nn
 
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.models.backbone import build
 from raytl.models.bundle import Card, load_bundle, save_bundle
+from raytl.models.predict_score import set_predict_score
 from raytl.run.folder import RunFolder
 from raytl.search.driver import tune
 from raytl.search.record import TrialRecord
@@ -68,6 +71,19 @@ def test_a_soup_is_the_mean_of_its_trials(
     expected = mean([weights_of(RunFolder(tmp_path / str(number)).best) for number in chosen])
     weights = weights_of(soup.folder)
     assert all(torch.allclose(weights[name], tensor) for name, tensor in expected.items())
+
+
+def test_a_soup_of_detectors_reports_from_its_own_score(trials: list[TrialRecord], tmp_path: Path) -> None:
+    best = RunFolder(tmp_path / "0").best
+    module, card = load_bundle(best)
+    save_bundle(best, module, replace(card, predict_score=0.4))
+
+    def score(module: nn.Module) -> float:
+        set_predict_score(module, 0.7)
+        return 1.0
+
+    soup = average_weights("uniform", trials, score, tmp_path / "soup")
+    assert soup is not None and load_bundle(soup.folder)[1].predict_score == 0.7
 
 
 def test_one_trial_makes_no_soup(trials: list[TrialRecord], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ passes the schema and breaks the next step is found too.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ def by_path(name: str, kind: Format[Any]) -> Read:
 
 def plainly(value: Any) -> Any:
     """A value as JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {key: plainly(each) for key, each in value.items()}
     return asdict(value) if hasattr(value, "__dataclass_fields__") else value
 
 

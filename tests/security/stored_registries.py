@@ -9,6 +9,7 @@ from pathlib import Path
 
 from raytl.config.schema import DataConfig
 from raytl.data import split
+from raytl.registry import reports
 from raytl.registry.registry import Registry
 from raytl.retraining.changes import Changes
 from raytl.retraining.page import write
@@ -78,6 +79,8 @@ ROW = {**SAMPLES[0].record(), "champion": None, "challenger": "red", "confidence
 REGISTRIES = [
     Stored("registry.record:RECORD_FORMAT", encode(RECORD, 2), _version, "version"),
     Stored("registry.record:MOVE_FORMAT", encode(MOVE, 2), _moved, "moves"),
+    Stored("registry.reports:MEMORY_FORMAT", encode({"ledger.jsonl": {"etag": ABC, "size": 3, "modified_ns": 7}}),
+           by_path("reports.json", reports.MEMORY_FORMAT), "reports.json"),
     Stored("retraining.ticks:TICK_FORMAT", encode(TICK.to_json(), 2), _tick, "ticks/"),
     Stored("retraining.splits:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
            lambda content, folder: Memory.decoded(content, f"{folder}/memory.jsonl").encoded(), "memory.jsonl"),

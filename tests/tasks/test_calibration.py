@@ -10,12 +10,14 @@ import torch
 from torch import nn
 
 from raytl.config.schema import Experiment
+from raytl.data.targets import Box, Boxes
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError
 from raytl.metrics.scores import scores, softmax
 from raytl.models.temperature import set_temperature
 from raytl.tasks.calibration import validated
 from raytl.tasks.defaults import completed
+from raytl.tasks.detection.answer import Detections
 from raytl.tasks.multilabel.scores import probabilities
 from raytl.tasks.objects import Limits
 from raytl.tasks.registry import task_named
@@ -111,3 +113,24 @@ def test_a_validation_without_a_known_label_has_no_temperature() -> None:
     truths, rows = split("multilabel", 4)
     unknown = [np.full_like(truth, -1) for truth in truths]
     assert validated(task_named("multilabel"), "temperature", unknown, rows, CLASSES).temperature is None
+
+
+def test_a_score_that_the_user_sets_wins_over_the_one_that_validation_chooses() -> None:
+    box = [0.0, 0.0, 5.0, 5.0]
+    truths = [Boxes(9, 9, (Box("a", *box),))] * 2
+    answers = [Detections(np.array([box], np.float32), np.array([0.8], np.float32), np.array([i])) for i in (0, 1)]
+    rows = task_named("detection").evidence(answers, truths)
+    chosen, fixed, zero = (
+        validated(task_named("detection"), "none", truths, rows, CLASSES, predict_score=score)
+        for score in ("auto", 0.7, 0.0)
+    )
+    assert (chosen.predict_score, fixed.predict_score, zero.predict_score) == (pytest.approx(0.4), 0.7, 0.0)
+    assert [each.metrics["predict/score"] for each in (chosen, fixed)] == [chosen.predict_score, 0.7]
+    assert chosen.metrics["val/map"] == fixed.metrics["val/map"]
+
+
+def test_an_experiment_of_an_earlier_version_may_have_its_default_for_tasks_without_objects() -> None:
+    values = {"name": "a", "data": {"uri": "photos"}, "model": {"name": "test_resnet"}}
+    completed(Experiment.model_validate({**values, "predict": {"score": 0.3}}))
+    with pytest.raises(ConfigError, match="predict: classification answers without objects"):
+        completed(Experiment.model_validate({**values, "predict": {"score": 0.4}}))

@@ -160,9 +160,9 @@ def test_the_order_of_the_champions_classes_changes_nothing() -> None:
     split, reporting = split_of("detection"), task_named("detection").reporting
     good, bad = (evaluated("detection", split, each) for each in (split.good, split.bad))
     order = ("c", "a", "b")
-    boxes, scores, labels = bad.rows
+    boxes, scores, labels, lowest = bad.rows
     numbers = np.array([*(order.index(name) for name in CLASSES), -1])
-    turned = Evaluated(bad.samples, bad.truths, (boxes, scores, numbers[labels]), order, 3)
+    turned = Evaluated(bad.samples, bad.truths, (boxes, scores, numbers[labels], lowest), order, 3)
     fresh = [i < 12 for i in range(COUNT)]
     assert reporting.compare(turned, good, fresh, "map", 0.95) == reporting.compare(bad, good, fresh, "map", 0.95)
 

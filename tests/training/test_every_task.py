@@ -62,7 +62,10 @@ def test_a_task_trains_is_evaluated_and_predicts(task: str, scenes: Path, tmp_pa
     assert folder.finished and folder.verify() == []
     assert {name for name in result.metrics if name.startswith("val/")} == {f"val/{name}" for name in contract.metrics}
     assert all(math.isfinite(value) for value in result.metrics.values())
-    assert read_card(folder.best).task == task
+    card = read_card(folder.best)
+    assert card.task == task
+    assert (card.predict_score is None) == (contract.limits is None)
+    assert card.predict_score == result.metrics.get("predict/score")
     report = evaluate(result.run, resamples=20)
     assert 0 < report.images == len(_samples(folder, "test"))
     assert set(report.metrics) >= set(contract.metrics)

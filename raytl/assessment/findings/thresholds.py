@@ -133,6 +133,12 @@ def _balance(evidence: FindingEvidence, seed: int) -> tuple[tuple[str, ...], dic
     before, after, gain = compared_f1(evidence.test.findings, threshold, seed)
     if isnan(gain.value):
         return (), None
+    if gain.low == gain.high == 0:
+        text = (
+            f"F1 over all {evidence.kind.unit}s is {percent(after)} on test at the model's own threshold; the one with the highest "
+            f"F1 on validation, {threshold:.3g}, reports the same."
+        )
+        return (text,), _balance_json(threshold, before, after, gain)
     verdict = (
         "" if gain.low > 0 else " Test does not show that it is better." if gain.high > 0 else " On test it is worse."
     )
@@ -141,7 +147,11 @@ def _balance(evidence: FindingEvidence, seed: int) -> tuple[tuple[str, ...], dic
         f"test, where the model's own threshold gives {percent(before)} (difference {100 * gain.value:+.1f} points, "
         f"{100 * gain.low:+.1f} to {100 * gain.high:+.1f}).{verdict}"
     )
-    return (sentence,), {"threshold": threshold, "own": before, "best": after, "gain": asdict(gain)}
+    return (sentence,), _balance_json(threshold, before, after, gain)
+
+
+def _balance_json(threshold: float, before: float, after: float, gain: Interval) -> dict[str, Any]:
+    return {"threshold": threshold, "own": before, "best": after, "gain": asdict(gain)}
 
 
 def _required(aim: Aim, evidence: FindingEvidence) -> _Outcome:

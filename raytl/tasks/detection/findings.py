@@ -25,7 +25,9 @@ def findings(truths: Sequence[Boxes | Instances], rows: Rows, classes: Sequence[
     Raises:
         KeyError: `classes` lacks a label.
     """
-    return objects_findings(scores.scenes(truths, rows, classes), scores.answers_of(rows), truths, classes)
+    return objects_findings(
+        scores.scenes(truths, rows, classes), scores.answers_of(rows), truths, classes, scores.predict_score(rows)
+    )
 
 
 def objects_findings(
@@ -33,14 +35,16 @@ def objects_findings(
     answers: Sequence[Detections],
     truths: Sequence[Boxes | Instances],
     classes: Sequence[str],
+    score: float,
 ) -> Findings:
-    """Return the findings in matched images; the score of an image is its F1, counted as in the report of `evaluate`."""
+    """Return the findings in matched images, reported from `score` on; the score of an image is its F1, counted as in the report of
+    `evaluate`."""
     return scene_findings(
         scenes,
         [answer.boxes for answer in answers],
         [scores.boxes_and_areas(truth)[0].astype(np.float32) for truth in truths],
-        np.full(len(classes), scores.CONFUSION_SCORE),
-        image_scores(scenes, len(classes)),
+        np.full(len(classes), score),
+        image_scores(scenes, len(classes), score),
     )
 
 

@@ -13,7 +13,7 @@ from raytl.metrics.average_precision import THRESHOLDS, Facts
 from raytl.metrics.intervals import Interval, estimates
 from raytl.metrics.matching import Scene
 from raytl.tasks.detection import plots, scores
-from raytl.tasks.detection.scores import CONFUSION_SCORE, background_confusion
+from raytl.tasks.detection.scores import background_confusion, predict_score
 from raytl.tasks.drawing import draw_boxes, with_names
 from raytl.tasks.plots import Curve, curve_of
 from raytl.tasks.reporting import ClassScores, Evaluated, Occasion, OpenPhoto
@@ -27,7 +27,7 @@ CHARTS = (
     ("scores.png", "Scores of right and wrong detections"),
 )
 CONFUSIONS = (
-    f"Detections with a score of at least {CONFUSION_SCORE:g} and an IoU of at least 0.5. An object that is predicted as "
+    "Detections with a score of at least {score} and an IoU of at least 0.5. An object that is predicted as "
     "background is missed; background that is predicted as a class is a false detection."
 )
 DEFINITIONS = (
@@ -63,8 +63,9 @@ def scenes_report(
             "objects",
             {name: intervals[name] for name in ("ap_50", "ar", "ap")},
         ),
-        confusion=background_confusion(scenes, evaluated.classes),
+        confusion=background_confusion(scenes, evaluated.classes, predict_score(evaluated.rows)),
         worst=worst(evaluated, scenes),
+        predict_score=predict_score(evaluated.rows),
         look=occasion.look,
         looks=occasion.looks,
         resamples=occasion.resamples,
@@ -74,10 +75,10 @@ def scenes_report(
 
 def worst(evaluated: Evaluated, scenes: Sequence[Scene]) -> tuple[WorstImage, ...]:
     """Return the images with the lowest F1, of equals those with the most mistakes first; none without a mistake."""
-    classes = len(evaluated.classes)
+    classes, score = len(evaluated.classes), predict_score(evaluated.rows)
     rows = []
     for i, scene in enumerate(scenes):
-        counts = matching.confusion([scene], classes, score=CONFUSION_SCORE)
+        counts = matching.confusion([scene], classes, score=score)
         hits, missed, extra = int(np.trace(counts)), int(counts[:classes, classes].sum()), int(counts[classes].sum())
         confused = int(counts.sum()) - hits - missed - extra
         if mistakes := missed + extra + confused:
@@ -133,7 +134,7 @@ def _pair(image: WorstImage, evaluated: Evaluated, photo: OpenPhoto) -> Pair | N
     if picture is None or place is None:  # removed since it was scored; the report still names it
         return None
     (answer,) = scores.answers_of(tuple(part[place : place + 1] for part in evaluated.rows))
-    above, classes, truth = answer.scores >= CONFUSION_SCORE, evaluated.classes, evaluated.truths[place]
+    above, classes, truth = answer.scores >= answer.predict_score, evaluated.classes, evaluated.truths[place]
     predicted_labels = answer.labels[above]
     predicted = draw_boxes(picture, answer.boxes[above], predicted_labels, answer.scores[above], classes, PANEL_PX)
     corners, _ = scores.boxes_and_areas(truth)

@@ -41,14 +41,16 @@ def scoring(scenes: Scenes) -> Scoring[Facts]:
         measure=average_precision.measure,
         metrics=METRICS,
         by_class="ap",
-        by_image=lambda evaluated: image_scores(scenes(evaluated), len(evaluated.classes)),
+        by_image=lambda evaluated: image_scores(
+            scenes(evaluated), len(evaluated.classes), scores.predict_score(evaluated.rows)
+        ),
         image_metric="image_f1",
     )
 
 
-def image_scores(scenes: Sequence[Scene], classes: int) -> Floats:
-    """Return the F1 of each image, `(n,)`, counted as in confusions; 1 without objects and detections."""
-    counts = np.stack([matching.confusion([scene], classes, score=scores.CONFUSION_SCORE) for scene in scenes])
+def image_scores(scenes: Sequence[Scene], classes: int, score: float) -> Floats:
+    """Return the F1 of each image at `score`, `(n,)`, counted as in confusions; 1 without objects and detections."""
+    counts = np.stack([matching.confusion([scene], classes, score=score) for scene in scenes])
     hits = np.trace(counts, axis1=1, axis2=2)
     objects, calls = counts[:, :classes].sum(axis=(1, 2)), counts[:, :, :classes].sum(axis=(1, 2))
     return np.where(objects + calls > 0, 2 * hits / np.maximum(objects + calls, 1), 1.0)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from raytl.data.targets import Boxes, Instances
 from raytl.data.transforms import Preprocess
+from raytl.models.predict_score import predict_score_of
 from raytl.tasks import dense
 from raytl.tasks.dense_task import DenseTask, Sizes, defaults
 from raytl.tasks.detection import network, scores
@@ -26,6 +27,7 @@ def predict(
             dense.boxes_in_photo(view.boxes.cpu().numpy(), size, preprocess),
             view.scores.cpu().numpy(),
             view.labels.cpu().numpy(),
+            predict_score=predict_score_of(module),
         )
         for view, size in zip(views, sizes, strict=True)
     ]

@@ -11,7 +11,6 @@ from raytl.metrics import average_precision
 from raytl.metrics.intervals import estimates
 from raytl.tasks.detection import report as detection
 from raytl.tasks.detection import scores as box_scores
-from raytl.tasks.detection.scores import CONFUSION_SCORE
 from raytl.tasks.drawing import draw_masks, with_names
 from raytl.tasks.instances import scores
 from raytl.tasks.instances.answer import bitmaps
@@ -25,7 +24,7 @@ _BOX_NAMES = ("map", "map_50")
 def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
     """Return every score of masks with its interval, those of boxes, and the images with the lowest F1."""
     truths, rows, classes = evaluated.truths, evaluated.rows, evaluated.classes
-    boxes = box_scores.facts(truths, rows[:3], classes)
+    boxes = box_scores.facts(truths, rows, classes)
     measure = partial(average_precision.measure, boxes, names=_BOX_NAMES)
     intervals = estimates(measure, len(boxes.objects), resamples=occasion.resamples)
     of_boxes = {f"box_{name}": intervals[name][0] for name in _BOX_NAMES}
@@ -45,7 +44,7 @@ def _pair(image: WorstImage, evaluated: Evaluated, photo: OpenPhoto) -> Pair | N
         return None
     truth = evaluated.truths[place]
     (answer,) = scores.answers_of([truth], tuple(part[place : place + 1] for part in evaluated.rows))
-    above = np.flatnonzero(answer.scores >= CONFUSION_SCORE)
+    above = np.flatnonzero(answer.scores >= answer.predict_score)
     masks = bitmaps([answer.counts[i] for i in above], answer.size)
     predicted = draw_masks(
         picture, masks, answer.boxes[above], answer.labels[above], answer.scores[above], classes, PANEL_PX

@@ -22,7 +22,7 @@ _BOX_NAMES = ("map", "map_50")
 
 
 def evidence(answers: Sequence[Segments], truths: Sequence[Instances]) -> Rows:
-    """Return boxes, scores and labels as in detection, and the run lengths of the masks, `(n,) S`: one a line."""
+    """Return the rows of detection, and the run lengths of the masks, `(n,) S`: one a line."""
     masks = ["\n".join(answer.counts[place] for place in detection.ranked(answer.scores)) for answer in answers]
     return *detection.evidence(answers, truths), np.array([text.encode() for text in masks], dtype=np.bytes_)
 
@@ -31,7 +31,14 @@ def answers_of(truths: Sequence[Instances], rows: Rows) -> list[Segments]:
     """Return the instances that the rows of `evidence` contain; `truths` have the sizes of the images."""
     *plain, masks = rows
     return [
-        Segments(each.boxes, each.scores, each.labels, tuple(text.decode().split()), (truth.width, truth.height))
+        Segments(
+            each.boxes,
+            each.scores,
+            each.labels,
+            tuple(text.decode().split()),
+            (truth.width, truth.height),
+            predict_score=each.predict_score,
+        )
         for each, text, truth in zip(detection.answers_of(tuple(plain)), masks, truths, strict=True)
     ]
 
@@ -46,7 +53,7 @@ def scenes(truths: Sequence[Instances], rows: Rows, classes: Sequence[str]) -> l
 
 
 def facts(truths: Sequence[Instances], rows: Rows, classes: Sequence[str]) -> Facts:
-    """Return the facts about masks that `average_precision.measure` scores; `detection.scores.facts(truths, rows[:3], classes)` are
+    """Return the facts about masks that `average_precision.measure` scores; `detection.scores.facts(truths, rows, classes)` are
     those about boxes.
 
     Raises:
@@ -56,17 +63,20 @@ def facts(truths: Sequence[Instances], rows: Rows, classes: Sequence[str]) -> Fa
 
 
 def validation(truths: Sequence[Instances], rows: Rows, classes: Sequence[str]) -> Validation:
-    """Return the scores over the split, without intervals: of masks, and with the prefix `box_` of boxes.
+    """Return the scores over the split, without intervals: of masks, and with the prefix `box_` of boxes; choose the
+    lowest score to report, and count the confusion with it.
 
     Raises:
         KeyError: `classes` lacks a label.
     """
     images = scenes(truths, rows, classes)
-    masks = detection.coco_scores(images, len(classes), _MASK_NAMES)
-    boxes = detection.coco_scores(detection.scenes(truths, rows[:3], classes), len(classes), _BOX_NAMES)
+    image_facts = average_precision.facts(images, len(classes))
+    masks = detection.coco_scores(image_facts, _MASK_NAMES)
+    boxes = detection.coco_scores(detection.facts(truths, rows, classes), _BOX_NAMES)
+    chosen = detection.best_score(image_facts)
     metrics = {f"val/{name}": value for name, value in masks.items()}
     metrics |= {f"val/box_{name}": value for name, value in boxes.items()}
-    return Validation(metrics, detection.background_confusion(images, classes))
+    return Validation(metrics, detection.background_confusion(images, classes, chosen), predict_score=chosen)
 
 
 def _scene(truth: Instances, answer: Segments, classes: Sequence[str]) -> Scene:

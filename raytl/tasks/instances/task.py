@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from raytl.data.annotations import rle
 from raytl.data.targets import Instances
 from raytl.data.transforms import Preprocess
+from raytl.models.predict_score import predict_score_of
 from raytl.tasks import dense
 from raytl.tasks.dense_task import DenseTask, Sizes, defaults
 from raytl.tasks.detection.findings import SECTIONS
@@ -28,15 +29,17 @@ _INSIDE = 0.5
 def predict(module: nn.Module, inputs: Tensor, sizes: Sizes, preprocess: Preprocess, limits: Limits) -> list[Segments]:
     """Return the objects of each image."""
     views = module(inputs).decode(limits)
-    return [_segments(view, size, preprocess) for view, size in zip(views, sizes, strict=True)]
+    score = predict_score_of(module)
+    return [_segments(view, size, preprocess, score) for view, size in zip(views, sizes, strict=True)]
 
 
-def _segments(view: Predicted, size: tuple[int, int], preprocess: Preprocess) -> Segments:
+def _segments(view: Predicted, size: tuple[int, int], preprocess: Preprocess, predict_score: float) -> Segments:
     """Return the objects of a view in the pixels of its photo; masks are computed inside their boxes."""
     assert view.masks is not None, "the network has a mask head"
     boxes = dense.boxes_in_photo(view.boxes.cpu().numpy(), size, preprocess)
     counts = [_counts(mask, box, size, preprocess) for mask, box in zip(view.masks, boxes, strict=True)]
-    return Segments(boxes, view.scores.cpu().numpy(), view.labels.cpu().numpy(), tuple(counts), size)
+    scores, labels = view.scores.cpu().numpy(), view.labels.cpu().numpy()
+    return Segments(boxes, scores, labels, tuple(counts), size, predict_score=predict_score)
 
 
 def _counts(mask: Tensor, box: NDArray[np.float32], size: tuple[int, int], preprocess: Preprocess) -> str:

@@ -5,11 +5,14 @@ A label is present if its probability is at least its threshold.
 
 from __future__ import annotations
 
+from math import isnan
+
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from raytl.metrics.best_f1 import best_f1_threshold
 from raytl.models.backbone import Backbone
 from raytl.models.probe import head_layer
 from raytl.tasks.multilabel.targets import Vectors
@@ -31,23 +34,8 @@ def best_thresholds(probabilities: ArrayLike, vectors: Vectors) -> NDArray[np.fl
 
 
 def _best(scores: NDArray[np.float64], truth: NDArray[np.bool_]) -> float:
-    if not truth.any():
-        return DEFAULT
-    order = np.argsort(-scores, kind="stable")
-    ordered = scores[order]
-    lower = np.append(ordered[1:], 0.0)
-    separates = ordered > lower  # images of equal probability are decided alike
-    separates[-1] = True
-    hits = np.cumsum(truth[order])
-    f1 = 2 * hits / (np.arange(1, len(scores) + 1) + truth.sum())
-    candidates = _midway(lower, ordered)[separates]
-    return float(min(zip(-f1[separates], np.abs(candidates - DEFAULT), candidates, strict=True))[2])
-
-
-def _midway(lower: NDArray[np.float64], upper: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the middle as float32 has it, or `upper` where it is rounded down to `lower`."""
-    middle = ((lower + upper) / 2).astype(np.float32).astype(np.float64)
-    return np.where((middle > lower) | (upper <= lower), middle, upper)
+    threshold = best_f1_threshold(scores, truth, int(truth.sum()))
+    return DEFAULT if isnan(threshold) else threshold
 
 
 def add_thresholds(backbone: Backbone, labels: int) -> None:

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from raytl.data.targets import Box, Boxes
+from raytl.tasks.detection.findings import findings
 from raytl.tasks.detection.report import KIND, curves_at, report
 from raytl.tasks.detection.scores import evidence, facts
 from raytl.tasks.reporting import Evaluated
@@ -19,7 +21,7 @@ LEGEND = 30
 CORNERS = ((0, 0, 10, 10), (20, 0, 30, 10), (0, 15, 10, 25))
 
 
-def evaluated(answered: bool = True) -> Evaluated:
+def evaluated(answered: bool = True, score: float = 0.3) -> Evaluated:
     """Four images of three cats: all found; one missed and one false; one called a dog; none of none."""
     truth = Boxes(40, 30, tuple(Box("cat", *corners) for corners in CORNERS))
     targets = [truth, truth, truth, Boxes(40, 30, ())]
@@ -30,7 +32,8 @@ def evaluated(answered: bool = True) -> Evaluated:
         detections(CORNERS, [0.9, 0.8, 0.7], [0, 0, 1]),
         none,
     ]
-    return Evaluated(samples(targets), targets, evidence(answers if answered else [none] * 4, targets), NAMES, 2)
+    given = [replace(each, predict_score=score) for each in (answers if answered else [none] * 4)]
+    return Evaluated(samples(targets), targets, evidence(given, targets), NAMES, 2)
 
 
 def test_the_worst_images_are_those_with_mistakes_and_their_notes_count_them(tmp_path: Path) -> None:
@@ -54,8 +57,18 @@ def test_scores_have_intervals_sizes_and_classes(tmp_path: Path) -> None:
 
 
 def test_the_report_reads_back(tmp_path: Path) -> None:
-    scored = report(occasion(tmp_path), evaluated())
-    assert read_back(KIND, scored, tmp_path).to_json() == scored.to_json()
+    scored = report(occasion(tmp_path), evaluated(score=0.75))
+    again = read_back(KIND, scored, tmp_path)
+    assert again.to_json() == scored.to_json()
+    assert "a score of at least 0.75 and" in again.to_markdown()
+
+
+def test_what_the_model_does_not_report_is_missed_but_counts_for_the_average_precision(tmp_path: Path) -> None:
+    low, high = (report(occasion(tmp_path), evaluated(score=score)) for score in (0.3, 0.75))
+    assert high.metrics == pytest.approx(low.metrics, nan_ok=True)
+    assert high.confusion.counts.tolist() == [[6, 0, 3], [0, 0, 0], [0, 0, 0]]
+    assert [each.note for each in high.worst] == ["1 missed"] * 3
+    assert findings(evaluated(score=0.75).truths, evaluated(score=0.75).rows, NAMES).thresholds.tolist() == [0.75] * 2
 
 
 def test_all_pictures_are_drawn_except_those_of_photos_that_are_gone(tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 
 from raytl.data.targets import Box, Boxes, Instance, Instances
+from raytl.metrics.finding_f1 import best_threshold
 from raytl.tasks.detection.answer import Detections
-from raytl.tasks.detection.scores import METRICS, answers_of, evidence, facts, validation
+from raytl.tasks.detection.findings import findings
+from raytl.tasks.detection.scores import METRICS, answers_of, evidence, facts, predict_score, validation
 from raytl.tasks.task import Rows
 from tests.metrics.coco import Image, random_images, reference
 
@@ -50,7 +52,8 @@ def test_the_validation_equals_pycocotools() -> None:
     expected = dict(zip(METRICS, slow[[0, 1, 2, 8]], strict=True))
     assert result.metrics == pytest.approx({f"val/{name}": value for name, value in expected.items()}, abs=1e-12)
     assert result.confusion.names == (*CLASSES, "background")
-    scored = sum(int((image.scores >= 0.3).sum()) for image in images)
+    assert result.predict_score is not None
+    scored = sum(int((image.scores >= result.predict_score).sum()) for image in images)
     assert 0 < result.confusion.counts[:, :3].sum() <= scored
 
 
@@ -81,6 +84,34 @@ def _blood(objects: list[dict[str, Any]], rng: np.random.Generator) -> Image:
     return Image(corners, labels, np.zeros(len(objects), bool), boxes.astype(np.float32), scores, labels[again])
 
 
+def test_the_chosen_score_is_the_best_threshold_of_the_findings() -> None:
+    """Objects are found with confidence, and nothing is found with less of it."""
+    rng, box, away = np.random.default_rng(0), [0, 0, 100, 100], [300, 300, 340, 340]
+    images = [
+        Image([box], [i % 3], [False], [box, away], [rng.uniform(0.4, 1), rng.uniform(0.1, 0.8)], [i % 3, 0])
+        for i in range(30)
+    ]
+    truths = [truth_of(image) for image in images]
+    rows = evidence([answer_of(image) for image in images], truths)
+    chosen = validation(truths, rows, CLASSES).predict_score
+    assert chosen == best_threshold(findings(truths, rows, CLASSES)) and 0.4 < chosen < 0.8
+
+
+def test_without_a_detection_the_score_is_the_default() -> None:
+    truth = Boxes(9, 9, (Box("cat", 0, 0, 5, 5),))
+    empty = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
+    assert validation([truth], evidence([empty], [truth]), CLASSES).predict_score == 0.3
+    assert predict_score(evidence([], [])) == 0.3
+
+
+def test_detections_below_every_kept_score_are_not_reported() -> None:
+    """If all are right, the best threshold lies midway to zero, where none was recorded."""
+    box = [0.0, 0.0, 5.0, 5.0]
+    truth = Boxes(9, 9, (Box("cat", *box),))
+    answer = Detections(np.array([box], np.float32), np.array([0.06], np.float32), np.zeros(1, np.int64))
+    assert validation([truth], evidence([answer], [truth]), CLASSES).predict_score == 0.05
+
+
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_rows_of_any_batches_are_the_rows_of_all(size: int) -> None:
     images = random_images(10, 3, 2)
@@ -94,13 +125,14 @@ def test_rows_of_any_batches_are_the_rows_of_all(size: int) -> None:
 def test_the_hundred_best_detections_are_retained_and_come_back() -> None:
     rng = np.random.default_rng(0)
     scores = rng.permutation(np.arange(130)).astype(np.float32)
-    answer = Detections(rng.random((130, 4)).astype(np.float32), scores, np.arange(130) % 3)
+    answer = Detections(rng.random((130, 4)).astype(np.float32), scores, np.arange(130) % 3, predict_score=0.6)
     empty = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int64))
     first, second = answers_of(evidence([answer, empty], [Boxes(9, 9, ())] * 2))
     best = np.argsort(-scores)[:100]
     np.testing.assert_array_equal(first.boxes, answer.boxes[best])
     np.testing.assert_array_equal(first.labels, answer.labels[best])
     assert first.scores.min() == 30 and len(second) == 0
+    assert (first.predict_score, second.predict_score) == (0.6, 0.3)
 
 
 def test_the_masks_of_instances_serve_as_boxes_with_their_own_area() -> None:
