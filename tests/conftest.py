@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Tests that start Ray in this process leave its threads: see `Ending`."""
-    _ENDING.code = int(session.exitstatus)
+    _ENDING.begin(int(session.exitstatus))
 
 
 @pytest.fixture(scope="session")
