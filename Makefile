@@ -131,7 +131,7 @@ test-all: lint test quickstart test-store test-assets test-thorough test-lengthy
 lint: $(STAMP)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
-	@$(BIN)/mypy --strict raytl
+	@$(BIN)/mypy --strict raytl tests/api/user_script.py
 	@$(BIN)/codespell
 	@$(PYTEST) -q tests/architecture
 

@@ -20,11 +20,11 @@ def run() -> None:
     try:
         main()
     except KeyboardInterrupt:
-        ending.code = 130
+        ending.begin(130)
         sys.stderr.write("interrupted\n")
         raise SystemExit(130) from None
     except SystemExit as end:
-        ending.code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        ending.begin(end.code if isinstance(end.code, int) else int(end.code is not None))
         raise
 
 

@@ -52,7 +52,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Tests that start Ray in this process leave its threads: see `Ending`."""
-    _ENDING.code = int(session.exitstatus)
+    _ENDING.begin(int(session.exitstatus))
 
 
 @pytest.fixture(scope="session")
@@ -71,6 +71,21 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     cache.mkdir(parents=True)
     monkeypatch.setenv("RAYTL_CACHE", str(cache))
     return cache
+
+
+@pytest.fixture
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compose the charts of a run and write files without pixels, unless the test is marked `drawn`.
+
+    To draw them is most of the time of a small training or evaluation.
+    """
+    if request.node.get_closest_marker("drawn") is None:
+        leave_out_pixels(monkeypatch)
+
+
+def leave_out_pixels(patch: pytest.MonkeyPatch) -> None:
+    """Write the files of charts without their pixels."""
+    patch.setattr("raytl.run.plots.png", lambda _: b"\x89PNG\r\n\x1a\n")
 
 
 MakePhotos = Callable[..., Path]

@@ -22,6 +22,8 @@ VALIDATED_EVERY = 7
 """One in so many of the images that are learned is validated on, to choose the epoch."""
 MIN_IMAGES = 10
 """Images that a network has to learn from."""
+_DRAWS = 100
+"""Random divisions that are tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,7 +69,8 @@ class FineTunedGap:
 def left_out(column: str, values: Sequence[str], targets: Ints, seed: int = 0) -> LeftOut | None:
     """Return the networks for the largest groups `values (n,)` of a column, of images of the classes `targets (n,)`.
 
-    None if fewer than two groups can be left out: without one, two classes and `MIN_IMAGES` images have to remain.
+    None if fewer than two groups can be left out: without one, or its random fold, two classes and `MIN_IMAGES` images have to
+    remain.
     """
     names, codes = np.unique(np.asarray(values), return_inverse=True)
     usable = learnable_images(targets, codes)
@@ -77,7 +80,9 @@ def left_out(column: str, values: Sequence[str], targets: Ints, seed: int = 0) -
     if len(chosen) < 2:
         return None
     images = usable[np.isin(codes[usable], chosen)]
-    shuffled = np.random.default_rng(seed).permutation(codes[images])
+    shuffled = _shuffled(codes[images], images, usable, targets, seed)
+    if shuffled is None:
+        return None
 
     def network(title: str, held_out: Ints) -> Network:
         learned = np.setdiff1d(usable, held_out)
@@ -96,6 +101,18 @@ def left_out(column: str, values: Sequence[str], targets: Ints, seed: int = 0) -
         unmeasured=tuple(str(names[group]) for group in ranked if group not in chosen),
         one_group=len(targets) - len(usable),
     )
+
+
+def _shuffled(codes: Ints, images: Ints, usable: Ints, targets: Ints, seed: int) -> Ints | None:
+    """Return the groups `codes (n,)` of `images (n,)` in a random order, so that the others of the `usable` images can be learned
+    from without each of these random folds; None if some draws found none."""
+    draw = np.random.default_rng(seed)
+    for _ in range(_DRAWS):
+        shuffled = draw.permutation(codes)
+        folds = (images[shuffled == group] for group in np.unique(codes))
+        if all(_can_leave(targets[np.setdiff1d(usable, fold)]) for fold in folds):
+            return shuffled
+    return None
 
 
 def _can_leave(targets: Ints) -> bool:

@@ -16,7 +16,7 @@ from raytl.assessment.unfamiliar import limit_of
 from raytl.errors import RunError
 from raytl.metrics.aim import Aim
 from raytl.metrics.certified import ANSWER_GRID, RECALL_GRID, answer_counts, recall_counts
-from raytl.metrics.conformal import lac, marginal_cuts
+from raytl.metrics.conformal import set_cut
 from raytl.models.card import Card
 from raytl.run.operating import (
     Familiarity,
@@ -72,8 +72,10 @@ def _tally(hits: NDArray[Any], images: NDArray[Any]) -> Tally:
 
 
 def _set_probability(val: SplitEvidence, alpha: float) -> float | None:
-    score = float(marginal_cuts(lac(val.probabilities), val.targets, alpha)[0])
-    return 1 - score if np.isfinite(score) else None
+    """Return the probability itself that is the cut of the sets; 1 - (1 - p) may exceed p, and leave out a tied one."""
+    own = val.probabilities[np.arange(len(val)), val.targets]
+    cut = set_cut(-own, alpha)
+    return -cut if np.isfinite(cut) else None
 
 
 def _measured(evidence: Evidence) -> tuple[Familiarity | None, bytes | None]:

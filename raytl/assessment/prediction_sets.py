@@ -47,11 +47,11 @@ class SetSection:
         return SectionResult(
             title="Prediction sets: which classes can it be?",
             sentences=(
-                f"Sets that hold the true class of {percent(1 - usual.alpha)} of the images have {usual.size:.2f} classes in the "
-                f"mean; on test they hold it for {bounds(usual.coverage)}.",
+                f"Sets that hold the true class of {percent(1 - usual.alpha)} of the images have {usual.size:.2f} classes on "
+                f"average; on test they hold it for {bounds(usual.coverage)}.",
                 f"{percent(usual.single.value)} of the test images get a set of just one class, which is right for "
                 f"{bounds(usual.single_right)}; abstain on the others.{_empty(usual)}",
-                f"Sets with a promise for each class have {by_class.size:.2f} classes in the mean; the class with the lowest "
+                f"Sets with a promise for each class have {by_class.size:.2f} classes on average; the class with the lowest "
                 f"coverage on test is {by_class.worst[0]}, with {bounds(by_class.worst[1])}.",
             ),
             tables=(_table(results),),

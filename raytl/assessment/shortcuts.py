@@ -115,7 +115,7 @@ def _versions(views: list[NDArray[np.uint8]], targets: Ints) -> Iterator[tuple[s
 def _sentences(seen: list[_Seen], left: dict[str, float], images: int) -> Iterator[str]:
     yield from map(_sentence, seen)
     if not seen:
-        yield f"No class is given away by the same patch at the same place of its {images:,} images."
+        yield f"No class is given away by the same patch at the same place of its images ({images:,} were searched)."
     if left:
         yield (
             f"Of the validation images {percent(left['all'])} are right; with the center hidden {percent(left['background only'])}, "

@@ -56,15 +56,15 @@ class SuspectsSection:
             table = _left_out(train, len(evidence.classes), group_columns(evidence.columns), options)
             agreed = float((table.argmax(axis=1) == train.targets).mean())
             tables["train"] = (train, table)
-        untold = [name for name, (split, table) in tables.items() if not _is_trusted(split, table)]
-        told = [(name, *tables[name]) for name in tables if name not in untold]
-        listed = [each for name, split, table in told for each in _of_split(name, split, table, evidence.classes)]
+        doubtful = [name for name, (split, table) in tables.items() if not _is_trusted(split, table)]
+        trusted = [(name, *tables[name]) for name in tables if name not in doubtful]
+        listed = [each for name, split, table in trusted for each in _of_split(name, split, table, evidence.classes)]
         listed.sort(key=lambda each: each.probability)
         return SectionResult(
             title="Suspect labels: which ones to look at again?",
             sentences=(
-                *_sentences(listed, {name: len(split) for name, split, _ in told}),
-                *(_untold(name, *tables[name]) for name in untold),
+                *_sentences(listed, {name: len(split) for name, split, _ in trusted}),
+                *(_doubt(name, *tables[name]) for name in doubtful),
                 *_learned(agreed, float(evidence.val.correct.mean())),
             ),
             tables=(_table(listed),) if listed else (),
@@ -119,7 +119,7 @@ def _is_trusted(split: SplitEvidence, table: Floats) -> bool:
     return is_trusted(float(balanced_accuracy(counts)), table.shape[1])
 
 
-def _untold(name: str, split: SplitEvidence, table: Floats) -> str:
+def _doubt(name: str, split: SplitEvidence, table: Floats) -> str:
     wrong = float((table.argmax(axis=1) != split.targets).mean())
     return f"{_IMAGES[name]}: cannot tell which labels are wrong; the answers are wrong themselves on {percent(wrong)} of them."
 

@@ -114,12 +114,17 @@ def trust_of(folder: RunFolder | None, run: str, saved: Saved, options: TrustOpt
     return Trust(
         saved=saved,
         answer=next((value for aim, value in thresholds.items() if aim.recall_of is None), None),
-        recalls={aim.recall_of: value for aim, value in thresholds.items() if aim.recall_of is not None},
+        recalls={name: _least(thresholds, name) for aim in thresholds if (name := aim.recall_of) is not None},
         member=points.set_probability(COVERAGE),
         limit=limit,
         reference=None if limit is None else read_reference(folder.evaluation, limit),
         watch=None if limit is None else batch_features(saved),
     )
+
+
+def _least(thresholds: Mapping[Aim, float], name: str) -> float:
+    """Return the threshold that meets all aims for the recall of a class."""
+    return min(value for aim, value in thresholds.items() if aim.recall_of == name)
 
 
 def _points(folder: RunFolder, run: str, card: Card) -> OperatingPoints:

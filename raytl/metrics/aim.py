@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from raytl.errors import UserError
-from raytl.stored.bounds import Name, within
+from raytl.stored.bounds import Bound, Name
 
 
 @dataclass(frozen=True, slots=True)
 class Aim:
     """At least the fraction `value` of the answered images are right, or of the images of `recall_of` are recognized."""
 
-    value: Annotated[float, within(0, 1)]
+    value: Annotated[float, Bound("a fraction between 0 and 1", lambda value: 0 < value < 1)]
     recall_of: Name | None = None
 
     @property

@@ -76,7 +76,7 @@ def of_features(name: str, val: Floats, test: Floats, clusters: int = CLUSTERS, 
     standard = [(part - mean) / np.where(scale > 0, scale, 1.0) for part in (val, test)]
     axes = np.linalg.svd(standard[0], full_matrices=False)[2][:_WIDTH]
     near, far = (part @ axes.T for part in standard)
-    centers = _centers(near, min(clusters, len(near)), seed)
+    centers = _centers(near, min(clusters, len(np.unique(near, axis=0))), seed)
     codes = _nearest(near, centers)
     order = np.argsort(-np.bincount(codes, minlength=len(centers)), kind="stable")
     rank = np.argsort(order, kind="stable")

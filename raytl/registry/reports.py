@@ -22,6 +22,8 @@ from raytl.stored import Format
 from raytl.stored.bounds import Name, at_most, within
 
 _REPORT_KEY = re.compile(rf"{EVALUATIONS}/\w[\w-]*/\w[\w.-]*", re.ASCII)
+_WHOLE = f"{EVALUATIONS}/report/"
+"""The folder of `raytl report`: a report replaces all files of an earlier one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Reports:
     """The reports of the version of `record`, with a working folder on this node.
 
     A version that was evaluated before it was published has its ledger and reports in its files; those added later are stored
-    beside it, and replace files of the same name.
+    beside it, and replace files of the same name. `raytl report` replaces its whole folder.
     """
 
     registry: Registry
@@ -85,8 +87,14 @@ class Reports:
             fetched[name] = _fetched(info.etag, path)
         self._ledger = added[LEDGER].etag if LEDGER in added else ABSENT
         self._memory.write_text(json.dumps({name: asdict(each) for name, each in fetched.items()}))
+        is_replaced = any(name.startswith(_WHOLE) for name in added)
+        if is_replaced:
+            for name in self._local(_WHOLE).keys() - added.keys():
+                (self.folder / name).unlink()
         for name, entry in self.record.files.items():
-            if is_report(name) and name not in added and not is_intact(self.folder / name, entry):
+            if not is_report(name) or name in added or (is_replaced and name.startswith(_WHOLE)):
+                continue
+            if not is_intact(self.folder / name, entry):
                 download(self.registry, self.record, name, self.folder / name)
 
     @property
@@ -121,10 +129,18 @@ class Reports:
                     f"{self.registry.uri}: another process just accessed the test set of version {self.number}; run again with "
                     "--again"
                 ) from exc
-        for path in sorted((self.folder / EVALUATIONS).rglob("*")):
-            if path.is_file():
-                key = self._prefix + path.relative_to(self.folder).as_posix()
-                retried(lambda path=path, key=key: store.put_file(path, key))  # type: ignore[misc]
+        local = self._local(EVALUATIONS)
+        for name, path in local.items():
+            retried(lambda path=path, key=self._prefix + name: store.put_file(path, key))  # type: ignore[misc]
+        if any(name.startswith(_WHOLE) for name in local):
+            for info in retried(lambda: list(store.list(self._prefix + _WHOLE))):
+                if info.key.removeprefix(self._prefix) not in local:
+                    retried(lambda key=info.key: store.delete(key))  # type: ignore[misc]
+
+    def _local(self, below: str) -> dict[str, Path]:
+        """Return the files on this node that are below a folder, by name."""
+        paths = sorted((self.folder / below).rglob("*"))
+        return {path.relative_to(self.folder).as_posix(): path for path in paths if path.is_file()}
 
 
 def _fetched(etag: str, path: Path) -> Fetched:

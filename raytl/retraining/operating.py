@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-from raytl.errors import RunError
+from raytl.errors import RunError, TooLarge
 from raytl.events import Message, OnEvent, ignore
 from raytl.metrics.aim import Aim
 from raytl.registry.reader import EVALUATIONS
@@ -24,12 +24,12 @@ def operating_of(registry: Registry, record: Record, on_event: OnEvent = ignore)
     Raises:
         StoreError: the store cannot be read.
     """
-    content = report_content(registry, record, _NAME, OPERATING_FORMAT.max_bytes)
-    if content is None:
-        return None
     try:
+        content = report_content(registry, record, _NAME, OPERATING_FORMAT.max_bytes)
+        if content is None:
+            return None
         points = OPERATING_FORMAT.read(content, f"{registry.uri}: {_NAME} of version {record.number}", on_event)
-    except RunError as error:
+    except (RunError, TooLarge) as error:
         on_event(Message(f"the operating points are left out: {error}", "warning"))
         return None
     return points if points.weights == record.about.weights else None

@@ -13,7 +13,7 @@ from raytl.data.group_split import kept_together
 from raytl.data.manifest import Sample
 from raytl.data.perceptual_hash import nearest
 from raytl.data.target_text import class_counts, counts_of
-from raytl.errors import RegistryError
+from raytl.errors import DataError, RegistryError
 from raytl.stored import Format
 from raytl.stored.bounds import Name, matching
 
@@ -89,8 +89,12 @@ def assign_splits(
     A new image is left out if it looks like an image across the border between test and the other splits; so are the images
     of a class without training images. `hashes` has the perceptual hashes of new images by digest. `columns` are those whose
     values are groups: an image that `memory` has in another split than its group is left out.
+
+    Raises:
+        DataError: that leaves out all training images.
     """
     wanted, out = _wanted(samples, memory, columns)
+    _check_train_remains(wanted, out, columns)
     new = sorted({digest for digest in wanted if digest not in memory.splits})
     splits = dict(memory.splits)
     for is_test, reason in ((True, _COPY_OF_TRAINED), (False, _COPY_OF_TEST)):
@@ -124,6 +128,16 @@ def _wanted(
     own = {sample.digest: splits.get(group) for sample, group in zip(samples, groups, strict=True)}
     out = {digest: _GROUP_ELSEWHERE for digest, split in previous.items() if split and split != own[digest]}
     return {digest: own[digest] or split for digest, split in wanted.items()}, out
+
+
+def _check_train_remains(wanted: Mapping[str, str], out: Mapping[str, str], columns: Collection[str]) -> None:
+    """Raise a DataError if no image is in train, as their groups are in test."""
+    if out and not any(split == "train" and digest not in out for digest, split in wanted.items()):
+        raise DataError(
+            f"data.columns: every group of {', '.join(columns)} has images in the test split of the versions before, whose splits "
+            "were drawn without it, so no training images remain; expected some groups without test images. Name a column of "
+            "smaller groups, or start a registry of its own, which draws the splits anew"
+        )
 
 
 def _split_samples(

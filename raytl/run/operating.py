@@ -179,9 +179,11 @@ def read_reference(evaluation: Path, limit: Familiarity) -> Features:
     """Return the features `(m, d)` of the reference of `limit`.
 
     Raises:
-        RunError: the file is missing, too large, damaged, or another one.
+        RunError: the file is missing, too large, damaged, another one, or not a regular file.
     """
     path = evaluation / REPORT_FOLDER / REFERENCE
+    if path.exists() and not path.is_file():  # a pipe would never end
+        raise RunError(f"{path}: not a regular file; expected features of images. {_ADVICE}")
     try:
         with path.open("rb") as file:
             content = file.read(_MAX_FILE_BYTES + 1)

@@ -11,6 +11,7 @@ import pytest
 
 import raytl
 from tests.conftest import write_photos
+from tests.search.cheap import make_cheap
 from tests.search.conftest import write_weights
 
 
@@ -48,6 +49,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     write_weights(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAYTL_CACHE", str(folder / "cache"))
+        make_cheap(patch)
         experiment = small(folder)
         run = raytl.train(experiment, progress=False)
         yield Story(folder, experiment, run, raytl.tune(experiment, trials=3, progress=False))

@@ -15,6 +15,7 @@ import raytl
 from raytl.events import EpochEnded, Recorder
 from tests.api.conftest import Story, small
 from tests.docs.pages import REPO
+from tests.search.cheap import make_cheap
 
 SCRIPT = re.compile(r"```python\n(import raytl\n.*?)```", re.DOTALL)
 
@@ -33,6 +34,7 @@ def test_the_script_of_the_documentation_runs(story: Story, tmp_path: Path, monk
     keys = small(story.folder).model_dump(exclude_unset=True)
     keys = {key: value for key, value in keys.items() if key not in ("name", "data", "transfer")}
     monkeypatch.chdir(tmp_path)
+    make_cheap(monkeypatch)
     Image.open(story.folder / "photos" / "red" / "000.jpg").save("a.jpg")
     names: dict[str, object] = {"small": keys | {"storage": {"uri": "runs"}}}
     exec(compile(text, "docs/python-api.md", "exec"), names)

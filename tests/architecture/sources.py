@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
+
+from raytl.gc_pause import gc_paused
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -38,8 +40,20 @@ class Module:
         """How many lines the file has."""
         return len(self.path.read_text(encoding="utf-8").splitlines())
 
+    @cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """All nodes of the tree: a dozen tests walk it."""
+        return tuple(ast.walk(self.tree))
+
+    @cached_property
+    def import_nodes(self) -> tuple[tuple[ast.Import | ast.ImportFrom, bool], ...]:
+        """Its imports, each with whether it is for type checkers only."""
+        quiet = {id(node) for branch in _typing_branches(self) for node in ast.walk(branch)}
+        return tuple((node, id(node) in quiet) for node in self.nodes if isinstance(node, ast.Import | ast.ImportFrom))
+
 
 @cache
+@gc_paused()  # a tree has no cycles, and the search for them takes longer than to parse it
 def modules(folder: str) -> tuple[Module, ...]:
     """Every Python file under `folder` of the repository."""
     return tuple(read(path, REPO) for path in sorted((REPO / folder).rglob("*.py")))
@@ -54,23 +68,36 @@ def read(path: Path, root: Path) -> Module:
 
 def imports(module: Module, known: frozenset[str]) -> list[Import]:
     """What `module` imports anywhere in it; `from package import name` counts as the submodule where `known` has it."""
-    quiet = {id(node) for branch in _typing_branches(module.tree) for node in ast.walk(branch)}
-    found = []
-    for node in ast.walk(module.tree):
-        if isinstance(node, ast.Import | ast.ImportFrom):
-            found += [Import(target, node.lineno, id(node) in quiet) for target in _targets(node, module, known)]
-    return found
+    return [
+        Import(target, node.lineno, is_quiet)
+        for node, is_quiet in module.import_nodes
+        for target in _targets(node, module, known)
+    ]
 
 
 def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Every function and method of `module`, inner ones too."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             yield node
 
 
-def _typing_branches(tree: ast.Module) -> list[ast.If]:
-    return [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)]
+def dotted(node: ast.AST) -> str:
+    """Return the text of a name, or of a name and attributes, such as `time.sleep`; "" of any other expression."""
+    if isinstance(node, ast.Name):
+        return node.id
+    owner = dotted(node.value) if isinstance(node, ast.Attribute) else ""
+    return f"{owner}.{node.attr}" if owner and isinstance(node, ast.Attribute) else ""
+
+
+def _typing_branches(module: Module) -> list[ast.If]:
+    return [
+        node for node in module.nodes if isinstance(node, ast.If) and "TYPE_CHECKING" in map(_last, ast.walk(node.test))
+    ]
+
+
+def _last(node: ast.AST) -> str:
+    return dotted(node).rpartition(".")[2]
 
 
 def _targets(node: ast.Import | ast.ImportFrom, module: Module, known: frozenset[str]) -> list[str]:

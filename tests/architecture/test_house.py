@@ -9,7 +9,7 @@ import tomllib
 
 import pytest
 
-from tests.architecture.sources import REPO, Module, functions, imports, modules
+from tests.architecture.sources import REPO, Module, dotted, functions, imports, modules
 
 MOST_LINES = 400
 MOST_FUNCTION_LINES = 60
@@ -86,8 +86,8 @@ def test_every_test_of_an_error_says_which_text_it_expects() -> None:
     bare = [
         f"{module.where}:{node.lineno}"
         for module in modules("tests")
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.raises"
+        for node in module.nodes
+        if isinstance(node, ast.Call) and dotted(node.func) == "pytest.raises"
         if node.args and ast.unparse(node.args[0]) not in TEXTLESS
         if "match" not in {keyword.arg for keyword in node.keywords}
     ]
@@ -98,7 +98,7 @@ def test_nothing_sleeps_to_order_things() -> None:
     sleeps = [
         f"{module.where}:{node.lineno}"
         for module in modules("tests")
-        for node in ast.walk(module.tree)
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("time.sleep", "sleep")
+        for node in module.nodes
+        if isinstance(node, ast.Call) and dotted(node.func) in ("time.sleep", "sleep")
     ]
     assert not sleeps, f"wait for the thing itself: {sleeps}"

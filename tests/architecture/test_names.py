@@ -30,7 +30,7 @@ def snake(name: str) -> str:
 def named(module: Module) -> Iterator[tuple[int, str]]:
     """Yield the line and the name of all that the module defines: itself, its classes, functions, arguments and variables."""
     yield 1, module.path.stem
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         match node:
             case ast.Name(ctx=ast.Store(), id=name) | ast.arg(arg=name):
                 yield node.lineno, name
@@ -47,7 +47,7 @@ def retired(module: Module) -> Iterator[str]:
 
 def riddles(module: Module) -> Iterator[str]:
     """Yield a line for each docstring of the module that opens with a question word."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             text = ast.get_docstring(node) or ""
             if _RIDDLE.match(text):

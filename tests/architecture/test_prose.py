@@ -54,7 +54,7 @@ def test_no_page_uses_a_retired_word(page: Path) -> None:
 
 def spoken(module: Module) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of each docstring, message and comment of the module."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
             yield node.lineno, node.value
     with module.path.open("rb") as source:

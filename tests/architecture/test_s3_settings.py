@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.sources import Module
+from tests.architecture.sources import Module, dotted
 from tests.architecture.test_floors import parse, sources
 
 NAME = "s3"
@@ -60,14 +60,14 @@ def forgetful(module: Module, takers: Takers) -> list[tuple[tuple[str, str], str
             (module.where, ast.unparse(node.func)),
             f"{module.where}:{node.lineno}: {ast.unparse(node.func)} without {NAME}",
         )
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Call) and (where := _called(node, names)) in takers and not _gives(node, takers[where])
     ]
 
 
 def _names(module: Module) -> Iterator[tuple[str, str]]:
     """What names mean in `module`: its own functions and classes, and what it imports."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ImportFrom) and node.module:
             yield from ((alias.asname or alias.name, f"{node.module}.{alias.name}") for alias in node.names)
     for node in module.tree.body:
@@ -80,7 +80,7 @@ def _called(node: ast.Call, names: dict[str, str]) -> str:
     func: ast.expr = node.func
     if isinstance(func, ast.Name) and func.id == "partial" and node.args:
         func = node.args[0]
-    first, _, rest = ast.unparse(func).partition(".")
+    first, _, rest = dotted(func).partition(".")
     return ".".join(filter(None, (names.get(first, ""), rest)))
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.architecture.sources import Module, imports
+from tests.architecture.sources import Module, dotted, imports
 from tests.architecture.test_floors import parse, sources
 
 LOADER = "raytl.config.load"
@@ -47,18 +47,18 @@ def loading(module: Module, known: frozenset[str]) -> list[str]:
 
 
 def _imported_names(module: Module) -> Iterator[tuple[str, int]]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ImportFrom):
             yield from ((alias.name, node.lineno) for alias in node.names)
 
 
 def _validated(module: Module) -> Iterator[int]:
     """Yield the lines with `Experiment(...)`, `Experiment.model_validate...` or `Machine.model_validate...`."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         is_call = isinstance(node, ast.Attribute) and node.attr.startswith(("model_validate", "model_construct"))
-        if is_call and ast.unparse(node.value) in ("Experiment", "Machine"):
+        if is_call and dotted(node.value) in ("Experiment", "Machine"):
             yield node.lineno
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Experiment":
+        if isinstance(node, ast.Call) and dotted(node.func) == "Experiment":
             yield node.lineno
 
 

@@ -32,7 +32,7 @@ def parsed(module: Module) -> list[str]:
 
 
 def _calls(module: Module) -> Iterator[tuple[int, str]]:
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         owner = node.value.id if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) else ""
         if isinstance(node, ast.Attribute) and node.attr in PARSERS.get(owner, ()):
             yield node.lineno, f"{owner}.{node.attr}"

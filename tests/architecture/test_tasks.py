@@ -42,7 +42,7 @@ def task_texts(module: Module) -> list[tuple[int, str]]:
     """Return the line and the text of each string that is the name of a task."""
     return [
         (node.lineno, node.value)
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in PACKAGES
     ]
 

@@ -40,6 +40,15 @@ def test_groups_without_which_too_little_remains_are_not_left_out() -> None:
     assert left_out("site", ["one"] * 30, np.arange(30) % 2) is None
 
 
+def test_every_network_has_two_classes_to_learn_from() -> None:
+    for seed in range(60):
+        draw = np.random.default_rng(seed)
+        targets, sites = (np.arange(24) < 3).astype(int), draw.permutation(["a"] * 10 + ["b"] * 14).tolist()
+        division = left_out("site", sites, targets, seed)
+        networks = () if division is None else division.networks
+        assert all(len(np.unique(targets[each.train])) == 2 for each in networks)
+
+
 def test_a_class_of_one_group_is_not_used() -> None:
     targets = np.append(np.arange(40) % 2, np.full(9, 2))
     division = left_out("site", ["a", "a", "b", "b"] * 10 + ["a"] * 9, targets)

@@ -45,6 +45,14 @@ def test_sets_hold_the_true_class_as_often_as_they_say(make_evidence: MakeEviden
         assert np.mean(own >= points.set_probability(level)) == pytest.approx(level, abs=0.03)
 
 
+def test_a_class_that_ties_with_the_cut_is_in_its_set(make_evidence: MakeEvidence, tmp_path: Path) -> None:
+    evidence = make_evidence(60, 60)
+    tied = np.tile(np.array([2, 2, 0], np.float32), (60, 1))  # of class 2, 1 - (1 - p) exceeds p
+    flat = replace(evidence.val, logits=tied, targets=np.full(60, 2))
+    points, _ = operating_points(replace(evidence, val=flat), card_of(evidence), 1, (), tmp_path)
+    assert np.all(flat.probabilities[:, 2] >= points.set_probability(0.9))
+
+
 def test_a_report_without_the_train_split_keeps_the_limit_of_an_earlier_one(
     make_evidence: MakeEvidence, tmp_path: Path
 ) -> None:

@@ -186,3 +186,8 @@ def test_aims_without_the_section_that_checks_them_are_an_error() -> None:
         check_aims(task, chosen(task, ["sets"]), ["accuracy>=0.9"])
     check_aims(task, chosen(task, ["sets"]), [])
     check_aims(task, chosen(task, ["thresholds"]), ["accuracy>=0.9"])
+
+
+def test_one_validation_image_has_no_standard_error(make_evidence: MakeEvidence) -> None:
+    result = BY_NAME["calibration"](replace(make_evidence(1, 9), temperature=1.2), Options())
+    assert result.sentences[1].endswith("cross-fitted gain +0.0000 nats an image (1 validation image).")

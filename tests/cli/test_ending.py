@@ -43,3 +43,8 @@ def test_an_error_of_our_own_is_not_hidden() -> None:
 def test_an_interrupt_before_the_verb_runs_is_exit_code_130_without_a_traceback() -> None:
     done = ended("exec('raise KeyboardInterrupt')")
     assert (done.returncode, done.stdout, done.stderr) == (130, "said\nlast words\n", "interrupted\n")
+
+
+def test_another_interrupt_while_it_ends_shows_no_traceback() -> None:
+    done = ended("atexit.register(__import__('os').kill, __import__('os').getpid(), 2), sys.exit(3)")
+    assert (done.returncode, done.stdout, done.stderr) == (3, "said\n", "")

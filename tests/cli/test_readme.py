@@ -11,6 +11,7 @@ from raytl.config.load import load_experiment
 from tests.cli.conftest import TINY, Raytl
 from tests.conftest import MakePhotos
 from tests.docs.pages import README, Block, blocks, commands
+from tests.search.cheap import make_cheap
 
 PRETRAINED = 'model="mobilenetv2_100"'
 TINY_MODEL = """model={"name": "test_resnet", "weights": "none"}, train={"epochs": 2, "batch_size": 8}, compute={"cluster": "none"}"""
@@ -28,8 +29,13 @@ def minute(what: str) -> list[Block]:
 
 @pytest.mark.slow
 def test_the_minute_works(
-    raytl: Raytl, make_photos: MakePhotos, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    raytl: Raytl,
+    make_photos: MakePhotos,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    make_cheap(monkeypatch)
     make_photos(per_class=12)
     [block] = minute("the command line")
     for command in commands(block):

@@ -9,6 +9,7 @@ import pytest
 
 from tests.cli.conftest import Raytl
 from tests.conftest import MakePhotos
+from tests.search.cheap import make_cheap
 from tests.search.test_earlier import write_sweep
 
 SMALL = ("search.trials=3", "search.budget.max_epochs=2", "search.replicates.top=1", "search.replicates.seeds=1")
@@ -16,7 +17,10 @@ EARLIER = {"transfer.unfreeze": 0, "augment.strength": 0.25, "optim.lr": 2e-3, "
 SET = tuple(word for text in SMALL for word in ("--set", text))
 
 
-def test_a_sweep_from_its_plan_to_its_winner(raytl: Raytl, tiny: Path, make_photos: MakePhotos) -> None:
+def test_a_sweep_from_its_plan_to_its_winner(
+    raytl: Raytl, tiny: Path, make_photos: MakePhotos, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_cheap(monkeypatch)
     make_photos(per_class=12)
     write_sweep(Path("old/first-sweep"), [(0.5, EARLIER)], **{"model.name": "test_resnet"})
     planned = raytl("tune", tiny, *SET, "--dry-run", "--set", "search.prior=old")

@@ -24,6 +24,7 @@ def _test_photo(run: RunFolder) -> Path:
     return Path(next(record["path"] for record in journal.read(run.samples) if record["split"] == "test"))
 
 
+@pytest.mark.drawn
 def test_a_look_scores_the_split_and_leaves_a_report_with_pictures(run: RunFolder) -> None:
     watcher = Recorder()
     found = evaluate(run.root, resamples=200, on_event=watcher)

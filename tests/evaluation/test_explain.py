@@ -76,7 +76,7 @@ def test_one_class_is_explained_on_request(run: RunFolder, photos: Path, tmp_pat
 
 def test_the_mistakes_of_validation_come_first_and_right_answers_follow(run: RunFolder, tmp_path: Path) -> None:
     found = explain(run.root, mistakes=True, out=tmp_path / "out")
-    report = evaluate(run.root, split="val")
+    report = evaluate(run.root, split="val", resamples=20)
     assert found.split == "val"
     assert [each.correct for each in found.explanations] == sorted(each.correct for each in found.explanations)  # type: ignore[type-var]
     assert found.wrong == round((1 - report.metrics["accuracy"]) * 6)
@@ -88,7 +88,7 @@ def test_the_mistakes_of_test_are_those_of_the_last_look(run: RunFolder, tmp_pat
     with pytest.raises(RunError, match="no outcomes of the test split at these weights"):
         explain(run.root, mistakes=True, split="test", out=tmp_path / "out")
     assert not (tmp_path / "out").exists()
-    report = evaluate(run.root)
+    report = evaluate(run.root, resamples=20)
     found = explain(run.root, mistakes=True, split="test", out=tmp_path / "out")
     assert found.wrong == round((1 - report.metrics["accuracy"]) * 21)
     assert len(found.explanations) <= found.wrong + 15

@@ -81,6 +81,24 @@ def test_the_looks_and_operating_points_of_a_run_are_published_with_it(
     assert len(looks(RunStore.open(version).folder)) == 2
 
 
+def test_a_report_replaces_all_files_of_an_earlier_one(run: RunFolder, tmp_path: Path) -> None:
+    (write(run.evaluation, operating_points(digest(run.root), CLASSES)) / "slices.csv").write_text("published")
+    registry = Registry.open(f"memory://{tmp_path}/models/demo")
+    registry.publish(run.root, about())
+    version = f"models:{registry.uri}@1"
+    for names in ({"report.json", "sizes.png"}, {"report.json"}):
+        run_store = RunStore.open(version)
+        folder = run_store.folder.evaluation / "report"
+        shutil.rmtree(folder)
+        folder.mkdir()
+        for name in names:
+            (folder / name).write_text("new")
+        run_store.push()
+        (folder / "leftover.png").write_text("of another process")
+        RunStore.open(version)
+        assert {each.name for each in folder.iterdir()} == names
+
+
 def test_the_weights_of_a_run_in_a_bucket_are_those_of_its_best_checkpoint(run: RunFolder, tmp_path: Path) -> None:
     run_store = RunStore(f"memory://{tmp_path}/runs/demo")
     shutil.copytree(run.root, run_store.folder.root)

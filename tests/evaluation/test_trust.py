@@ -14,7 +14,7 @@ from raytl.evaluation.predictor import load
 from raytl.evaluation.trust import TrustOptions, trust_of
 from raytl.models.bundle import digest
 from raytl.run import RunFolder
-from raytl.run.operating import OperatingPoints
+from raytl.run.operating import OperatingPoints, Tally, Tried
 from raytl.tasks.registry import task_named
 from raytl.tasks.saved import load_saved
 from raytl.tasks.watched import batch_features
@@ -45,6 +45,15 @@ def test_answers_below_the_certified_threshold_are_left_to_people(run: RunFolder
     ]
     assert "unfamiliar" not in found.judged, "the report measured no limit"
     assert "answered" not in predict(run.root, photos, uncertainty=True).judged
+
+
+def test_two_aims_for_the_recall_of_a_class_are_both_kept(run: RunFolder) -> None:
+    reached = Tally((80,) * 3 + (100,) * 14, (100,) * 17)
+    write(run.evaluation, replace(points_of(run), recalls=(Tried(reached, reached),) * 3))
+    saved = load_saved(run.best)
+    for recall in (("red>=0.9", "red>=0.5"), ("red>=0.5", "red>=0.9")):
+        trust = trust_of(run, "x", saved, TrustOptions(recall=recall))
+        assert trust is not None and trust.recalls == {"red": pytest.approx(1 / (1 + np.exp(-5)))}
 
 
 def test_an_answer_in_memory_carries_what_the_table_has(run: RunFolder, photos: Path) -> None:

@@ -37,3 +37,4 @@ def test_clusters_separate_clouds_and_take_in_the_test_images_beside_them() -> N
 
 def test_there_are_no_more_clusters_than_images() -> None:
     assert len(of_features("cluster", np.eye(3), np.eye(3)).values) <= 3
+    assert of_features("cluster", np.ones((9, 3)), np.eye(3)).values == ("1",), "all features are the same"

@@ -129,3 +129,12 @@ def test_a_copy_does_not_speak_for_its_own_wrong_label() -> None:
     alone = left_out_probabilities(features, classes)
     together = left_out_probabilities(features, classes, np.array([0, 0, *range(2, 20)]))
     assert (together[:2, 1] < alone[:2, 1]).all()
+
+
+def test_a_network_with_the_same_features_for_all_images_tells_no_class_from_another() -> None:
+    classes = np.arange(12) % 3
+    for features in (torch.zeros(12, 4), torch.full((12, 4), 0.3)):
+        for groups in (None, np.arange(12) // 4):
+            table = left_out_probabilities(features, classes, groups)
+            np.testing.assert_allclose(table, 1 / 3, atol=0.2)
+        assert cross_validated(features, classes, {}).accuracy <= 0.5

@@ -59,6 +59,11 @@ class Days:
         return Registry.open(self.experiment.retrain.registry)
 
 
+@pytest.fixture(autouse=True)
+def composed_charts(undrawn: None) -> None:
+    """Leave out the pixels of charts."""
+
+
 @pytest.fixture
 def make_days(make_photos: Callable[..., Path], tmp_path: Path) -> MakeDays:
     """Return a factory of days with a registry (by default a folder), starting with `per_class` photos of three classes."""

@@ -8,6 +8,7 @@ import pytest
 
 from raytl.data.manifest import Sample
 from raytl.data.targets import Box, Boxes
+from raytl.errors import DataError
 from raytl.retraining.splits import Memory, assign_splits, leaked
 
 NONE = Memory({}, {})
@@ -117,3 +118,10 @@ def test_an_image_in_another_split_than_its_group_is_left_out(memory: Memory) ->
     found = assign_splits(known, {}, memory, ["site"])
     assert found.left_out == {"its group is in another split": ("b/four.jpg",)}
     assert found.memory == memory, "the split of an image never changes"
+
+
+def test_a_column_of_groups_that_all_have_test_images_is_an_error(memory: Memory) -> None:
+    with pytest.raises(
+        DataError, match="every group of site has images in the test split.* start a registry of its own"
+    ):
+        assign_splits([_of("a", each) for each in FIRST], {}, memory, ["site"])

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,8 @@ def test_a_level_without_a_probability_has_every_class_in_its_sets() -> None:
         ({"aims": [{"value": 0.9, "recall_of": "zebra"}]}, "counts for each class"),
         ({"sets": [{"at_least": 0.9, "probability": 2}]}, "sets.0.probability"),
         ({"temperature": 1e9}, "temperature"),
+        ({"aims": [{"value": 0, "recall_of": None}]}, "aims.0.value"),
+        ({"aims": [{"value": 1, "recall_of": None}]}, "aims.0.value"),
         ({"format": 2}, "a newer raytl"),
         ({"unfamiliar": {"neighbors": 0, "distance": 1, "images": 1, "sha256": "0" * 64}}, "unfamiliar.neighbors"),
     ],
@@ -143,4 +146,7 @@ def test_a_reference_of_another_report_or_a_damaged_one_is_an_error(tmp_path: Pa
             read_reference(tmp_path, replace(limit, sha256=hashlib.sha256(bad).hexdigest()))
     file.unlink()
     with pytest.raises(RunError, match="cannot be read"):
+        read_reference(tmp_path, limit)
+    os.mkfifo(file)
+    with pytest.raises(RunError, match="not a regular file"):
         read_reference(tmp_path, limit)

@@ -34,6 +34,7 @@ from raytl.search.trial import trial_job
 from raytl.search.worker import TrialRun
 from raytl.training.job import TrainJob
 from raytl.training.worker import load_run
+from tests.search.cheap import make_cheap
 from tests.search.conftest import Finished, MakeSweep, outline
 from tests.search.test_earlier import write_sweep
 
@@ -75,7 +76,8 @@ def test_a_finished_sweep_is_left_unchanged(finished: Finished) -> None:
     assert {path: path.stat().st_mtime_ns for path in sweep_root(finished.experiment).rglob("*")} == before
 
 
-def test_a_finished_sweep_can_be_extended(make_sweep: MakeSweep) -> None:
+def test_a_finished_sweep_can_be_extended(make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_cheap(monkeypatch)
     experiment = make_sweep({"search.trials": 2, "search.replicates.top": 0})
     tune(experiment)
     before = outline(experiment)
@@ -158,6 +160,7 @@ def test_equal_errors_stop_the_sweep_with_that_error(make_sweep: MakeSweep, monk
     def broken(*_: Any, **__: Any) -> Any:
         raise ValueError("a bug of the trial")
 
+    make_cheap(monkeypatch)
     monkeypatch.setattr("raytl.search.worker.load_run", broken)
     with pytest.raises(TrainingError, match="ended 3 trials(.|\n)*ValueError: a bug of the trial"):
         tune(make_sweep({"search.trials": 8}))
@@ -241,7 +244,10 @@ def test_a_plan_with_folds_costs_as_many_networks(make_sweep: MakeSweep, monkeyp
 
 @pytest.mark.ray
 @pytest.mark.slow
-def test_a_sweep_on_ray_ends_with_the_same_kind_of_result(make_sweep: MakeSweep) -> None:
+def test_a_sweep_on_ray_ends_with_the_same_kind_of_result(
+    make_sweep: MakeSweep, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_cheap(monkeypatch)
     changes = {"compute.cluster": "local", "compute.cpus_per_worker": 1, "search.trials": 3}
     experiment = make_sweep(changes | {"search.replicates.top": 1})
     with early_trials(experiment):

@@ -28,6 +28,11 @@ class Interrupt:
 
 
 @pytest.fixture(autouse=True)
+def composed_charts(undrawn: None) -> None:
+    """Leave out the pixels of charts."""
+
+
+@pytest.fixture(autouse=True)
 def an_event_for_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "EVENT_EVERY_S", 0.0)
 

@@ -66,7 +66,7 @@ def best_score(image_facts: Facts) -> float:
     """Return the lowest score to report: the one with the highest F1 over all objects, at an overlap of 0.5.
 
     One for all classes: if scores are calibrated it is optimal (Lipton et al. 2014). Of blood cells, thresholds of classes gain
-    0.1 to 0.2 points of test F1 if they are chosen on 10 to 80 photos, and lose 0.2 on 2 or 3; one for all beats 0.3 by 20
+    0.1 to 0.2 points of test F1 if they are chosen on 10 to 80 photos, and lose 0.2 on 2 or 3; one for all is better than 0.3 by 20
     points even if a single photo chooses it.
     """
     counted = image_facts.counted[:, 0, 0]
