@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import isnan
+
 from raytl.assessment.corruption_plots import corruption_sheet, score_chart
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.robustness import amount_text, broken_text, capital
@@ -49,7 +51,7 @@ class FindingRobustnessSection:
             ),
             pictures=(Picture("corruptions", "The severities", _SHEET, corruption_sheet(result.examples, suite)),),
             json=result.to_json(),
-            warnings=_warnings(result),
+            warnings=_warnings(result, unit),
         )
 
 
@@ -77,7 +79,9 @@ def _sentences(result: ScoreRobustness, score: str, has_places: bool) -> tuple[s
     )
 
 
-def _warnings(result: ScoreRobustness) -> tuple[str, ...]:
+def _warnings(result: ScoreRobustness, unit: str) -> tuple[str, ...]:
+    if isnan(result.clean.confidence):
+        return (f"The model reports no {unit} in the unchanged photos: nothing that it finds can be lost.",)
     needed = smallest_loss(sum(len(each.severities) for each in result.responses))
     if result.images >= needed:
         return ()

@@ -174,15 +174,23 @@ def test_suspects_are_listed_with_crops_of_their_photos() -> None:
     assert BY_NAME["suspects"](given, Options()).pictures == ()
 
 
-def robustness(scores: list[list[float]]) -> SectionResult:
+def robustness(scores: list[list[float]], reported: int = 4) -> SectionResult:
     """Return the section of scores of 40 photos, unchanged and at the severities of read noise and of the dark."""
     table = np.repeat(np.array(scores, np.float32), 40 // len(scores[0]), axis=1)
-    table = np.stack([table, np.full_like(table, 4), np.full_like(table, 3.2), np.round(4 * table)], axis=2)
+    table = np.stack(
+        [table, np.full_like(table, reported), np.full_like(table, 0.8 * reported), np.round(reported * table)], axis=2
+    )
     examples = np.full((3, EXAMPLE_PX, EXAMPLE_PX, 3), 90, np.uint8)
     answers = CorruptedAnswers("camera", tuple(map(str, range(table.shape[1]))), table, examples)
     section = next(each for each in FINDING_SECTIONS if each.name == "robustness")
     result = judged_scores(answers, suite_named("camera", has_places=True))
     return section(replace(evidence(20, 20), robustness=result), Options())
+
+
+def test_a_model_that_reports_nothing_is_not_called_robust_without_a_warning() -> None:
+    assert robustness([[1.0, 0.0]] * 7, reported=0).warnings == (
+        "The model reports no detection in the unchanged photos: nothing that it finds can be lost.",
+    )
 
 
 def test_what_breaks_a_detector_is_named_and_drawn() -> None:
