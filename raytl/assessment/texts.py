@@ -23,7 +23,9 @@ def confidence_text(value: float) -> str:
 
 
 def bounds(each: Interval) -> str:
-    """Return a fraction with its interval: `91.2 % (88 % to 94.1 %)`."""
+    """Return a fraction with its interval: `91.2 % (88 % to 94.1 %)`; a dash if it is undefined."""
+    if math.isnan(each.value):
+        return percent(each.value)
     return f"{percent(each.value)} ({percent(each.low)} to {percent(each.high)})"
 
 

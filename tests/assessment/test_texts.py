@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from raytl.assessment.texts import confidence_text, searched_text
+from raytl.assessment.texts import bounds, confidence_text, searched_text
+from raytl.metrics.intervals import Interval
 
 
 @pytest.mark.parametrize(
@@ -16,3 +17,8 @@ def test_a_confidence_below_1_does_not_read_as_1(value: float, text: str) -> Non
 
 def test_images_of_splits_are_counted() -> None:
     assert searched_text({"val": 1, "train": 2000}) == "1 validation image and 2,000 training images"
+
+
+def test_an_undefined_fraction_is_one_dash() -> None:
+    assert bounds(Interval(float("nan"), float("nan"), float("nan"))) == "–"
+    assert bounds(Interval(0.912, 0.88, 0.941)) == "91.2 % (88 % to 94.1 %)"

@@ -98,7 +98,7 @@ def _classes(evidence: FindingEvidence, pixels: Pixels, iou: tuple[Interval, ...
     support = pixels.counts[:, 2]
     order = sorted(range(len(iou)), key=lambda i: (np.isnan(iou[i].value), iou[i].value))[:_CLASSES]
     rows = [
-        (evidence.classes[i], "–" if np.isnan(iou[i].value) else bounds(iou[i]), f"{int((support[:, i] > 0).sum()):,}", percent(support[:, i].sum() / max(1, support.sum())))
+        (evidence.classes[i], bounds(iou[i]), f"{int((support[:, i] > 0).sum()):,}", percent(support[:, i].sum() / max(1, support.sum())))
         for i in order
     ]  # fmt: skip
     return Table(
