@@ -30,7 +30,7 @@ from raytl.evaluation.evaluate import check_run, verified_card
 from raytl.evaluation.robustness import PHOTOS, SUITE
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.events import OnEvent, Work, ignore
-from raytl.metrics.aim import aims
+from raytl.metrics.aim import aims, texts
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
 from raytl.run.atomic import replace_dir, write_json, write_text
@@ -129,13 +129,14 @@ def report(
         DataError: images of train or validation changed or are missing.
         DiskError: the report cannot be written.
     """
+    require, recall = texts(require), texts(recall)
     machine = in_force(machine, device)
     run_store = RunStore.open(str(run), S3Settings.of(machine.storage))
     folder = run_store.folder
     card = verified_card(folder, on_event)
     check_run(folder, "test", on_event)
     stored_run, task = stored_experiment(folder.experiment), task_named(card.task)
-    parts = chosen(task, sections, stored_run.recipe.data.columns, quick)
+    parts = chosen(task, None if sections is None else texts(sections), stored_run.recipe.data.columns, quick)
     check_aims(task, parts, [*require, *recall])
     _check_photos(parts, suite, photos)
     _check_full(parts, stored_run.recipe.data.columns, full, quick)

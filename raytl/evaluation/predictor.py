@@ -31,6 +31,7 @@ from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.trust import Trust, TrustOptions, trust_of
 from raytl.events import Message, OnEvent, Work, ignore, throttled
 from raytl.home import expanded
+from raytl.metrics.aim import texts
 from raytl.models.bundle import bundle_directory
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.parallel import computed
@@ -206,7 +207,7 @@ def load(
         _saved=saved,
         _precision=recipe.train.precision if recipe else "auto",
         _reported=reported(saved.task, config, options),
-        _trust=trust_of(root, os.fspath(run), saved, TrustOptions(require, tuple(recall), uncertainty)),
+        _trust=trust_of(root, os.fspath(run), saved, TrustOptions(require, texts(recall), uncertainty)),
         _on_event=on_event,
     )
 

@@ -51,7 +51,14 @@ def aims(
     return tuple(dict.fromkeys(result))
 
 
-def _parts(text: str) -> tuple[str, float | None]:
+def texts(value: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the texts of an option that is given once or several times."""
+    return (value,) if isinstance(value, str) else tuple(value)
+
+
+def _parts(text: object) -> tuple[str, float | None]:
+    if not isinstance(text, str):  # from Python, where nothing checks the type
+        return repr(text), None
     name, sign, value = text.rpartition(">=")
     try:
         return name.strip(), float(value) if sign else None

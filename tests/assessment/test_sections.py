@@ -17,7 +17,7 @@ from raytl.assessment.report import Assessment
 from raytl.assessment.section import Evidence, Options, SectionResult
 from raytl.assessment.sections import NEEDS_PHOTOS, SECTIONS, check_aims, chosen
 from raytl.errors import UserError
-from raytl.metrics.aim import Aim, aims
+from raytl.metrics.aim import Aim, aims, texts
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
 from raytl.run.ledger import LedgerEntry
@@ -167,6 +167,13 @@ def test_an_aim_that_cannot_be_read_is_an_error(text: str) -> None:
 
 def test_a_class_may_have_any_name() -> None:
     assert aims([], ["a >= b>=0.9"], ("a >= b",)) == (Aim(0.9, "a >= b"),)
+
+
+def test_an_aim_from_python_may_be_one_text_but_no_number() -> None:
+    wrong: Any = 0.9
+    with pytest.raises(UserError, match="--require '0.9': expected NAME>=FRACTION"):
+        aims([wrong], [], ("a",))
+    assert texts("a>=0.9") == texts(["a>=0.9"]) == ("a>=0.9",)
 
 
 def test_a_task_without_sections_says_that_the_report_does_not_apply() -> None:
