@@ -110,9 +110,9 @@ def _verdict(error: CalibrationError, images: int) -> str:
 
 
 def _gain_text(temperature: float | None, alone: Interval, gain: float, error: float, images: int) -> str:
-    spread = "" if isnan(error) else f"standard error {error:.4f}, "
+    standard_error = "" if isnan(error) else f"standard error {error:.4f}, "
     count = "1 validation image" if images == 1 else f"{images:,} validation images"
-    measured = f"{gain:+.4f} nats an image ({spread}{count})"
+    measured = f"{gain:+.4f} nats an image ({standard_error}{count})"
     interval = f"95 % profile-likelihood interval {alone.low:.3f} to {alone.high:.3f}"
     if temperature is None:
         return f"The model has no temperature; one fitted on validation would change the cross-fitted log loss by {-gain:+.4f}."

@@ -74,8 +74,8 @@ def _tally(hits: NDArray[Any], images: NDArray[Any]) -> Tally:
 def _set_probability(val: SplitEvidence, alpha: float) -> float | None:
     """Return the probability itself that is the cut of the sets; 1 - (1 - p) may exceed p, and leave out a tied one."""
     own = val.probabilities[np.arange(len(val)), val.targets]
-    cut = set_cut(-own, alpha)
-    return -cut if np.isfinite(cut) else None
+    limit = set_cut(-own, alpha)
+    return -limit if np.isfinite(limit) else None
 
 
 def _measured(evidence: Evidence) -> tuple[Familiarity | None, bytes | None]:

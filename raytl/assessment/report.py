@@ -156,10 +156,8 @@ def report(
     _check_writable(folder.evaluation / FOLDER)
     scores = task.reporting.stored(look.report_folder(folder)).overall
     evidence = _evidence(source, look, parts, options, full)
-    results = _results(parts, evidence, options)
-    result = Assessment(
-        run_store.name, card, look, quick, _images(evidence), scores, results, str(folder.evaluation / FOLDER)
-    )
+    sections_by_name, written = _results(parts, evidence, options), str(folder.evaluation / FOLDER)
+    result = Assessment(run_store.name, card, look, quick, _images(evidence), scores, sections_by_name, written)
     _write(result, _operating(evidence, card, look, options, folder))
     run_store.push()
     return result

@@ -64,7 +64,7 @@ class SuspectsSection:
             title="Suspect labels: which ones to look at again?",
             sentences=(
                 *_sentences(listed, {name: len(split) for name, split, _ in trusted}),
-                *(_doubt(name, *tables[name]) for name in doubtful),
+                *(_unknown(name, *tables[name]) for name in doubtful),
                 *_learned(agreed, float(evidence.val.correct.mean())),
             ),
             tables=(_table(listed),) if listed else (),
@@ -119,7 +119,7 @@ def _is_trusted(split: SplitEvidence, table: Floats) -> bool:
     return is_trusted(float(balanced_accuracy(counts)), table.shape[1])
 
 
-def _doubt(name: str, split: SplitEvidence, table: Floats) -> str:
+def _unknown(name: str, split: SplitEvidence, table: Floats) -> str:
     wrong = float((table.argmax(axis=1) != split.targets).mean())
     return f"{_IMAGES[name]}: cannot tell which labels are wrong; the answers are wrong themselves on {percent(wrong)} of them."
 

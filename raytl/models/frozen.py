@@ -195,8 +195,8 @@ class Ridge:
         wanted = torch.nn.functional.one_hot(torch.from_numpy(classes), count).double() * 2 - 1
         wanted[:, torch.from_numpy(present == 0)] = -1.0
         gram = self._inputs @ self._inputs.T
-        spread = gram.diagonal().mean().clamp_min(1e-3)  # 0 if a network has the same features for all images
-        ridge = penalty * spread / (weights / weights.mean())
+        variance = gram.diagonal().mean().clamp_min(1e-3)  # 0 if a network has the same features for all images
+        ridge = penalty * variance / (weights / weights.mean())
         self._system, self._wanted = gram + torch.diag(ridge) + 1.0, wanted
         self._alpha = torch.linalg.solve(self._system, wanted)
 
