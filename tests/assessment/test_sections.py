@@ -171,7 +171,7 @@ def test_a_class_may_have_any_name() -> None:
 
 def test_an_aim_from_python_may_be_one_text_but_no_number() -> None:
     wrong: Any = 0.9
-    with pytest.raises(UserError, match="--require '0.9': expected NAME>=FRACTION"):
+    with pytest.raises(UserError, match="--require 0.9: expected NAME>=FRACTION"):
         aims([wrong], [], ("a",))
     assert texts("a>=0.9") == texts(["a>=0.9"]) == ("a>=0.9",)
 
