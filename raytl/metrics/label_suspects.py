@@ -8,16 +8,14 @@ import numpy as np
 
 from raytl.metrics.finding_suspects import SuspectThing
 from raytl.metrics.findings import Findings
-
-_EVEN = 0.5
+from raytl.metrics.suspects import suspects
 
 
 def label_suspects(findings: Findings) -> tuple[SuspectThing, ...]:
     """Return the suspect labels of images, the most suspect first.
 
-    A label is missing if the images that lack it have it with a probability as high as those that have it do on average, and not
-    there if the images that have it lack it with a probability as high as those that lack it do on average; both above one half.
-    Images of which a label is no finding lack it surely. The score is the probability that speaks against the annotation.
+    They are those of `raytl.metrics.suspects.suspects` for the images that lack a label and that have it. Images of which a
+    label is no finding lack it surely. The score is the probability that speaks against the annotation.
     """
     labels = range(len(findings.thresholds))
     return tuple(
@@ -26,14 +24,14 @@ def label_suspects(findings: Findings) -> tuple[SuspectThing, ...]:
 
 
 def _of_label(findings: Findings, label: int) -> Iterator[SuspectThing]:
-    wanted = findings.wanted
-    present = np.flatnonzero(wanted.label == label)
-    absent = np.flatnonzero((findings.label == label) & ~findings.correct)
-    has, lacks = wanted.confidence[present], 1 - findings.confidence[absent]
-    excluded = len(findings.score) - len(present) - len(absent)
-    usual = float(has.mean()) if len(present) else np.inf
-    usual_absence = (float(lacks.sum()) + excluded) / max(1, len(absent) + excluded)
-    for place in absent[1 - lacks >= max(usual, _EVEN)].tolist():
-        yield SuspectThing("missing", int(findings.image[place]), place, -1, float(findings.confidence[place]))
-    for place in present[1 - has >= max(usual_absence, _EVEN)].tolist():
-        yield SuspectThing("not there", int(wanted.image[place]), -1, place, float(1 - wanted.confidence[place]))
+    images = len(findings.score)
+    probability, finding, thing = np.zeros(images), np.full(images, -1), np.full(images, -1)
+    rows, things = np.flatnonzero(findings.label == label), np.flatnonzero(findings.wanted.label == label)
+    finding[findings.image[rows]], thing[findings.wanted.image[things]] = rows, things
+    probability[findings.image[rows]] = findings.confidence[rows]
+    for each in suspects(thing >= 0, np.stack([1 - probability, probability], axis=1)):
+        place, score = each.place, 1 - each.probability
+        if each.suggested:
+            yield SuspectThing("missing", place, int(finding[place]), -1, score)
+        else:
+            yield SuspectThing("not there", place, -1, int(thing[place]), score)

@@ -49,7 +49,9 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     write_weights(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAYTL_CACHE", str(folder / "cache"))
-        make_cheap(patch)
         experiment = small(folder)
-        run = raytl.train(experiment, progress=False)
-        yield Story(folder, experiment, run, raytl.tune(experiment, trials=3, progress=False))
+        with pytest.MonkeyPatch.context() as cheap:
+            make_cheap(cheap)
+            run = raytl.train(experiment, progress=False)
+            sweep = raytl.tune(experiment, trials=3, progress=False)
+        yield Story(folder, experiment, run, sweep)

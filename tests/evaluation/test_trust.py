@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from raytl.errors import RunError, UserError
 from raytl.evaluation.predict import predict
@@ -66,7 +67,10 @@ def test_an_answer_in_memory_carries_what_the_table_has(run: RunFolder, photos: 
     assert (plain.answered, plain.set, plain.unfamiliar, plain.judgement) == (None, None, None, None)
 
 
-def test_a_photo_unlike_the_reference_is_unfamiliar(run: RunFolder, photos: Path) -> None:
+def test_a_photo_unlike_the_reference_is_unfamiliar(
+    run: RunFolder, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)  # features are those of the batch of a thread
     paths = [str(path) for path in sorted(photos.rglob("*.jpg"))]
     predictor = load(run.root)
     watch = batch_features(predictor._saved)
