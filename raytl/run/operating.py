@@ -130,8 +130,8 @@ class Promise:
 
 
 def _is_whole(points: OperatingPoints) -> bool:
-    """Return True if there are recalls for each class, counts for each threshold, with no more hits than images, and aims for
-    classes that there are."""
+    """Return True if each class has recalls, each threshold has counts with no more hits than images, and each aim is for one of
+    the classes."""
     parts = [(len(points.answer_grid), points.answers), *((len(points.recall_grid), each) for each in points.recalls)]
     tallies = [(size, tally) for size, tried in parts for tally in (tried.validation, tried.test)]
     return (
@@ -151,7 +151,7 @@ OPERATING_FORMAT = Format[OperatingPoints](
 
 
 def write_operating(folder: Path, points: OperatingPoints, reference: bytes | None) -> None:
-    """Write both files into `folder`, a draft that is not there yet for readers; `reference` is that of `points.unfamiliar`."""
+    """Write both files into `folder`, a draft that no reader sees; `reference` is that of `points.unfamiliar`."""
     assert (points.unfamiliar is None) == (reference is None), "a limit has a reference"
     if reference is not None:
         write_bytes(folder / REFERENCE, reference)
