@@ -29,7 +29,7 @@ from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.worker import Shard, score_shard
 from raytl.events import EpochEnded, Event, Message, OnEvent, Work
 from raytl.metrics.confusion import Ints
-from raytl.models.bundle import read_card
+from raytl.models.saved_model import read_card
 from raytl.run import journal
 from raytl.run.atomic import write_json
 from raytl.run.epochs import EPOCH_FORMAT
@@ -185,17 +185,17 @@ def _answered(source: Source, experiment: Experiment, samples: Sequence[Sample],
     return answers
 
 
-def _scored(source: Source, bundle: Path, samples: Sequence[Sample]) -> Ints:
-    card, data = read_card(bundle), source.recipe.data
+def _scored(source: Source, model_folder: Path, samples: Sequence[Sample]) -> Ints:
+    card, data = read_card(model_folder), source.recipe.data
     shard = Shard(
-        bundle=str(bundle),
+        model_folder=str(model_folder),
         samples=samples,
         classes=(*card.classes, *sorted(set(source.card.classes) - set(card.classes))),
         device=source.machine.compute.device,
         precision=source.recipe.train.precision,
         max_pixels=source.machine.max_pixels,
         digest=card.digest,
-        run=str(bundle),
+        run=str(model_folder),
         data=data.uri,
         s3=S3Settings.of(source.machine.storage),
         zip_encoding=data.zip_encoding,

@@ -25,7 +25,7 @@ from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.worker import Shard, evaluated_split, score_shard
 from raytl.events import Message, OnEvent, ignore
 from raytl.metrics.intervals import RESAMPLES
-from raytl.models.bundle import Card, digest, read_card
+from raytl.models.saved_model import Card, digest, read_card
 from raytl.run import RunFolder, journal
 from raytl.run.atomic import replace_dir, write_bytes, write_json, write_text
 from raytl.run.ledger import REPORT, LedgerEntry, exclusive_test_access, looks, unlock
@@ -143,7 +143,7 @@ def split_shard(run_store: RunStore, recipe: Recipe, machine: Machine, card: Car
     """Return the work of scoring `samples` of a run with its best checkpoint."""
     data = recipe.data
     return Shard(
-        bundle=str(run_store.folder.best.absolute()),
+        model_folder=str(run_store.folder.best.absolute()),
         samples=samples,
         classes=card.classes,
         device=machine.compute.device,

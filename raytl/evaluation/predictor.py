@@ -32,9 +32,9 @@ from raytl.evaluation.trust import Trust, TrustOptions, trust_of
 from raytl.events import Message, OnEvent, Work, ignore, throttled
 from raytl.home import expanded
 from raytl.metrics.aim import texts
-from raytl.models.bundle import bundle_directory
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.parallel import computed
+from raytl.models.saved_model import saved_model_directory
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
@@ -191,7 +191,7 @@ def load(
         UserError: an aim cannot be read, or the report does not show that the model meets it.
     """
     machine = in_force(machine, device)
-    folder, recipe = _bundle(os.fspath(run), machine, on_event)
+    folder, recipe = _model_folder(os.fspath(run), machine, on_event)
     saved = load_saved(folder, on_event)
     root = None if recipe is None else RunFolder(folder.parents[1])
     at = pick_device(machine.compute.device)
@@ -268,13 +268,13 @@ def _answered(
     return batch.sizes, answers, [None] * len(answers) if watch is None else list(watch(len(answers)))
 
 
-def _bundle(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, Recipe | None]:
+def _model_folder(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, Recipe | None]:
     """Return the folder of the saved model, and the recipe of its run; None for a model without its run."""
-    saved = bundle_directory(run)
+    saved = saved_model_directory(run)
     if saved is not None and saved == Path(run):
         return saved, None
     folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
-    if bundle_directory(folder.root) is None:
+    if saved_model_directory(folder.root) is None:
         raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")
     stored = stored_experiment(folder.experiment)
     tell_ignored(stored, machine, 1, on_event)

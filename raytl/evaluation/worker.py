@@ -20,8 +20,8 @@ from raytl.data.manifest import Sample
 from raytl.errors import ModelError
 from raytl.events import OnEvent, Work
 from raytl.metrics.gather import gather_rows
-from raytl.models.bundle import read_card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
+from raytl.models.saved_model import read_card
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.inference import Network, Truths, split_rows
@@ -38,7 +38,7 @@ _SMALL = 64
 
 @dataclass(frozen=True)
 class Shard:
-    """The work of one evaluation, the same for every worker; `bundle` is the saved model's folder.
+    """The work of one evaluation, the same for every worker; `model_folder` is the saved model's folder.
 
     `device` is auto, cpu or cuda. A worker on another node fetches the model from the URI `run`, checks its `digest`, and
     fetches the images from the URI `data`. `classes` are those of the model, and after them others of the samples, that only
@@ -47,7 +47,7 @@ class Shard:
     `FindingKind.detailed` come before them.
     """
 
-    bundle: str
+    model_folder: str
     samples: Sequence[Sample]
     classes: tuple[str, ...]
     device: str
@@ -69,7 +69,7 @@ class Shard:
 
 def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
     """Score this worker's shard; return the merged rows of all workers in the order of the samples, the same on every rank."""
-    saved = load_saved(_bundle(shard))
+    saved = load_saved(_model_folder(shard))
     samples = on_this_node(shard.samples, shard.data, zip_encoding=shard.zip_encoding, s3=shard.s3)
     device, preprocess = pick_device(shard.device), saved.card.preprocess
     loader = EvalLoader(
@@ -90,14 +90,14 @@ def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
 
 def evaluated_split(shard: Shard, rows: Rows) -> Evaluated:
     """Return the answers to the whole split, with its targets, in the process that called the workers; `rows` without those of features."""
-    card = read_card(shard.bundle)
+    card = read_card(shard.model_folder)
     encoder = task_named(card.task).encoder(shard.samples, shard.classes, card.preprocess, shard.files)
     return Evaluated(shard.samples, Truths(encoder), rows, shard.classes, len(card.classes), card.temperature)
 
 
-def _bundle(shard: Shard) -> Path:
+def _model_folder(shard: Shard) -> Path:
     """Return the model's folder on this node; it is fetched if it is missing or has another digest."""
-    here = Path(shard.bundle)
+    here = Path(shard.model_folder)
     with suppress(ModelError):
         if read_card(here).digest == shard.digest:
             return here

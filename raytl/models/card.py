@@ -63,8 +63,8 @@ CARD_FORMAT = Format[Card](
 )
 
 
-def bundle_directory(path: str | Path) -> Path | None:
-    """Return the bundle at `path`: the folder itself or a run's `checkpoints/best`; None if neither is a bundle."""
+def saved_model_directory(path: str | Path) -> Path | None:
+    """Return the saved model at `path`: the folder itself or a run's `checkpoints/best`; None if neither is one."""
     for folder in (Path(path), Path(path) / "checkpoints" / "best"):
         if (folder / CARD).is_file():
             return folder
@@ -72,7 +72,7 @@ def bundle_directory(path: str | Path) -> Path | None:
 
 
 def read_card(directory: str | Path, on_event: OnEvent = ignore) -> Card:
-    """Return the card of the bundle in `directory`; report and ignore keys that this version does not know.
+    """Return the card of the saved model in `directory`; report and ignore keys that this version does not know.
 
     Raises:
         ModelError: the card is missing or unreadable.

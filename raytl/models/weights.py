@@ -1,4 +1,4 @@
-"""Read pretrained tensors from files, bundles and runs without running code from them, and load them into a module."""
+"""Read pretrained tensors from files, saved models and runs without running code from them, and load them into a module."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
-from raytl.models.card import CARD, WEIGHTS, bundle_directory, read_card
+from raytl.models.card import CARD, WEIGHTS, read_card, saved_model_directory
 from raytl.models.pickled import content_limit_bytes, read_pickle
 from raytl.models.stages import is_under
 from raytl.models.state_dicts import Candidate, State, Taken, candidates_in
@@ -60,7 +60,7 @@ def read(path: str | Path, s3: S3Settings = ENVIRONMENT) -> Source:
     """
     place = _fetched(path, s3) if is_reference(path) or has_scheme(str(path)) else Path(path)
     if place.is_dir():
-        return _read_bundle(place)
+        return _read_saved(place)
     if not place.is_file():
         raise ModelError(
             f"model.weights: no file {place}; expected pretrained, none, a .safetensors or .pth file, or a run folder"
@@ -142,14 +142,14 @@ def _fetched(uri: str | Path, s3: S3Settings) -> Path:
     return pull(str(uri), only=saved, s3=s3)
 
 
-def _read_bundle(folder: Path) -> Source:
-    bundle = bundle_directory(folder)
-    if bundle is None:
+def _read_saved(folder: Path) -> Source:
+    saved = saved_model_directory(folder)
+    if saved is None:
         raise ModelError(
             f"model.weights: no saved model in {folder}; expected a run folder with checkpoints/best{_files_in(folder)}"
         )
-    card = read_card(bundle)
-    tensors = Candidate("", _read_safetensors(bundle / WEIGHTS))
+    card = read_card(saved)
+    tensors = Candidate("", _read_safetensors(saved / WEIGHTS))
     return Source((tensors,), card.preprocess, card.model, card.classes, folder.name)
 
 

@@ -34,15 +34,15 @@ EVALUATED = "evaluation.jsonl"
 
 @dataclass(frozen=True)
 class SavedModel:
-    """A model to compare: the folder of its bundle, and the run or version where another node finds it."""
+    """A model to compare: its folder, and the run or version where another node finds it."""
 
-    bundle: Path
+    model_folder: Path
     run: str
 
     @property
     def card(self) -> Card:
-        """The card of the bundle."""
-        return read_card(self.bundle)
+        """The card of the saved model."""
+        return read_card(self.model_folder)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _comparison(
         slices=result.slices,
         latency_ms=_latency_ms(experiment, challenger),
         champion_latency_ms=None if champion is None else _latency_ms(experiment, champion),
-        size_bytes=(challenger.bundle / WEIGHTS).stat().st_size,
+        size_bytes=(challenger.model_folder / WEIGHTS).stat().st_size,
         unknown=() if old is None else tuple(name for name in challenger.card.classes if name not in old.classes),
     )
 
@@ -149,7 +149,7 @@ def _answers(
     compute, card = experiment.compute, model.card
     more = () if other is None else tuple(name for name in other.card.classes if name not in card.classes)
     shard = Shard(
-        bundle=str(model.bundle.absolute()),
+        model_folder=str(model.model_folder.absolute()),
         samples=samples,
         classes=(*card.classes, *more),
         device=compute.device,
@@ -170,7 +170,7 @@ def _answers(
 
 def _latency_ms(experiment: Experiment, model: SavedModel) -> float:
     """Return the milliseconds of one image through the network here: the minimum of 20 runs, as other load only adds."""
-    saved = load_saved(model.bundle)
+    saved = load_saved(model.model_folder)
     preprocess, device = saved.card.preprocess, pick_device(experiment.compute.device)
     precision = pick_precision(experiment.train.precision, device)
     network = Network(saved.task, saved.module.to(device), preprocess, device, precision)

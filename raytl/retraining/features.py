@@ -24,20 +24,20 @@ FILE = "reference.npz"
 
 
 def extract(
-    bundle: Path,
+    model_folder: Path,
     samples: Sequence[Sample],
     device: str,
     max_pixels: int,
     on_event: OnEvent,
     s3: S3Settings = ENVIRONMENT,
 ) -> FeatureTable:
-    """Return the samples as the model in `bundle` sees them.
+    """Return the samples as the model in `model_folder` sees them.
 
     Raises:
         ModelError: the model has no features to compare.
     """
-    reporting = task_named(read_card(bundle).task).reporting
-    return reporting.features(bundle, samples, device, max_pixels, on_event, s3)
+    reporting = task_named(read_card(model_folder).task).reporting
+    return reporting.features(model_folder, samples, device, max_pixels, on_event, s3)
 
 
 def subset(samples: Sequence[Sample], max_images: int = MAX_IMAGES) -> tuple[Sample, ...]:

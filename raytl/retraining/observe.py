@@ -137,10 +137,10 @@ def _with_drift(
     folder = folder_of(registry, champion)
     if len(new) < MIN_IMAGES or not (folder / features.FILE).exists():
         return changes
-    bundle, device = folder / "checkpoints" / "best", experiment.compute.device
+    model_folder, device = folder / "checkpoints" / "best", experiment.compute.device
     try:
         s3 = S3Settings.of(experiment.storage)
-        now = features.extract(bundle, features.subset(new), device, experiment.data.max_pixels, on_event, s3)
+        now = features.extract(model_folder, features.subset(new), device, experiment.data.max_pixels, on_event, s3)
         path = folder / features.FILE
         before = FeatureTable.decoded(path.read_bytes(), str(path))
         if (width := before.features.shape[1]) != (expected := now.features.shape[1]):

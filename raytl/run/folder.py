@@ -128,7 +128,7 @@ class RunFolder:
 
     @property
     def best(self) -> Path:
-        """Return the folder of the best checkpoint: the model bundle that evaluate and predict use."""
+        """Return the folder of the best checkpoint: the saved model that evaluate and predict use."""
         return self.root / "checkpoints" / "best"
 
     @property

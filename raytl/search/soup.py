@@ -13,8 +13,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from raytl.models.bundle import Card, save_bundle
 from raytl.models.predict_score import predict_score_of
+from raytl.models.saved_model import Card, save_model
 from raytl.models.temperature import temperature_of
 from raytl.run.folder import RunFolder
 from raytl.search.record import TrialRecord
@@ -51,7 +51,7 @@ def average_weights(
         chosen = _greedy(module, states, score)
     module.load_state_dict(mean([states[i] for i in chosen]))
     value = score(module)  # before it is saved, as it sets what validation decides
-    save_bundle(folder, module, _card(saved, module))
+    save_model(folder, module, _card(saved, module))
     return Soup(tuple(available[i].number for i in chosen), value, str(folder))
 
 

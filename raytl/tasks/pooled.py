@@ -29,7 +29,7 @@ Impression = Callable[[Any, Sequence[str]], tuple[str, float]]
 
 
 def pooled_features(
-    bundle: Path,
+    model_folder: Path,
     samples: Sequence[Sample],
     device: str,
     max_pixels: int,
@@ -37,12 +37,12 @@ def pooled_features(
     s3: S3Settings,
     impression: Impression,
 ) -> FeatureTable:
-    """Return the samples as the saved model in `bundle` sees them.
+    """Return the samples as the saved model in `model_folder` sees them.
 
     Raises:
         ModelError: the network has neither maps nor a linear layer at its end.
     """
-    saved, at = load_saved(bundle), pick_device(device)
+    saved, at = load_saved(model_folder), pick_device(device)
     preprocess, watch = saved.card.preprocess, FeatureWatch(saved)
     network = Network(saved.task, saved.module.to(at), preprocess, at, torch.float32)
     images = source_images(samples, preprocess, max_pixels, s3)

@@ -376,7 +376,13 @@ class Reporting(Protocol):
         ...
 
     def features(
-        self, bundle: Path, samples: Sequence[Sample], device: str, max_pixels: int, on_event: OnEvent, s3: S3Settings
+        self,
+        model_folder: Path,
+        samples: Sequence[Sample],
+        device: str,
+        max_pixels: int,
+        on_event: OnEvent,
+        s3: S3Settings,
     ) -> FeatureTable:
         """Return the samples as the saved model sees them, to measure drift.
 

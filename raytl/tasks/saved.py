@@ -10,8 +10,8 @@ from torch import nn
 from raytl.config.schema import ModelConfig
 from raytl.events import OnEvent, ignore
 from raytl.models.backbone import Backbone
-from raytl.models.bundle import bundle_directory, load_bundle, read_card
 from raytl.models.card import Card
+from raytl.models.saved_model import load_model, read_card, saved_model_directory
 from raytl.store.s3_settings import ENVIRONMENT
 from raytl.tasks.registry import task_named
 from raytl.tasks.task import Task
@@ -28,13 +28,13 @@ class Saved:
 
 
 def load_saved(directory: str | Path, on_event: OnEvent = ignore) -> Saved:
-    """Return the model of the bundle in `directory`, or of the best checkpoint of a run.
+    """Return the saved model in `directory`, or of the best checkpoint of a run.
 
     Raises:
         ModelError: there is no saved model, or its tensors do not match the digest in the card.
         ConfigError: its task is not installed.
     """
-    folder = bundle_directory(directory) or Path(directory)
+    folder = saved_model_directory(directory) or Path(directory)
     task = task_named(read_card(folder).task)
     built: list[Backbone] = []
 
@@ -42,5 +42,5 @@ def load_saved(directory: str | Path, on_event: OnEvent = ignore) -> Saved:
         built.append(task.build(config, classes, ENVIRONMENT))
         return built[-1]
 
-    module, card = load_bundle(folder, on_event, build)
+    module, card = load_model(folder, on_event, build)
     return Saved(task, module, card, replace(built[-1], module=module, preprocess=card.preprocess))

@@ -169,10 +169,16 @@ class ScoreReporting(Generic[F]):
         )
 
     def features(
-        self, bundle: Path, samples: Sequence[Sample], device: str, max_pixels: int, on_event: OnEvent, s3: S3Settings
+        self,
+        model_folder: Path,
+        samples: Sequence[Sample],
+        device: str,
+        max_pixels: int,
+        on_event: OnEvent,
+        s3: S3Settings,
     ) -> FeatureTable:
         """Return the features of the last stage of the backbone, averaged over the image."""
-        return pooled_features(bundle, samples, device, max_pixels, on_event, s3, self.impression)
+        return pooled_features(model_folder, samples, device, max_pixels, on_event, s3, self.impression)
 
 
 def _measured(

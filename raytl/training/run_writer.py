@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from raytl.metrics.confusion import cells_of
-from raytl.models.bundle import Card, save_bundle
+from raytl.models.saved_model import Card, save_model
 from raytl.run import journal
 from raytl.run.atomic import atomic_dir, write_json
 from raytl.run.folder import RunFolder
@@ -62,7 +62,7 @@ def _save_best(folder: RunFolder, card: Card, network: torch.nn.Module, result: 
     if confusion.names != card.classes:
         score["names"] = list(confusion.names)
     with atomic_dir(folder.best) as temporary:
-        save_bundle(temporary, network, _card_of(card, result))
+        save_model(temporary, network, _card_of(card, result))
         write_json(temporary / BEST_SCORE, score)
 
 

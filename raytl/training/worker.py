@@ -15,8 +15,8 @@ from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.backbone import Backbone
-from raytl.models.bundle import Card
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
+from raytl.models.saved_model import Card
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader

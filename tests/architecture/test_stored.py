@@ -19,6 +19,7 @@ PARSERS = {
 }
 VALIDATORS = ("model_validate_json", "validate_json", "model_parse_raw", "parse_raw")
 ALLOWED = {
+    "raytl.bundle.client": "it runs without raytl; where raytl runs it, `raytl.bundle.opening` reads the card through its schema first",
     "raytl.run.provenance": "the note that pip left beside raytl's own code on this machine",
 }
 """Modules that may parse JSON by themselves, each with the reason."""

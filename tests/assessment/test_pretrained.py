@@ -15,7 +15,7 @@ from raytl.config.schema import ModelConfig
 from raytl.evaluation.evaluate import evaluate
 from raytl.events import Message, Recorder
 from raytl.models.backbone import build
-from raytl.models.bundle import read_card, save_bundle
+from raytl.models.saved_model import read_card, save_model
 from raytl.run import RunFolder
 from raytl.run.atomic import write_text
 from raytl.tasks.saved import load_saved
@@ -30,7 +30,7 @@ def weights(grouped: RunFolder, tmp_path: Path) -> Path:
     experiment = override(load_experiment(grouped.experiment), {"model.weights": str(place)})
     write_text(grouped.experiment, to_yaml(experiment))
     card, module = read_card(grouped.best), load_saved(grouped.best).module
-    save_bundle(grouped.best, module, replace(card, weights_digest=build(experiment.model, 3).weights_digest))
+    save_model(grouped.best, module, replace(card, weights_digest=build(experiment.model, 3).weights_digest))
     grouped.write_manifest({"epochs": 1})
     evaluate(grouped.root, again=True, resamples=20)
     return place

@@ -80,9 +80,9 @@ def test_a_version_is_shown_by_alias_or_number(raytl: Raytl, registry: Registry)
 def test_a_calibrated_version_is_shown_with_its_temperature_and_what_that_changed(
     raytl: Raytl, tmp_path: Path, registry: Registry
 ) -> None:
-    bundle = tmp_path / "made" / "1" / "checkpoints" / "best"
-    bundle.mkdir(parents=True)
-    (bundle / "model.json").write_text(json.dumps({"model": "resnet", "temperature": 1.25}))
+    saved = tmp_path / "made" / "1" / "checkpoints" / "best"
+    saved.mkdir(parents=True)
+    (saved / "model.json").write_text(json.dumps({"model": "resnet", "temperature": 1.25}))
     before, after = {"uncalibrated_ece": 0.2, "uncalibrated_log_loss": 0.7}, {"ece": 0.05, "log_loss": 0.5}
     epochs = [{"epoch": 1, "calibration/temperature": 2.0}, {"epoch": 2, "calibration/temperature": 1.25}]
     epochs[1] |= {f"calibration/{name}": value for name, value in (before | after).items()}

@@ -15,8 +15,8 @@ from raytl.data.decode import decode
 from raytl.data.manifest import Sample
 from raytl.data.transforms import eval_view, prepare
 from raytl.models.backbone import Backbone, build
-from raytl.models.bundle import Card, save_bundle
 from raytl.models.forward import to_input
+from raytl.models.saved_model import Card, save_model
 from raytl.run import RunFolder, journal
 from raytl.run.atomic import write_text
 from tests.conftest import MakePhotos
@@ -63,6 +63,6 @@ def run(make_photos: MakePhotos, tmp_path: Path) -> RunFolder:
     torch.manual_seed(0)
     backbone = build(model, len(CLASSES))
     _fit_head(backbone, [root / name / "008.jpg" for name in CLASSES])
-    save_bundle(folder.best, backbone.module, Card(model.name, CLASSES, backbone.preprocess, backbone.weights_digest))
+    save_model(folder.best, backbone.module, Card(model.name, CLASSES, backbone.preprocess, backbone.weights_digest))
     folder.write_manifest({"epochs": 1})
     return folder

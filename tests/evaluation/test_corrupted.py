@@ -18,7 +18,7 @@ KEYS = ("a", "b")
 
 @pytest.fixture
 def card(run: RunFolder) -> Card:
-    from raytl.models.bundle import read_card
+    from raytl.models.saved_model import read_card
 
     return read_card(run.best)
 

@@ -12,7 +12,7 @@ from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.predict import predict
 from raytl.events import Recorder
 from raytl.models.backbone import build
-from raytl.models.bundle import digest
+from raytl.models.saved_model import digest
 from raytl.models.weights import read, state_digest
 from raytl.registry.registry import Registry
 from raytl.run import RunFolder

@@ -13,7 +13,7 @@ from raytl.errors import RunError, UserError
 from raytl.evaluation.predict import predict
 from raytl.evaluation.predictor import load
 from raytl.evaluation.trust import TrustOptions, trust_of
-from raytl.models.bundle import digest
+from raytl.models.saved_model import digest
 from raytl.run import RunFolder
 from raytl.run.operating import OperatingPoints, Tally, Tried
 from raytl.tasks.registry import task_named

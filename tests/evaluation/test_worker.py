@@ -12,7 +12,7 @@ from raytl.config.schema import StorageConfig
 from raytl.data.samples import SAMPLE_FORMAT
 from raytl.evaluation.worker import Shard, evaluated_split, score_shard
 from raytl.events import ignore
-from raytl.models.bundle import read_card
+from raytl.models.saved_model import read_card
 from raytl.run import RunFolder, journal
 from raytl.tasks.registry import task_named
 from raytl.tasks.reporting import Occasion, Subject
@@ -77,7 +77,7 @@ def test_rows_are_in_the_order_of_the_samples(run: RunFolder) -> None:
 def test_a_worker_that_has_not_this_model_takes_it_from_the_run(run: RunFolder, tmp_path: Path) -> None:
     shard = _shard(run)
     for elsewhere in (
-        dataclasses.replace(shard, bundle=str(tmp_path / "nowhere")),
+        dataclasses.replace(shard, model_folder=str(tmp_path / "nowhere")),
         dataclasses.replace(shard, digest="old"),
     ):
         found = score_shard(World.solo(), elsewhere, ignore)

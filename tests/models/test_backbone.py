@@ -14,7 +14,7 @@ from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.models.backbone import build, is_convolutional, native_px, overridden, preprocess_of, square_problem
-from raytl.models.bundle import Card, load_bundle, save_bundle
+from raytl.models.saved_model import Card, load_model, save_model
 from raytl.models.weights import state_digest
 
 BASE = Preprocess(224, 256, "center", "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
@@ -75,7 +75,7 @@ def run_folder(root: Path, name: str = "test_resnet") -> tuple[Path, Card]:
     built = build(config(name), 3)
     preprocess = replace(built.preprocess, image_px=64, resize_px=70, mean=(0.1, 0.2, 0.3))
     card = Card(name, ("a", "b", "c"), preprocess, "none")
-    return root, save_bundle(root / "checkpoints" / "best", built.module, card)
+    return root, save_model(root / "checkpoints" / "best", built.module, card)
 
 
 def test_a_run_gives_its_tensors_and_its_preprocessing(tmp_path: Path) -> None:
@@ -145,8 +145,8 @@ def test_an_old_name_builds_todays_model_and_says_so(old: str, name: str, tmp_pa
     assert built.notes == (f"model.name: timm renamed {old!r} to {name!r}; using the new name",)
     assert built.preprocess == preprocess_of(config(name))
     for stored in (old, name):  # as a run's card has it, from this version or an earlier one
-        save_bundle(tmp_path / stored, built.module, Card(stored, ("a", "b"), built.preprocess, "none"))
-        assert load_bundle(tmp_path / stored)[1].model == stored
+        save_model(tmp_path / stored, built.module, Card(stored, ("a", "b"), built.preprocess, "none"))
+        assert load_model(tmp_path / stored)[1].model == stored
 
 
 def test_a_library_s_own_prefix_stays_in_the_name() -> None:

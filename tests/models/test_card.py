@@ -11,7 +11,7 @@ import pytest
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.events import Message, Recorder
-from raytl.models.card import CARD, Card, bundle_directory, read_card
+from raytl.models.card import CARD, Card, read_card, saved_model_directory
 
 PREPROCESS = Preprocess(32, 36, "center", "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
 ODD = Card("test_resnet", ("a b", 'c"d', "é\n"), PREPROCESS, "none", digest="12")
@@ -22,12 +22,12 @@ def test_a_card_comes_back_from_json_as_it_was(tmp_path: Path) -> None:
     assert read_card(tmp_path) == ODD
 
 
-def test_a_bundle_is_found_in_itself_and_in_a_run(tmp_path: Path) -> None:
+def test_a_saved_model_is_found_in_itself_and_in_a_run(tmp_path: Path) -> None:
     best = tmp_path / "checkpoints" / "best"
-    assert bundle_directory(tmp_path) is None
+    assert saved_model_directory(tmp_path) is None
     best.mkdir(parents=True)
     (best / CARD).touch()
-    assert bundle_directory(tmp_path) == bundle_directory(best) == best
+    assert saved_model_directory(tmp_path) == saved_model_directory(best) == best
 
 
 def test_a_folder_without_a_card_says_what_is_expected(tmp_path: Path) -> None:

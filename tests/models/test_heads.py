@@ -10,9 +10,9 @@ import torch
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.errors import ModelError
 from raytl.models.backbone import build
-from raytl.models.bundle import Card, save_bundle
 from raytl.models.heads import inherit
 from raytl.models.probe import head_layer
+from raytl.models.saved_model import Card, save_model
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "torchvision:mobilenet_v3_small"])
@@ -23,7 +23,7 @@ def test_rows_of_known_classes_are_kept_by_name_and_new_ones_are_as_likely(name:
     old = build(config, 3)
     torch.nn.init.normal_(head_layer(old).weight)
     torch.nn.init.normal_(head_layer(old).bias)  # type: ignore[arg-type]
-    save_bundle(tmp_path / "old", old.module, Card(name, ("blue", "green", "red"), old.preprocess, "none"))
+    save_model(tmp_path / "old", old.module, Card(name, ("blue", "green", "red"), old.preprocess, "none"))
     new = build(config.model_copy(update={"weights": str(tmp_path / "old")}), 3)
     assert inherit(new, str(tmp_path / "old"), ("amber", "blue", "red")) == ("amber",)
     before, after = head_layer(old), head_layer(new)

@@ -20,7 +20,7 @@ from raytl.config.schema import ModelConfig
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError, RaytlError
 from raytl.models.backbone import build
-from raytl.models.bundle import Card, save_bundle
+from raytl.models.saved_model import Card, save_model
 from raytl.models.weights import fit, read, state_digest, take
 
 
@@ -260,7 +260,7 @@ def test_a_file_behind_a_uri_is_fetched(tmp_path: Path) -> None:
 def test_a_run_behind_a_uri_is_fetched(tmp_path: Path) -> None:
     best = tmp_path / "checkpoints" / "best"
     preprocess = Preprocess(32, 36, "center", "bicubic", (0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
-    save_bundle(best, net(), Card("net", ("a", "b"), preprocess, "none"))
+    save_model(best, net(), Card("net", ("a", "b"), preprocess, "none"))
     result = read(f"file://{tmp_path}")
     assert (result.preprocess, result.model) == (preprocess, "net")
     assert result.state.keys() == net().state_dict().keys()

@@ -13,8 +13,8 @@ from torch import nn
 
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.models.backbone import build
-from raytl.models.bundle import Card, load_bundle, save_bundle
 from raytl.models.predict_score import set_predict_score
+from raytl.models.saved_model import Card, load_model, save_model
 from raytl.run.folder import RunFolder
 from raytl.search.driver import tune
 from raytl.search.record import TrialRecord
@@ -38,12 +38,12 @@ def trials(tmp_path: Path) -> list[TrialRecord]:
         torch.manual_seed(number)
         backbone = build(model, 3)
         best = RunFolder(tmp_path / str(number)).best
-        save_bundle(best, backbone.module, Card(model.name, ("a", "b", "c"), backbone.preprocess, "none"))
+        save_model(best, backbone.module, Card(model.name, ("a", "b", "c"), backbone.preprocess, "none"))
     return [TrialRecord(number, "complete", {}, folder=str(tmp_path / str(number))) for number in (0, 1, 3, 2)]
 
 
 def weights_of(folder: str | Path) -> Mapping[str, torch.Tensor]:
-    module, _ = load_bundle(folder)
+    module, _ = load_model(folder)
     return module.state_dict()
 
 
@@ -75,15 +75,15 @@ def test_a_soup_is_the_mean_of_its_trials(
 
 def test_a_soup_of_detectors_reports_from_its_own_score(trials: list[TrialRecord], tmp_path: Path) -> None:
     best = RunFolder(tmp_path / "0").best
-    module, card = load_bundle(best)
-    save_bundle(best, module, replace(card, predict_score=0.4))
+    module, card = load_model(best)
+    save_model(best, module, replace(card, predict_score=0.4))
 
     def score(module: nn.Module) -> float:
         set_predict_score(module, 0.7)
         return 1.0
 
     soup = average_weights("uniform", trials, score, tmp_path / "soup")
-    assert soup is not None and load_bundle(soup.folder)[1].predict_score == 0.7
+    assert soup is not None and load_model(soup.folder)[1].predict_score == 0.7
 
 
 def test_one_trial_makes_no_soup(trials: list[TrialRecord], tmp_path: Path) -> None:
@@ -97,5 +97,5 @@ def test_a_sweep_averages_its_best_trials(make_sweep: MakeSweep) -> None:
     assert result.soup is not None
     assert result.soup["trials"][0] == result.best_number
     assert result.soup["score"] >= result.best_value - 1e-9
-    _, card = load_bundle(result.soup["folder"])
+    _, card = load_model(result.soup["folder"])
     assert len(card.classes) == 3

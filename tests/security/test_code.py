@@ -26,7 +26,7 @@ from raytl.data import image_packs
 from raytl.data.formats import scan
 from raytl.errors import ConfigError, ModelError, RunError
 from raytl.models import weights
-from raytl.models.bundle import load_bundle
+from raytl.models.saved_model import load_model
 from raytl.search.cma import restored
 from raytl.training import checkpoint
 from tests.conftest import MakePhotos
@@ -113,7 +113,7 @@ def test_a_saved_model_of_a_name_that_would_be_fetched_is_refused(tmp_path: Path
     }
     (tmp_path / "model.json").write_text(json.dumps(card))
     with pytest.raises(ModelError, match="hf-hub: is not a supported library"):
-        load_bundle(tmp_path)
+        load_model(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "average.safetensors", "optimizer.safetensors", "state.json"])

@@ -23,7 +23,7 @@ from raytl.evaluation.predict import predict
 from raytl.evaluation.record import recorded
 from raytl.evaluation.worker import Shard, score_shard
 from raytl.events import Event, Recorder, Resumed, Step, ignore
-from raytl.models.bundle import read_card
+from raytl.models.saved_model import read_card
 from raytl.run import journal
 from raytl.run.run_store import RunStore
 from raytl.store import s3
@@ -176,7 +176,7 @@ def test_a_worker_on_another_machine_finds_the_model_and_the_images_of_a_run_in_
     run_store.fetch()
     card = read_card(run_store.folder.best)
     shard = Shard(
-        bundle=str(run_store.folder.best),
+        model_folder=str(run_store.folder.best),
         samples=recorded(run_store.folder, "test"),
         classes=card.classes,
         device="cpu",

@@ -26,8 +26,8 @@ from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.predict import predict
 from raytl.evaluation.worker import Shard, evaluated_split, score_shard
 from raytl.events import Event, Recorder, Step, ignore
-from raytl.models.bundle import read_card
 from raytl.models.forward import EVAL_BATCH
+from raytl.models.saved_model import read_card
 from raytl.run import RunFolder, journal
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.registry import task_named
@@ -212,7 +212,7 @@ def _scores(shard: Shard, world: World | None = None) -> str:
     """Return everything that the report of the shard's samples says, with all digits."""
     rows = score_shard(world or World.solo(), shard, ignore)
     occasion = Occasion(Subject("toy", "net", "test", "e", "d", 0), 1, (), 20, "")
-    report = task_named(read_card(shard.bundle).task).reporting.report(occasion, evaluated_split(shard, rows))
+    report = task_named(read_card(shard.model_folder).task).reporting.report(occasion, evaluated_split(shard, rows))
     return json.dumps(report.to_json(), sort_keys=True)
 
 

@@ -26,21 +26,21 @@ from raytl.world import World
 
 
 def extract(
-    bundle: Path,
+    model_folder: Path,
     samples: Sequence[Sample],
     device: str,
     max_pixels: int,
     on_event: OnEvent,
     s3: S3Settings = ENVIRONMENT,
 ) -> FeatureTable:
-    """Return the samples as the model in `bundle` sees them.
+    """Return the samples as the model in `model_folder` sees them.
 
     Raises:
         ModelError: the head is not linear in the inputs of its last layer.
     """
-    card, at = read_card(bundle), pick_device(device)
-    backbone = build(ModelConfig(name=card.model, weights=str(bundle)), len(card.classes))
-    inherit(backbone, str(bundle), card.classes)
+    card, at = read_card(model_folder), pick_device(device)
+    backbone = build(ModelConfig(name=card.model, weights=str(model_folder)), len(card.classes))
+    inherit(backbone, str(model_folder), card.classes)
     backbone.module.to(at)
     images = source_images(samples, card.preprocess, max_pixels, s3)
     loader = EvalLoader(images, card.preprocess, batch=EVAL_BATCH[at.type], world=World.solo())

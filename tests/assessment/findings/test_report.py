@@ -15,7 +15,7 @@ from raytl.config.schema import DataConfig, Experiment, ModelConfig, StorageConf
 from raytl.data.manifest import Sample
 from raytl.data.targets import Box, Boxes
 from raytl.evaluation.evaluate import evaluate
-from raytl.models.bundle import Card, save_bundle
+from raytl.models.saved_model import Card, save_model
 from raytl.run import RunFolder, journal
 from raytl.run.atomic import write_text
 from raytl.run.plain import plain
@@ -63,7 +63,7 @@ def detector(make_photos: MakePhotos, tmp_path: Path, monkeypatch: pytest.Monkey
         head="fcos",
         neck_channels=32,
     )
-    save_bundle(folder.best, backbone.module, card)
+    save_model(folder.best, backbone.module, card)
     folder.write_manifest({"epochs": 1})
     return folder
 

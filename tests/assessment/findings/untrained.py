@@ -12,7 +12,7 @@ from raytl.config.dump import to_yaml
 from raytl.config.schema import DataConfig, Experiment, ModelConfig, StorageConfig
 from raytl.data.manifest import Sample
 from raytl.data.targets import Target
-from raytl.models.bundle import Card, save_bundle
+from raytl.models.saved_model import Card, save_model
 from raytl.run import RunFolder, journal
 from raytl.run.atomic import write_text
 from raytl.store.s3_settings import ENVIRONMENT
@@ -48,6 +48,6 @@ def untrained_run(
         head=config.head,
         neck_channels=config.neck.channels,
     )
-    save_bundle(folder.best, backbone.module, card)
+    save_model(folder.best, backbone.module, card)
     folder.write_manifest({"epochs": 1})
     return folder

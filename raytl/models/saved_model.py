@@ -16,15 +16,15 @@ from raytl.errors import ModelError
 from raytl.events import OnEvent, ignore
 from raytl.models import weights
 from raytl.models.backbone import Backbone, build, is_convolutional
-from raytl.models.card import CARD, WEIGHTS, Card, bundle_directory, read_card
+from raytl.models.card import CARD, WEIGHTS, Card, read_card, saved_model_directory
 from raytl.models.predict_score import set_predict_score
 from raytl.models.temperature import set_temperature
 from raytl.run.atomic import write_bytes, write_json
 
-__all__ = ["Card", "bundle_directory", "digest", "load_bundle", "read_card", "save_bundle"]
+__all__ = ["Card", "digest", "load_model", "read_card", "save_model", "saved_model_directory"]
 
 
-def save_bundle(directory: str | Path, module: nn.Module, card: Card) -> Card:
+def save_model(directory: str | Path, module: nn.Module, card: Card) -> Card:
     """Write `model.safetensors`, then `model.json`, into `directory`; return the card with the digest of the tensors."""
     # Clone, because safetensors rejects tensors that share memory.
     state = {
@@ -46,17 +46,17 @@ def classifier(config: ModelConfig, classes: tuple[str, ...]) -> Backbone:
     return build(config, len(classes))
 
 
-def load_bundle(
+def load_model(
     directory: str | Path, on_event: OnEvent = ignore, builder: Builder = classifier
 ) -> tuple[nn.Module, Card]:
     """Return the module in evaluation mode on the CPU (channels-last if it is convolutional), and its card.
 
-    `directory` is a bundle, or a run folder, of which the best checkpoint is loaded. `builder` builds the network of its task.
+    `directory` is a saved model, or a run folder, of which the best checkpoint is loaded. `builder` builds the network of its task.
 
     Raises:
         ModelError: there is no saved model, or its tensors do not match the digest in the card.
     """
-    folder = bundle_directory(directory) or Path(directory)
+    folder = saved_model_directory(directory) or Path(directory)
     card = read_card(folder, on_event)
     state = _tensors(folder)
     if weights.state_digest(state) != card.digest:
@@ -75,12 +75,12 @@ def load_bundle(
 
 
 def digest(directory: str | Path) -> str:
-    """Return the sha256 hex digest of the tensors of the bundle (or run) in `directory`.
+    """Return the sha256 hex digest of the tensors of the saved model (or run) in `directory`.
 
     Raises:
         ModelError: there is no saved model.
     """
-    return weights.state_digest(_tensors(bundle_directory(directory) or Path(directory)))
+    return weights.state_digest(_tensors(saved_model_directory(directory) or Path(directory)))
 
 
 def _tensors(folder: Path) -> dict[str, torch.Tensor]:
