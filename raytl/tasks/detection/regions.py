@@ -18,11 +18,12 @@ from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
-from torchvision.ops import MultiScaleRoIAlign, batched_nms, clip_boxes_to_image, remove_small_boxes, roi_align
+from torchvision.ops import MultiScaleRoIAlign, clip_boxes_to_image, remove_small_boxes, roi_align
 from torchvision.ops.poolers import LevelMapper
 
 from raytl.tasks.detection.anchors import matched, sampled
 from raytl.tasks.detection.proposals import BETA, Proposals
+from raytl.tasks.detection.suppression import suppressed
 from raytl.tasks.objects import Limits, ObjectBatch, Objects, Predicted, seeds
 
 SAMPLES = 128
@@ -67,7 +68,7 @@ class RegionOutput:
         chosen, certain = boxes[place, label], scores[place, label]
         large = remove_small_boxes(chosen, _MIN_SIDE)
         chosen, certain, label = chosen[large], certain[large], label[large]
-        best = batched_nms(chosen, certain, label, limits.nms_iou)[: limits.max_detections]
+        best = suppressed(chosen, certain, label, limits.nms_iou, limits.max_detections, max(self.size))
         return Predicted(chosen[best], label[best], certain[best])
 
 
