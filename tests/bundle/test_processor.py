@@ -50,7 +50,12 @@ def test_each_thread_gets_a_core_of_its_own_while_there_are_cores(
 
 def test_the_cpus_of_the_process_are_restored_after_an_error() -> None:
     before = os.sched_getaffinity(0)
-    with pytest.raises(RuntimeError, match="inside"), pinned(1) as cpus:
+    with pytest.raises(RuntimeError, match="inside"):
+        _fail_pinned()
+    assert os.sched_getaffinity(0) == before
+
+
+def _fail_pinned() -> None:
+    with pinned(1) as cpus:
         assert os.sched_getaffinity(0) == set(cpus) and len(cpus) == 1
         raise RuntimeError("inside")
-    assert os.sched_getaffinity(0) == before
