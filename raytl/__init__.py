@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from raytl.api.sweep import Sweep, Trial
     from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
+    from raytl.bundle.latency import Latency, Timing, bench
+    from raytl.bundle.processor import Processor
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
     from raytl.config.predict import PredictOptions
@@ -77,6 +79,7 @@ __all__ = [
     "Explanations",
     "Interval",
     "Judgement",
+    "Latency",
     "LedgerEntry",
     "Machine",
     "Mistake",
@@ -86,6 +89,7 @@ __all__ = [
     "Prediction",
     "Predictions",
     "Predictor",
+    "Processor",
     "RaytlError",
     "Recipe",
     "Report",
@@ -95,10 +99,12 @@ __all__ = [
     "SuspectLabel",
     "Sweep",
     "SweepPlan",
+    "Timing",
     "Trial",
     "Unreadable",
     "UserError",
     "advise",
+    "bench",
     "evaluate",
     "explain",
     "load",
@@ -129,6 +135,8 @@ _MODULES = {
         "tune",
     ),
     "raytl.assessment.report": ("Assessment",),
+    "raytl.bundle.latency": ("Latency", "Timing", "bench"),
+    "raytl.bundle.processor": ("Processor",),
     "raytl.config.load": ("load_experiment", "load_machine"),
     "raytl.config.machine": ("Machine",),
     "raytl.config.predict": ("PredictOptions",),

@@ -69,6 +69,10 @@ class Model:
         names = self.card["outputs"]
         return [{name: value[i : i + 1] for name, value in zip(names, values, strict=True)} for i in range(len(photos))]
 
+    def network(self, pixels: Pixels) -> Sequence[NDArray[Any]]:
+        """Return the outputs of the graph alone: for views `(n, height, width, 3) uint8`, or for one photo in a batch of 1."""
+        return self._run(pixels)
+
     def answer(self, outputs: Mapping[str, NDArray[Any]], size: Size) -> dict[str, Any]:
         """Return the answer of one photo of `size` as JSON values, with the operating points of the bundle applied."""
         return _answers[self.card["kind"]](self, outputs, size)

@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from raytl.cli import models
 from raytl.cli.advise import advise
+from raytl.cli.bench import bench
 from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
 from raytl.cli.compare import compare
@@ -105,6 +106,7 @@ EXAMPLES = {
     "evaluate": "raytl evaluate runs/trash",
     "report": "raytl report runs/trash --require 'accuracy>=0.95' --recall 'trash>=0.9'",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "bench": "raytl bench exported/trash --threads 1",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
     "runs": "raytl runs s3://bucket/runs",
     "compare": "raytl compare runs/trash runs/trash-winner",
@@ -135,6 +137,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "report": report,
     "predict": predict,
+    "bench": bench,
     "explain": explain,
     "runs": runs,
     "compare": compare,
