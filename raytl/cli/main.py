@@ -14,6 +14,7 @@ from raytl.cli import models
 from raytl.cli.advise import advise
 from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
+from raytl.cli.collect import collect
 from raytl.cli.compare import compare
 from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
@@ -106,6 +107,7 @@ EXAMPLES = {
     "report": "raytl report runs/trash --require 'accuracy>=0.95' --recall 'trash>=0.9'",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
+    "collect": "raytl collect s3://bucket/feedback --budget 200 --model models:trash@champion",
     "runs": "raytl runs s3://bucket/runs",
     "compare": "raytl compare runs/trash runs/trash-winner",
     "retrain": "raytl retrain experiments/trash.yaml --dry-run",
@@ -136,6 +138,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "report": report,
     "predict": predict,
     "explain": explain,
+    "collect": collect,
     "runs": runs,
     "compare": compare,
     "retrain": retrain,

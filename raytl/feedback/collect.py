@@ -107,7 +107,7 @@ def pick(
         "in training or test": len(there) - len(fresh),
         "near copies": search.copies,
     }
-    return Picked((*share[0], *rest), share[1], len(records), {name: n for name, n in left_out.items() if n})
+    return Picked((*share[0], *rest), tuple(share[1]), len(records), {name: n for name, n in left_out.items() if n})
 
 
 def _distinct(records: Iterable[Record], without: Iterable[str]) -> list[Record]:

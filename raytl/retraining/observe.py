@@ -17,6 +17,7 @@ from raytl.data.formats import scan
 from raytl.data.group_split import group_columns
 from raytl.data.manifest import Manifest, Sample, dataset_digest, snapshot_id
 from raytl.data.perceptual_hash import phashes
+from raytl.data.split_memory import MEMORY_FORMAT, Memory
 from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
 from raytl.feedback.monitor import Alarm
@@ -26,7 +27,7 @@ from raytl.registry.registry import Registry
 from raytl.retraining import features
 from raytl.retraining.changes import MIN_IMAGES, Changes, added_samples, changes_between
 from raytl.retraining.publish import MEMORY, recorded_samples
-from raytl.retraining.splits import MEMORY_FORMAT, Memory, SplitSamples, assign_splits
+from raytl.retraining.splits import SplitSamples, assign_splits
 from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
