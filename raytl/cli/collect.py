@@ -121,7 +121,7 @@ def _chosen(result: Collected) -> Iterator[RenderableType]:
 
 def _returned(result: Returned) -> Iterator[RenderableType]:
     rows = [
-        ("labelled", f"{plural(result.labelled, 'image')}, {result.relabelled:,} new or changed"),
+        ("labelled", f"{plural(result.labelled, 'image')}, of which {result.relabelled:,} changed"),
         ("blank", f"{plural(result.blank, 'row')} without a label" if result.blank else ""),
         ("stored", result.key),
     ]

@@ -43,9 +43,7 @@ def test_labelled_feedback_trains_a_challenger_and_joins_training_only(make_days
     test_key = next(key for key, split in before.items() if split == "test")
     val_key = next(key for key, split in before.items() if split == "val")
     digests = {put_photo(store, photo(n, (200, 20, 20))): "red" for n in range(6)}
-    copies = {
-        put_photo(store, (days.photos / key).read_bytes(), "jpg"): "red" for key in (test_key, val_key)
-    }
+    copies = {put_photo(store, (days.photos / key).read_bytes(), "jpg"): "red" for key in (test_key, val_key)}
     put_labels(store, {**digests, **copies})
 
     second = days.tick()
