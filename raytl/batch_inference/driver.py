@@ -13,7 +13,6 @@ from raytl.batch_inference.output import Output
 from raytl.batch_inference.part import Job, Options, loaded
 from raytl.batch_inference.places import PartOptions, check_seen_by_all, etag_of, output_uri, run_place
 from raytl.batch_inference.plan import Plan, part_photos, plan
-from raytl.batch_inference.ray_data import silent_core
 from raytl.batch_inference.record import Receipt, Summary
 from raytl.batch_inference.result import BatchPredictions, batch_predictions, summary_of, unreadable_of, versions
 from raytl.batch_inference.run import BatchRun
@@ -165,5 +164,5 @@ def _sizes(compute: ComputeConfig) -> Iterator[list[Size]]:
         cpus = float(len(os.sched_getaffinity(0)))
         yield [(cpus, float(pick_device(compute.device).type == "cuda" and gpu_count()))]
         return
-    with silent_core(), session(compute.cluster):
+    with session(compute.cluster):
         yield [each.size for each in machines() if not each.draining]

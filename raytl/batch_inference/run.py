@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from raytl.batch_inference.part import Job, PartWriter
 from raytl.batch_inference.plan import Part, Plan
-from raytl.batch_inference.ray_data import Pool, predict_parts, silent_core
+from raytl.batch_inference.ray_data import Pool, predict_parts
 from raytl.batch_inference.record import Receipt
 from raytl.batch_inference.sizing import sizing
 from raytl.batch_inference.stall import Limits
@@ -23,7 +23,7 @@ _START_HERE_S = 180.0
 """The longest wait for the first actor of a Ray started here, whose resources nothing else holds."""
 _WINDOW = 60
 _BESIDE = 3
-"""Processes beside the actors: their progress, and actors of Ray Data's own."""
+"""Processes beside the actors: the pipeline, and actors of Ray Data's own."""
 
 
 class BatchRun:
@@ -65,7 +65,7 @@ class BatchRun:
         is_own = compute.cluster in STARTED_HERE
         if compute.cluster == "none":
             raise ConfigError("--workers: several workers need Ray; expected 1 with compute.cluster none")
-        with silent_core(), session(compute.cluster, Prestart(_BESIDE + (workers or 1)) if is_own else None):
+        with session(compute.cluster, Prestart(_BESIDE + (workers or 1)) if is_own else None):
             sizes = [each.size for each in machines() if not each.draining]
             wanted = sizing(compute, workers, sizes, len(todo))
             self._emit(Message(f"predicting {len(todo):,} parts with {wanted}"))
