@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from raytl.api.sweep import Sweep, Trial
     from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
+    from raytl.batch_inference.result import BatchPredictions
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
     from raytl.config.predict import PredictOptions
@@ -67,6 +68,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Advice",
     "Assessment",
+    "BatchPredictions",
     "Calibration",
     "CandidateFit",
     "ClassScores",
@@ -129,6 +131,7 @@ _MODULES = {
         "tune",
     ),
     "raytl.assessment.report": ("Assessment",),
+    "raytl.batch_inference.result": ("BatchPredictions",),
     "raytl.config.load": ("load_experiment", "load_machine"),
     "raytl.config.machine": ("Machine",),
     "raytl.config.predict": ("PredictOptions",),
