@@ -22,14 +22,16 @@ class Access:
     token: str | None = field(repr=False)
     are_probes_open: bool
 
-    def check(self, path: str, headers: Mapping[bytes, bytes]) -> None:
-        """Check a request before anything of it is read.
+    def check(self, path: str, headers: Mapping[bytes, bytes], client: str) -> None:
+        """Check a request from the address `client` before anything of it is read.
 
         Raises:
-            Refusal: 401 without the token; 421 for a foreign Host and 403 for a foreign Origin, where there is no token: a web
-                page that a browser on this machine shows may ask too.
+            Refusal: 401 without the token. Where there is none: 403 for other machines, which reach a replica of Ray past its
+                proxy; 421 for a foreign Host and 403 for a foreign Origin, as a web page in a browser of this machine may ask too.
         """
         if self.token is None:
+            if not is_loopback(client):
+                raise Refusal(403, "without a token, only this machine is served; set a token")
             _check_browser(headers)
         elif not (self.are_probes_open and path in PROBES) and not self.knows(headers):
             raise Refusal(

@@ -64,7 +64,7 @@ class Application:
     async def _answer(self, scope: Scope, exchange: _Exchange) -> None:
         try:
             scope["raytl.headers"] = headers = header_map(scope["headers"])
-            self.service.access.check(scope["path"], headers)
+            self.service.access.check(scope["path"], headers, (scope.get("client") or ("",))[0])
             await self._router(scope, exchange.receive, exchange.send)
         except Gone:
             exchange.status = 499  # nginx's number for a client that left

@@ -7,12 +7,13 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from raytl.errors import UserError
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import S3
 
-TOKEN_ENV = "RAYTL_SERVE_TOKEN"
+TOKEN_ENV = "RAYTL_SERVE_TOKEN"  # noqa: S105 - the name of a variable
 MIN_TOKEN = 16
 MAX_PIXELS = 64_000_000
 _REPLICAS = re.compile(r"([0-9]{1,4})(?::([0-9]{1,4}))?")
@@ -144,8 +145,7 @@ def cores() -> int:
     """Return the number of CPUs that this process may use, also in a container."""
     count = len(os.sched_getaffinity(0))
     try:
-        with open("/sys/fs/cgroup/cpu.max", encoding="ascii") as file:
-            quota, period = file.read().split()
+        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
         return max(1, min(count, -(-int(quota) // int(period))))
     except (OSError, ValueError):  # no cgroup v2, or "max"
         return count

@@ -10,7 +10,7 @@ import os
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from signal import SIGINT, SIGTERM, signal
@@ -36,8 +36,8 @@ def replica_app(options: ServeOptions) -> Application:
     """Return the application of a replica, with an open and warm model; its lifespan ends the threads."""
     assert options.ray is not None, "only replicas on Ray call this"
     token = required_token(options.ray.token_env, options.host)
-    service = running(replace(options, token=token))
-    return Application(service.__enter__(), lambda: service.__exit__(None, None, None))
+    stack = ExitStack()
+    return Application(stack.enter_context(running(replace(options, token=token))), stack.close)
 
 
 def bound(options: ServeOptions) -> Any:
@@ -56,8 +56,9 @@ def bound(options: ServeOptions) -> Any:
                 "target_ongoing_requests": target,
             }
         }
-    deployment = serve.deployment(
-        serve.ingress(lambda: replica_app(options))(),
+    replica: Any = serve.ingress(lambda: replica_app(options))()
+    deployment: Any = serve.deployment(
+        replica,
         name=APP,
         max_ongoing_requests=slots,
         graceful_shutdown_timeout_s=options.limits.drain_s,

@@ -15,6 +15,8 @@ from raytl.serving.app import Application
 from raytl.serving.guard import guarded
 from raytl.serving.service import Service
 
+_BACKLOG = 2048
+
 
 class PortError(RaytlError):
     """The address cannot be listened on."""
@@ -27,25 +29,31 @@ def listening(host: str, port: int) -> Iterator[socket.socket]:
     Raises:
         PortError: the port is in use, or the host is not an address of this machine.
     """
-    try:
-        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[
-            0
-        ]
-        bound = socket.socket(family, kind)
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-        bound.listen(2048)
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise PortError(
-            f"{host}:{port}: cannot listen there ({reason}); expected a free port of this machine. Choose another with --port"
-        ) from error
-    with bound:
+    with contextlib.ExitStack() as stack:
+        try:
+            address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+            bound = stack.enter_context(socket.socket(*address[:2]))
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.bind(address[4])
+            bound.listen(_BACKLOG)
+        except (OSError, UnicodeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise PortError(
+                f"{host}:{port}: cannot listen there ({reason}); expected a free port of this machine. Choose another with --port"
+            ) from error
         yield bound
 
 
 def run(service: Service, bound: socket.socket, on_ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish what has begun, for `drain_s` at most."""
+    gc.collect()
+    gc.freeze()  # what the imports left is never garbage: each collection is shorter
+    with _stoppable():
+        server_of(service, on_ready).run(sockets=[bound])
+
+
+def server_of(service: Service, on_ready: Callable[[], None]) -> Server:
+    """Return the server of a service, not running yet."""
     limits = service.options.limits
     config = uvicorn.Config(
         Application(service),
@@ -59,14 +67,10 @@ def run(service: Service, bound: socket.socket, on_ready: Callable[[], None]) ->
         timeout_graceful_shutdown=int(limits.drain_s),
         lifespan="off",
     )
-    gc.collect()
-    gc.freeze()  # what the imports left is never garbage: each collection is shorter
-    server = _Server(config, on_ready)
-    with _stoppable():
-        server.run(sockets=[bound])
+    return Server(config, on_ready)
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server that says when it is ready."""
 
     def __init__(self, config: uvicorn.Config, on_ready: Callable[[], None]) -> None:
@@ -74,6 +78,7 @@ class _Server(uvicorn.Server):
         self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen."""
         await super().startup(sockets)
         if self.started:
             self._on_ready()

@@ -55,5 +55,5 @@ class Watcher:
         self._stop.set()
 
     def _run(self) -> None:
-        while not self._stop.wait(self._poll_s * random.uniform(1 - _JITTER, 1 + _JITTER)):
+        while not self._stop.wait(self._poll_s * random.uniform(1 - _JITTER, 1 + _JITTER)):  # noqa: S311
             follow_once(self._live, self._source, self._open)
