@@ -16,5 +16,6 @@ pages      the OpenAPI document and its page
 guard      connections within limits, below the application
 server     the application on uvicorn
 ray_serve  the application on Ray Serve
+running    a service from start to end
 driver     serve until stopped
 """

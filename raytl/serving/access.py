@@ -1,4 +1,4 @@
-"""Who may ask for what: the token, the Host header on this machine, and the prefixes that a URI may be in."""
+"""Access to the endpoints: the token, the Host header on this machine, and the prefixes that a URI may be in."""
 
 from __future__ import annotations
 
@@ -95,12 +95,12 @@ def header_map(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     Raises:
         Refusal: 400 for a header that decides access or the body and is there twice.
     """
-    found: dict[bytes, bytes] = {}
+    by_name: dict[bytes, bytes] = {}
     for name, value in headers:
-        if name in found and name in _ONCE:
+        if name in by_name and name in _ONCE:
             raise Refusal(400, f"{name.decode('latin-1')}: sent twice; expected once")
-        found[name] = value
-    return found
+        by_name[name] = value
+    return by_name
 
 
 _ONCE = frozenset({b"authorization", b"content-length", b"content-type", b"host", b"origin", b"transfer-encoding"})

@@ -50,7 +50,7 @@ class Application:
         finally:
             if exchange.status:
                 label = route_label(scope["path"])
-                self.service.meter.request(label, exchange.status, time.perf_counter() - began)
+                self.service.counters.request(label, exchange.status, time.perf_counter() - began)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:

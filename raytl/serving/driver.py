@@ -1,47 +1,17 @@
-"""Serve a model until stopped: open it, follow its alias, and run the application here or on Ray Serve."""
+"""Serve a model until stopped, by uvicorn in this process or on Ray Serve."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 
 from raytl.errors import UserError
 from raytl.events import Message, OnEvent, ignore
-from raytl.serving.live import LiveModel, opened
 from raytl.serving.observe import Observer
 from raytl.serving.options import ServeOptions
-from raytl.serving.service import Service
-from raytl.serving.source import FolderSource, source_of
-from raytl.serving.watch import Watcher
+from raytl.serving.running import running
 
 _SERVE_EXTRA = "pip install 'raytl[serve]'"
-
-
-@contextlib.contextmanager
-def running(options: ServeOptions, observer: Observer | None = None) -> Iterator[Service]:
-    """Yield the service of a model that is open and warm, and follow its source meanwhile.
-
-    Raises:
-        ModelError: there is no bundle, or it cannot be run here.
-        RegistryError, StoreError: it cannot be found or fetched.
-    """
-    limits = options.limits
-    source = source_of(options)
-    open_ = partial(opened, threads=options.threads, max_pixels=limits.max_pixels, s3=options.s3)
-    version = source.version()
-    live = LiveModel(open_(source.folder(version), version))
-    service = Service(options, live, source.name, observer)
-    watcher = None
-    if not isinstance(source, FolderSource):
-        watcher = Watcher(live, source, open_, options.poll_s)
-        watcher.start()
-    try:
-        yield service
-    finally:
-        if watcher is not None:
-            watcher.stop()
-        service.close()
 
 
 def serve(

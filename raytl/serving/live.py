@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,9 @@ def opened(folder: Path, version: str, threads: int, max_pixels: int, s3: S3Sett
 class LiveModel:
     """The current model, and what the last try to replace it came to."""
 
-    def __init__(self, model: ServedModel) -> None:
+    def __init__(self, model: ServedModel, on_swap: Callable[[ServedModel], None] = lambda model: None) -> None:
         self.current, self.swaps, self.failures = model, 0, 0
+        self.on_swap = on_swap
         self.trouble = ""
         """Why the version that the alias names is not served; empty if it is."""
 
@@ -112,6 +114,7 @@ class LiveModel:
         self.current = model
         self.swaps += 1
         self.trouble = ""
+        self.on_swap(model)
 
     def fail(self, reason: str) -> None:
         """Record why the model was not replaced."""

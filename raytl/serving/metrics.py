@@ -29,12 +29,12 @@ class Histogram:
         self.sum += value
 
 
-class Meter:
-    """What a server counts; safe for threads."""
+class Counters:
+    """The counts and histograms of a server; safe for threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.counters: dict[tuple[str, Labels], float] = {}
+        self.values: dict[tuple[str, Labels], float] = {}
         self.request_s = Histogram(SECONDS)
         self.photo_s = Histogram(SECONDS)
         self.confidence = Histogram(FRACTIONS)
@@ -43,7 +43,7 @@ class Meter:
         """Increment a counter."""
         key = (name, tuple(sorted(labels.items())))
         with self._lock:
-            self.counters[key] = self.counters.get(key, 0) + by
+            self.values[key] = self.values.get(key, 0) + by
 
     def request(self, path: str, code: int, seconds: float) -> None:
         """Count a request by its route and status."""
@@ -69,14 +69,15 @@ class Meter:
         """Return everything as Prometheus text; `model` are the labels of the version that is served."""
         with self._lock:
             lines = [*self._counter_lines(), *self._histogram_lines()]
-        lines += [line for name, value in gauges.items() for line in (*_head(name, "gauge"), f"raytl_{name} {value:g}")]
+        for name, value in gauges.items():
+            lines += [*_head(name.removeprefix("raytl_"), "gauge"), f"raytl_{name.removeprefix('raytl_')} {value:g}"]
         lines += [*_head("model_info", "gauge"), f"raytl_model_info{_labels(tuple(model.items()))} 1"]
         return "\n".join(lines) + "\n"
 
     def _counter_lines(self) -> Iterator[str]:
         for name in HELP_COUNTERS:
             yield from _head(name, "counter")
-            series = sorted((labels, value) for (own, labels), value in self.counters.items() if own == name)
+            series = sorted((labels, value) for (own, labels), value in self.values.items() if own == name)
             if not series and name in _UNLABELLED:
                 series = [((), 0)]
             yield from (f"raytl_{name}{_labels(labels)} {value:g}" for labels, value in series)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.bundle.card import BundleCard
 from raytl.errors import first_line
-from raytl.serving.metrics import Meter
+from raytl.serving.live import ServedModel
+from raytl.serving.metrics import Counters
 
 _MAX_WAITING = 256
 _MAX_BYTES = 64 << 20
@@ -29,8 +32,12 @@ class Observer(Protocol):
         """See the bytes of a photo, its answer, its features and the version that answered."""
         ...
 
+    def on_model(self, folder: Path, card: BundleCard, version: str) -> None:
+        """Learn that the bundle in `folder` answers from now on as `version`."""
+        ...
+
     def gauges(self) -> Mapping[str, float]:
-        """Return what /metrics shows besides the server's own, by name."""
+        """Return what /metrics shows besides the server's own, by full name."""
         ...
 
     def close(self) -> None:
@@ -51,8 +58,8 @@ class Observation:
 class Observations:
     """A thread that passes answers on. At most 256 of them and 64 MiB of photos wait; what is more is dropped and counted."""
 
-    def __init__(self, observer: Observer, meter: Meter) -> None:
-        self._observer, self._meter = observer, meter
+    def __init__(self, observer: Observer, counters: Counters) -> None:
+        self._observer, self._counters = observer, counters
         self._waiting: queue.SimpleQueue[Observation | None] = queue.SimpleQueue()
         self._lock, self._count, self._bytes = threading.Lock(), 0, 0
         self._thread = threading.Thread(target=self._run, name="observations", daemon=True)
@@ -67,9 +74,15 @@ class Observations:
                 self._count += 1
                 self._bytes += size
         if is_full:
-            self._meter.count("observations_dropped_total")
+            self._counters.count("observations_dropped_total")
         else:
             self._waiting.put(observation)
+
+    def use(self, model: ServedModel) -> None:
+        """Tell the observer which model answers from now on."""
+        bundle = model.bundle
+        with self._counted():
+            self._observer.on_model(bundle.model.folder, bundle.card, model.version)
 
     def gauges(self) -> Mapping[str, float]:
         """Return the observer's gauges; none if it fails."""
@@ -86,11 +99,17 @@ class Observations:
 
     def _run(self) -> None:
         while (each := self._waiting.get()) is not None:
-            try:
+            with self._counted():
                 self._observer.on_answer(each.photo, each.answer, each.features, each.version)
-            except Exception as error:
-                self._meter.count("observations_failed_total")
-                logging.getLogger("raytl").warning("an answer was not recorded: %s", first_line(error)[:300])
             with self._lock:
                 self._count -= 1
                 self._bytes -= len(each.photo)
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        """Count an error of the observer instead of raising it."""
+        try:
+            yield
+        except Exception as error:
+            self._counters.count("observations_failed_total")
+            logging.getLogger("raytl").warning("an answer was not recorded: %s", first_line(error)[:300])

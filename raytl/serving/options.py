@@ -42,13 +42,13 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Replicas:
-    """How to serve on Ray: `least` replicas, up to `most` under load, on the cluster at `cluster` (embedded = a Ray of its own).
+    """Replicas on Ray: at least `min_replicas`, up to `max_replicas` under load, on the cluster at `cluster` (embedded = a Ray of its own).
 
     Replicas read the token from the variable `token_env` of their own machine.
     """
 
-    least: int = 1
-    most: int = 1
+    min_replicas: int = 1
+    max_replicas: int = 1
     cluster: str = "embedded"
     token_env: str | None = None
 
@@ -60,15 +60,15 @@ class Replicas:
             UserError: the text is malformed.
         """
         match = _REPLICAS.fullmatch(text or "1")
-        least, most = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
-        if not 1 <= least <= most:
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= low <= high:
             raise UserError(f"--replicas {text}: expected MIN or MIN:MAX, from 1 to 9999, such as 1:4")
-        return cls(least, most, address or "embedded", token_env)
+        return cls(low, high, address or "embedded", token_env)
 
 
 @dataclass(frozen=True, slots=True)
 class ServeOptions:
-    """What is served, where, and within which limits.
+    """The options of a server: what is served, where, and within which limits.
 
     `threads` are those of the runtime for one photo, `workers` the photos that are computed at once. Without a token, only
     this machine is served. `allow` are the s3:// prefixes that requests may name objects in.

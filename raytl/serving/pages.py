@@ -1,4 +1,4 @@
-"""What clients read about the endpoints: the OpenAPI document, and a page that needs nothing from elsewhere."""
+"""Descriptions of the endpoints for clients: the OpenAPI document, and a page that needs nothing from elsewhere."""
 
 from __future__ import annotations
 

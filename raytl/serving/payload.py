@@ -58,14 +58,14 @@ def check_media_type(kind: str) -> None:
         )
 
 
-def photos_in(body: bytes, headers: Mapping[bytes, bytes], most: int) -> list[Photo]:
+def photos_in(body: bytes, headers: Mapping[bytes, bytes], limit: int) -> list[Photo]:
     """Return the photos of a body: the files of a form, else the body itself.
 
     Raises:
-        Refusal: 400 for a malformed form, 413 for more than `most` files.
+        Refusal: 400 for a malformed form, 413 for more than `limit` files.
     """
     if is_form(media_type(headers)):
-        return files_of(body, headers[b"content-type"], most)
+        return files_of(body, headers[b"content-type"], limit)
     return [Photo(body)]
 
 
@@ -81,11 +81,11 @@ def uri_in(body: bytes) -> str:
         raise Refusal(400, str(error)) from None
 
 
-def files_of(body: bytes, content_type: bytes, most: int) -> list[Photo]:
+def files_of(body: bytes, content_type: bytes, limit: int) -> list[Photo]:
     """Return the files of a multipart form; fields that are not files are refused.
 
     Raises:
-        Refusal: 400 for a malformed form or one without files, 413 for more than `most`.
+        Refusal: 400 for a malformed form or one without files, 413 for more than `limit`.
     """
     from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import MultipartParser, parse_options_header
@@ -93,7 +93,7 @@ def files_of(body: bytes, content_type: bytes, most: int) -> list[Photo]:
     boundary = parse_options_header(content_type)[1].get(b"boundary")
     if not boundary or len(boundary) > 200:
         raise Refusal(400, "Content-Type: expected a boundary of 200 characters at most")
-    form = _Form(most)
+    form = _Form(limit)
     try:
         parser = MultipartParser(boundary, form.callbacks(), max_size=len(body))  # type: ignore[arg-type]
         parser.write(body)
@@ -110,10 +110,10 @@ def files_of(body: bytes, content_type: bytes, most: int) -> list[Photo]:
 class _Form:
     """The parts of a form, as the parser finds them."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, limit: int) -> None:
         self.photos: list[Photo] = []
         self.is_complete = False
-        self._most = most
+        self._limit = limit
         self._name, self._value, self._headers, self._data = bytearray(), bytearray(), dict[bytes, bytes](), bytearray()
 
     def callbacks(self) -> dict[str, Callable[..., Any]]:
@@ -141,8 +141,8 @@ class _Form:
         options = parse_options_header(self._headers.get(b"content-disposition", b""))[1]
         if (filename := options.get(b"filename")) is None:
             raise Refusal(400, "a form with a field that is no file; expected files only")
-        if len(self.photos) >= self._most:
-            raise Refusal(413, f"more than {self._most} files; expected {self._most} at most")
+        if len(self.photos) >= self._limit:
+            raise Refusal(413, f"more than {self._limit} files; expected {self._limit} at most")
         self.photos.append(Photo(bytes(self._data), filename.decode("utf-8", "replace")[:_MAX_NAME]))
 
     def _complete(self) -> None:

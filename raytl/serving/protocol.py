@@ -78,31 +78,31 @@ def read_request(content: bytes) -> InferRequest:
         raise Refusal(400, str(error)) from None
 
 
-def images_of(request: InferRequest, most: int, max_pixels: int) -> Images:
+def images_of(request: InferRequest, limit: int, max_pixels: int) -> Images:
     """Return the images of a request: bytes of files, or pixels.
 
     Raises:
-        Refusal: 400 for a shape or data that do not fit, 413 for more than `most` images or `max_pixels` pixels.
+        Refusal: 400 for a shape or data that do not fit, 413 for more than `limit` images or `max_pixels` pixels.
     """
     tensor = request.inputs[0]
     if tensor.datatype == "BYTES":
-        return _files(tensor, most)
+        return _files(tensor, limit)
     shape = tensor.shape if len(tensor.shape) == 4 else (1, *tensor.shape)
     if len(shape) != 4 or shape[3] != 3:
         raise Refusal(400, f"shape {list(tensor.shape)}; expected [n, height, width, 3] or [height, width, 3]")
-    if shape[0] > most or shape[1] * shape[2] > max_pixels:
+    if shape[0] > limit or shape[1] * shape[2] > max_pixels:
         raise Refusal(
-            413, f"shape {list(shape)}; expected {most} images at most, each of {max_pixels:,} pixels at most"
+            413, f"shape {list(shape)}; expected {limit} images at most, each of {max_pixels:,} pixels at most"
         )
     pixels = _pixels(tensor.data, math.prod(shape)).reshape(shape)
     return [np.ascontiguousarray(each) for each in pixels]
 
 
-def _files(tensor: InputTensor, most: int) -> Images:
+def _files(tensor: InputTensor, limit: int) -> Images:
     data = tensor.data if isinstance(tensor.data, list) else [tensor.data]
     count = math.prod(tensor.shape)
-    if count > most or len(data) > most:
-        raise Refusal(413, f"{max(count, len(data))} images; expected {most} at most")
+    if count > limit or len(data) > limit:
+        raise Refusal(413, f"{max(count, len(data))} images; expected {limit} at most")
     if count != len(data) or not all(isinstance(each, str) for each in data):
         raise Refusal(400, f"data: expected {count} texts in base64, as the shape says")
     try:

@@ -20,8 +20,8 @@ from raytl.cluster.session import STARTED_HERE, session
 from raytl.errors import RaytlError, UserError, first_line
 from raytl.events import Message, OnEvent, ignore
 from raytl.serving.app import Application
-from raytl.serving.driver import running
 from raytl.serving.options import Replicas, ServeOptions, required_token
+from raytl.serving.running import running
 
 APP = "raytl"
 _HEALTH_S = 10.0
@@ -46,13 +46,13 @@ def bound(options: ServeOptions) -> Any:
 
     ray = options.ray or Replicas()
     slots = options.worker_count + options.limits.queue
-    scale: dict[str, Any] = {"num_replicas": ray.least}
-    if ray.most > ray.least:
+    scale: dict[str, Any] = {"num_replicas": ray.min_replicas}
+    if ray.max_replicas > ray.min_replicas:
         target = max(1, options.worker_count)
         scale = {
             "autoscaling_config": {
-                "min_replicas": ray.least,
-                "max_replicas": ray.most,
+                "min_replicas": ray.min_replicas,
+                "max_replicas": ray.max_replicas,
                 "target_ongoing_requests": target,
             }
         }
@@ -130,7 +130,7 @@ def serve(
 
         try:
             ray_serve.start(http_options={"host": options.host, "port": options.port})
-            on_event(Message(f"Starting {ray.least} replica(s) on Ray Serve"))
+            on_event(Message(f"Starting {ray.min_replicas} replica(s) on Ray Serve"))
             ray_serve.run(bound(options), name=APP, route_prefix="/")
         except Exception as error:
             ray_serve.shutdown()
@@ -152,12 +152,12 @@ def _check_cpus(options: ServeOptions, ray: Replicas, is_own: bool, on_event: On
     """
     import ray as ray_
 
-    wanted, found = ray.least * cpus_of(options), ray_.cluster_resources().get("CPU", 0.0)
-    if wanted <= found:
+    wanted, present = ray.min_replicas * cpus_of(options), ray_.cluster_resources().get("CPU", 0.0)
+    if wanted <= present:
         return
-    text = f"{ray.least} replicas of {cpus_of(options)} CPUs need {wanted} CPUs, and there are {found:g}"
+    text = f"{ray.min_replicas} replicas of {cpus_of(options)} CPUs need {wanted} CPUs, and there are {present:g}"
     if is_own:
-        raise UserError(f"--replicas {ray.least}: {text}. Choose fewer replicas, --workers or --threads")
+        raise UserError(f"--replicas {ray.min_replicas}: {text}. Choose fewer replicas, --workers or --threads")
     on_event(Message(f"{text} now; waiting until the cluster adds some", "warning"))
 
 

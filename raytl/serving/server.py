@@ -57,7 +57,7 @@ def server_of(service: Service, on_ready: Callable[[], None]) -> Server:
     limits = service.options.limits
     config = uvicorn.Config(
         Application(service),
-        http=guarded(limits, lambda status: service.meter.request("connection", status, 0.0)),  # type: ignore[arg-type]
+        http=guarded(limits, lambda status: service.counters.request("connection", status, 0.0)),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         access_log=False,

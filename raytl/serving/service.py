@@ -14,7 +14,7 @@ from raytl.errors import StoreError
 from raytl.serving.access import Access, allowed_uri
 from raytl.serving.body import Bodies
 from raytl.serving.live import Answered, LiveModel, ServedModel
-from raytl.serving.metrics import Meter
+from raytl.serving.metrics import Counters
 from raytl.serving.observe import Observation, Observations, Observer
 from raytl.serving.options import ServeOptions
 from raytl.serving.pool import PhotoPool
@@ -32,12 +32,15 @@ class Service:
     def __init__(self, options: ServeOptions, live: LiveModel, name: str, observer: Observer | None = None) -> None:
         limits = options.limits
         self.options, self.live, self.name = options, live, name
-        self.meter = Meter()
+        self.counters = Counters()
         self.access = Access(options.token, options.is_local or options.open_metrics)
         self.bodies = Bodies(limits)
         self.photos = PhotoPool(options.worker_count, limits.queue)
         self.fetches = PhotoPool(_FETCHES, limits.queue)
-        self.observations = Observations(observer, self.meter) if observer is not None else None
+        self.observations = Observations(observer, self.counters) if observer is not None else None
+        if self.observations is not None:
+            self.observations.use(live.current)
+            live.on_swap = self.observations.use
 
     async def answers(self, images: Sequence[Image], model: ServedModel) -> list[Answered | Refusal]:
         """Return the answer for each image, or why it has none.
@@ -76,7 +79,7 @@ class Service:
             "stale": float(bool(live.trouble)),
         } | dict(self.observations.gauges() if self.observations else {})
         model = {"model": self.name, "version": live.current.version, "backbone": card.model, "runtime": card.runtime}
-        return self.meter.text(gauges, model)
+        return self.counters.text(gauges, model)
 
     def readiness(self, is_detailed: bool) -> dict[str, Any]:
         """Return that the server is ready, and the version; with `is_detailed`, also why a newer one is not served."""
@@ -100,7 +103,7 @@ class Service:
             return refusal
         seconds = time.perf_counter() - began
         self.photos.observe(seconds)
-        self.meter.answer(answered.answer, seconds, len(model.bundle.card.classes))
+        self.counters.answer(answered.answer, seconds, len(model.bundle.card.classes))
         return answered
 
     def _fetch(self, uri: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Where a bundle comes from: a folder, a run, a bucket, or the version that an alias of a registry names."""
+"""The places that a bundle comes from: a folder, a run, a bucket, or the version that an alias of a registry names."""
 
 from __future__ import annotations
 

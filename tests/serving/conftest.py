@@ -12,8 +12,8 @@ import httpx
 import pytest
 
 from raytl.serving.app import Application
-from raytl.serving.driver import running
 from raytl.serving.options import ServeOptions
+from raytl.serving.running import running
 from raytl.serving.service import Service
 from tests.serving.bundles import write_bundle
 

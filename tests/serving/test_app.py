@@ -15,6 +15,7 @@ import pytest
 from raytl.serving.options import Limits
 from tests.serving.bundles import CLASSES, photo
 from tests.serving.conftest import TOKEN, Client
+from tests.serving.recording import Recording
 
 Serving = Callable[..., Client]
 
@@ -313,3 +314,25 @@ def test_a_bundle_in_a_run_is_chosen_by_name(serving: Serving, tmp_path: Path) -
     with pytest.raises(ModelError, match="2 bundles .fp32, int8.; choose one with --bundle"):
         serving(model=str(tmp_path / "run"))
     assert serving(model=str(tmp_path / "run"), bundle="int8").service.name == "run"
+
+
+def test_answers_are_passed_on_after_the_response_with_their_features(serving: Serving) -> None:
+    recording = Recording()
+    recording.gate.set()
+    client = serving(observer=recording)
+    photos = [photo((255, 0, 0)), photo((0, 255, 0))]
+    assert client.post("/predict", photos[0]).json()["label"] == "red"
+    client.post("/predict", files=[("a", ("a.jpg", photos[1])), ("b", ("b.jpg", b"no photo"))])
+    assert "raytl_drift 1" in client.get("/metrics").text
+    client.service.close()
+    version = client.service.live.current.version
+    assert (recording.seen, recording.models) == ([version] * 2, [("colours", version)])
+    assert recording.photos == photos
+    assert [round(float(each.max()), 1) for each in recording.features] == [1.0, 1.0]
+
+
+def test_an_observer_that_fails_or_hangs_costs_no_answer(serving: Serving) -> None:
+    recording = Recording()  # its gate is closed
+    client = serving(observer=recording)
+    assert [client.post("/predict", photo()).status_code for _ in range(5)] == [200] * 5
+    recording.gate.set()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Mapping
-from typing import Any
 
 import pytest
 
 from raytl.errors import Denied, NotFound, StoreError, TooLarge, Unavailable
-from raytl.serving.metrics import FRACTIONS, Histogram, Meter
+from raytl.serving.metrics import FRACTIONS, Counters, Histogram
 from raytl.serving.observe import Observation, Observations
 from raytl.serving.pool import PhotoPool, retry_after_s
 from raytl.serving.refusal import Refusal, of_store
+from tests.serving.recording import Recording
 
 
 def test_photos_beyond_the_queue_are_refused_at_once_and_later_ones_are_not() -> None:
@@ -72,11 +71,11 @@ def test_a_histogram_counts_each_value_once() -> None:
 def test_metrics_are_prometheus_text_whatever_the_labels_hold() -> None:
     from prometheus_client.parser import text_string_to_metric_families
 
-    meter, label = Meter(), 'a "b"\\\n{c}'
-    meter.request("/predict", 200, 0.01)
-    meter.answer({"label": label, "confidence": 0.97}, 0.01, 3)
-    meter.answer({"label": "of too many classes", "confidence": 0.2, "answered": False}, 0.01, 10**5)
-    text = meter.text({"queue_photos": 2.0, "drift_e_value": 0.5}, {"version": "7"})
+    counters, label = Counters(), 'a "b"\\\n{c}'
+    counters.request("/predict", 200, 0.01)
+    counters.answer({"label": label, "confidence": 0.97}, 0.01, 3)
+    counters.answer({"label": "of too many classes", "confidence": 0.2, "answered": False}, 0.01, 10**5)
+    text = counters.text({"queue_photos": 2.0, "raytl_drift_e_value": 0.5}, {"version": "7"})
     families = {family.name: family for family in text_string_to_metric_families(text)}
     assert families["raytl_drift_e_value"].samples[0].value == 0.5
     assert [sample.labels["label"] for sample in families["raytl_answers"].samples] == [label]
@@ -85,50 +84,29 @@ def test_metrics_are_prometheus_text_whatever_the_labels_hold() -> None:
     assert (buckets["0.95"], buckets["0.99"], buckets["+Inf"]) == (1, 2, 2)
 
 
-class Recording:
-    """An observer that remembers, and may wait or fail."""
-
-    def __init__(self) -> None:
-        self.seen: list[str] = []
-        self.gate = threading.Event()
-        self.is_closed = False
-
-    def on_answer(self, photo: bytes, answer: Mapping[str, Any], features: Any, version: str) -> None:
-        self.gate.wait(20)
-        if photo == b"fail":
-            raise ValueError("disk full")
-        self.seen.append(version)
-
-    def gauges(self) -> Mapping[str, float]:
-        return {"drift": 1.0}
-
-    def close(self) -> None:
-        self.is_closed = True
-
-
 def observation(photo: bytes = b"x", version: str = "1") -> Observation:
     return Observation(photo, {}, None, version)
 
 
 def test_answers_are_passed_on_in_order_and_failures_are_counted() -> None:
-    recording, meter = Recording(), Meter()
+    recording, counters = Recording(), Counters()
     recording.gate.set()
-    observations = Observations(recording, meter)
+    observations = Observations(recording, counters)
     for each in (observation(version="1"), observation(b"fail"), observation(version="2")):
         observations.add(each)
-    assert observations.gauges() == {"drift": 1.0}
+    assert observations.gauges() == {"raytl_drift": 1.0}
     observations.close()
     assert (recording.seen, recording.is_closed) == (["1", "2"], True)
-    assert meter.counters[("observations_failed_total", ())] == 1
+    assert counters.values[("observations_failed_total", ())] == 1
 
 
 def test_answers_that_too_many_wait_before_are_dropped_and_counted() -> None:
-    recording, meter = Recording(), Meter()
-    observations = Observations(recording, meter)
+    recording, counters = Recording(), Counters()
+    observations = Observations(recording, counters)
     for _ in range(300):
         observations.add(observation())
     observations.add(observation(b"x" * (65 << 20)))
     recording.gate.set()
     observations.close()
-    assert len(recording.seen) + meter.counters[("observations_dropped_total", ())] == 301
+    assert len(recording.seen) + counters.values[("observations_dropped_total", ())] == 301
     assert len(recording.seen) <= 257

@@ -19,8 +19,8 @@ from typing import Any
 import pytest
 
 from raytl.serving import server
-from raytl.serving.driver import running
 from raytl.serving.options import Limits, ServeOptions
+from raytl.serving.running import running
 from raytl.serving.service import Service
 from tests.serving.bundles import photo
 
@@ -224,9 +224,9 @@ def test_sigterm_finishes_what_has_begun_and_ends_with_0(bundle: Path) -> None:
 
 SERVING_IMPORTS = """
 import sys
-from raytl.serving import driver, options, server
+from raytl.serving import options, running, server
 from raytl.serving.app import Application
-with driver.running(options.ServeOptions(sys.argv[1])) as service:
+with running.running(options.ServeOptions(sys.argv[1])) as service:
     Application(service)
     print("loaded:", *sorted({name.split(".")[0] for name in sys.modules}))
 """

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from raytl.errors import ModelError, RaytlError, UserError
-from raytl.serving.driver import running
 from raytl.serving.options import Replicas, ServeOptions, is_loopback, required_token
+from raytl.serving.running import running
 from raytl.serving.source import BucketSource, FolderSource, chosen, source_of
 from tests.serving.bundles import write_bundle
 

@@ -11,9 +11,9 @@ import pytest
 
 from raytl.registry.record import About
 from raytl.registry.registry import Registry
-from raytl.serving.driver import running
 from raytl.serving.live import LiveModel, opened
 from raytl.serving.options import MAX_PIXELS, ServeOptions
+from raytl.serving.running import running
 from raytl.serving.source import RegistrySource, source_of
 from raytl.serving.watch import follow_once
 from raytl.store.s3_settings import ENVIRONMENT
