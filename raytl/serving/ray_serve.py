@@ -77,8 +77,8 @@ def cpus_of(options: ServeOptions) -> int:
 def application(args: Mapping[str, str]) -> Any:
     """Return the application for the configuration file of Ray Serve (`raytl.serving.ray_serve:application`).
 
-    `args` has `model`, and may have `bundle`, `name`, `threads`, `workers`, `allow` (separated by spaces), `token_env`, `poll_s` and
-    `open_metrics`.
+    `args` has `model`, and may have `bundle`, `name`, `threads`, `workers`, `allow` (separated by spaces), `token_env`,
+    `poll_s`, `open_metrics` and `replicas` (MIN:MAX).
 
     Raises:
         UserError: an unknown or wrong argument.
@@ -98,17 +98,17 @@ def options_of(args: Mapping[str, str]) -> ServeOptions:
         "poll_s": float,
         "open_metrics": lambda text: text.lower() == "true",
     }
-    unknown = set(args) - {*readers, "token_env"}
+    unknown = set(args) - {*readers, "token_env", "replicas"}
     if unknown or "model" not in args:
         raise UserError(
-            f"args: found {sorted(args)}; expected model, and any of {', '.join(sorted(readers))} and token_env"
+            f"args: found {sorted(args)}; expected model, and any of {', '.join(sorted(readers))} token_env and replicas"
         )
     try:
         values = {name: readers[name](str(args[name])) for name in args if name in readers}
     except ValueError as error:
         raise UserError(f"args: {error}; expected a number") from error
     workers = values.pop("workers", 1)
-    ray = Replicas(token_env=args.get("token_env"))
+    ray = Replicas.parsed(args.get("replicas"), "auto", args.get("token_env"))
     return ServeOptions(**values, workers=workers, host="0.0.0.0", ray=ray)  # noqa: S104 - a pod's own address
 
 
