@@ -28,6 +28,7 @@ from raytl.cli.report import report
 from raytl.cli.retrain import retrain
 from raytl.cli.runs import runs
 from raytl.cli.schema import schema
+from raytl.cli.serve import serve
 from raytl.cli.submit import submit
 from raytl.cli.sync import sync
 from raytl.cli.train import train
@@ -106,6 +107,7 @@ EXAMPLES = {
     "evaluate": "raytl evaluate runs/trash",
     "report": "raytl report runs/trash --require 'accuracy>=0.95' --recall 'trash>=0.9'",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "serve": "raytl serve models:trash@champion --port 8000",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
     "collect": "raytl collect s3://bucket/feedback --budget 200 --model models:trash@champion",
     "runs": "raytl runs s3://bucket/runs",
@@ -137,6 +139,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "report": report,
     "predict": predict,
+    "serve": serve,
     "explain": explain,
     "collect": collect,
     "runs": runs,
