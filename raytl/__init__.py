@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
     from raytl.batch_inference.result import BatchPredictions
+    from raytl.bundle.latency import Latency, Timing, bench
+    from raytl.bundle.processor import Processor
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
     from raytl.config.predict import PredictOptions
@@ -79,6 +81,7 @@ __all__ = [
     "Explanations",
     "Interval",
     "Judgement",
+    "Latency",
     "LedgerEntry",
     "Machine",
     "Mistake",
@@ -88,6 +91,7 @@ __all__ = [
     "Prediction",
     "Predictions",
     "Predictor",
+    "Processor",
     "RaytlError",
     "Recipe",
     "Report",
@@ -97,10 +101,12 @@ __all__ = [
     "SuspectLabel",
     "Sweep",
     "SweepPlan",
+    "Timing",
     "Trial",
     "Unreadable",
     "UserError",
     "advise",
+    "bench",
     "evaluate",
     "explain",
     "load",
@@ -132,6 +138,8 @@ _MODULES = {
     ),
     "raytl.assessment.report": ("Assessment",),
     "raytl.batch_inference.result": ("BatchPredictions",),
+    "raytl.bundle.latency": ("Latency", "Timing", "bench"),
+    "raytl.bundle.processor": ("Processor",),
     "raytl.config.load": ("load_experiment", "load_machine"),
     "raytl.config.machine": ("Machine",),
     "raytl.config.predict": ("PredictOptions",),

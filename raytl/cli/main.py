@@ -12,6 +12,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from raytl.cli import models
 from raytl.cli.advise import advise
+from raytl.cli.bench import bench
 from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
 from raytl.cli.collect import collect
@@ -108,6 +109,7 @@ EXAMPLES = {
     "report": "raytl report runs/trash --require 'accuracy>=0.95' --recall 'trash>=0.9'",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
     "serve": "raytl serve models:trash@champion --port 8000",
+    "bench": "raytl bench exported/trash --threads 1",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
     "collect": "raytl collect s3://bucket/feedback --budget 200 --model models:trash@champion",
     "runs": "raytl runs s3://bucket/runs",
@@ -140,6 +142,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "report": report,
     "predict": predict,
     "serve": serve,
+    "bench": bench,
     "explain": explain,
     "collect": collect,
     "runs": runs,
