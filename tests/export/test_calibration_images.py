@@ -46,7 +46,9 @@ def test_views_are_inputs_of_the_graph_without_photos_that_cannot_be_read() -> N
     assert len(images.inputs) == len(images.samples) == 9
     assert all(pixels.shape == (1, 8, 8, 3) for pixels in images.inputs)
     assert images.digest == dataset_digest(images.samples)
-    assert [int(pixels[0, 0, 0, 0]) for pixels in images.inputs] == [int(s.key.removesuffix(".jpg")) for s in images.samples]
+    assert [int(pixels[0, 0, 0, 0]) for pixels in images.inputs] == [
+        int(s.key.removesuffix(".jpg")) for s in images.samples
+    ]
 
 
 def test_photos_are_decoded_when_they_are_read() -> None:
