@@ -51,8 +51,7 @@ def draw_frontier(result: Compression) -> bytes:
         markersize=12,
         fillstyle="none",
     )
-    for each in measured:
-        _name(axes, each)
+    _names(axes, measured)
     if result.target_ms is not None:
         axes.axvline(result.target_ms, color=SOFT, linestyle="--", linewidth=1, label=f"target {result.target_ms:g} ms")
     metric = title(measured[0].verdict.metric) if measured and measured[0].verdict else "score"
@@ -62,7 +61,7 @@ def draw_frontier(result: Compression) -> bytes:
         "median of a call with one photo (ms)",
         f"{metric} on validation (%)",
     )
-    axes.margins(0.18)
+    axes.margins(0.15, 0.25)
     legend_above(figure, axes)
     return png(figure)
 
@@ -72,7 +71,20 @@ def _points(outcomes: list[Outcome]) -> tuple[list[float], list[float]]:
     return xs, [100 * each.verdict.score for each in outcomes if each.verdict is not None]
 
 
-def _name(axes: Axes, outcome: Outcome) -> None:
-    xs, ys = _points([outcome])
-    text = f"{outcome.name}\n{outcome.bytes / 1e6:.1f} MB"
-    axes.annotate(text, (xs[0], ys[0]), textcoords="offset points", xytext=(7, 3), fontsize=8, color=INK)
+def _names(axes: Axes, measured: list[Outcome]) -> None:
+    """Write the name and the size of each candidate beside its point, above and below in turns so that neighbors do not touch."""
+    ordered = sorted(measured, key=lambda each: _points([each])[0][0])
+    middle = sum(axes.get_xlim()) / 2
+    for place, each in enumerate(ordered):
+        xs, ys = _points([each])
+        is_left = xs[0] <= middle
+        axes.annotate(
+            f"{each.name}\n{each.bytes / 1e6:.1f} MB",
+            (xs[0], ys[0]),
+            textcoords="offset points",
+            xytext=(5 if is_left else -5, 9 if place % 2 else -9),
+            ha="left" if is_left else "right",
+            va="bottom" if place % 2 else "top",
+            fontsize=8,
+            color=INK,
+        )
