@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
+    from raytl.api.compression import compress
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from raytl.evaluation.explanation.record import Explanation, Explanations
     from raytl.evaluation.predictor import Predictor
     from raytl.events import Event, OnEvent
+    from raytl.export.compress.outcome import Compression, Outcome, Speed, Verdict
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
@@ -72,6 +74,7 @@ __all__ = [
     "Calibration",
     "CandidateFit",
     "ClassScores",
+    "Compression",
     "Estimates",
     "Event",
     "Experiment",
@@ -84,6 +87,7 @@ __all__ = [
     "Machine",
     "Mistake",
     "OnEvent",
+    "Outcome",
     "Plan",
     "PredictOptions",
     "Prediction",
@@ -95,6 +99,7 @@ __all__ = [
     "Report",
     "Retraining",
     "Run",
+    "Speed",
     "Subject",
     "SuspectLabel",
     "Sweep",
@@ -103,8 +108,10 @@ __all__ = [
     "Trial",
     "Unreadable",
     "UserError",
+    "Verdict",
     "advise",
     "bench",
+    "compress",
     "evaluate",
     "explain",
     "load",
@@ -121,6 +128,7 @@ __all__ = [
 
 _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
+    "raytl.api.compression": ("compress",),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
     "raytl.api.sweep": ("Sweep", "Trial"),
@@ -145,6 +153,7 @@ _MODULES = {
     "raytl.evaluation.explanation.record": ("Explanation", "Explanations"),
     "raytl.evaluation.predictor": ("Predictor",),
     "raytl.events": ("Event", "OnEvent"),
+    "raytl.export.compress.outcome": ("Compression", "Outcome", "Speed", "Verdict"),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),

@@ -16,6 +16,7 @@ from raytl.cli.bench import bench
 from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
 from raytl.cli.compare import compare
+from raytl.cli.compress import compress
 from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
@@ -106,6 +107,7 @@ EXAMPLES = {
     "evaluate": "raytl evaluate runs/trash",
     "report": "raytl report runs/trash --require 'accuracy>=0.95' --recall 'trash>=0.9'",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "compress": "raytl compress runs/trash --target-ms 5 --max-drop 0.5",
     "bench": "raytl bench exported/trash --threads 1",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
     "runs": "raytl runs s3://bucket/runs",
@@ -137,6 +139,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "report": report,
     "predict": predict,
+    "compress": compress,
     "bench": bench,
     "explain": explain,
     "runs": runs,

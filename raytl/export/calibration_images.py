@@ -37,24 +37,17 @@ class CalibrationImages:
 
 
 def calibration_images(
-    train: Sequence[Sample],
-    weights: ArrayLike,
-    decode: Decode,
-    view: Mapping[str, Any],
-    *,
-    is_photo: bool = False,
-    images: int = IMAGES,
+    samples: Sequence[Sample], decode: Decode, view: Mapping[str, Any], *, is_photo: bool = False
 ) -> CalibrationImages:
-    """Return `images` of the training samples, drawn with `weights (n,)`, as the inputs of a graph.
+    """Return the samples, which `drawn` chose, as the inputs of a graph.
 
     The inputs are views `(1, height, width, 3) uint8`; with `is_photo`, whole photos. Photos that cannot be read are left out.
 
     Raises:
         DataError: no photo can be read.
     """
-    samples = drawn(train, weights, images)
     if is_photo:
-        return CalibrationImages(dataset_digest(samples), samples, _Photos(samples, decode))
+        return CalibrationImages(dataset_digest(samples), tuple(samples), _Photos(samples, decode))
     views = {sample.key: pixels for sample in samples if (pixels := _view(sample, decode, view)) is not None}
     if not views:
         raise DataError(
@@ -64,7 +57,7 @@ def calibration_images(
     return CalibrationImages(dataset_digest(readable), readable, list(views.values()))
 
 
-def drawn(samples: Sequence[Sample], weights: ArrayLike, count: int) -> tuple[Sample, ...]:
+def drawn(samples: Sequence[Sample], weights: ArrayLike, count: int = IMAGES) -> tuple[Sample, ...]:
     """Return `count` samples without replacement in random order, each drawn in proportion to its weight.
 
     The first ones of them are such a sample too. Source: Efraimidis and Spirakis 2006, weighted random sampling.

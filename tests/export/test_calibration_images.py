@@ -42,7 +42,7 @@ def test_few_images_are_all_used() -> None:
 
 
 def test_views_are_inputs_of_the_graph_without_photos_that_cannot_be_read() -> None:
-    images = calibration_images(SAMPLES[:10], np.ones(10), decode, VIEW)
+    images = calibration_images(SAMPLES[:10], decode, VIEW)
     assert len(images.inputs) == len(images.samples) == 9
     assert all(pixels.shape == (1, 8, 8, 3) for pixels in images.inputs)
     assert images.digest == dataset_digest(images.samples)
@@ -58,7 +58,7 @@ def test_photos_are_decoded_when_they_are_read() -> None:
         calls.append(path)
         return decode(path)
 
-    images = calibration_images(SAMPLES[:5], np.ones(5), counted, VIEW, is_photo=True)
+    images = calibration_images(SAMPLES[:5], counted, VIEW, is_photo=True)
     assert calls == [] and len(images.inputs) == 5
     assert images.inputs[0].shape == (1, 10, 12, 3) and len(calls) == 1
     assert len(images.inputs[:2]) == 2
@@ -66,4 +66,4 @@ def test_photos_are_decoded_when_they_are_read() -> None:
 
 def test_a_run_whose_images_cannot_be_read_is_an_error() -> None:
     with pytest.raises(DataError, match="none of 1 training images can be read; restore"):
-        calibration_images(SAMPLES[7:8], np.ones(1), decode, VIEW)
+        calibration_images(SAMPLES[7:8], decode, VIEW)

@@ -68,7 +68,7 @@ def _place(outcome: Outcome) -> tuple[float, float, float]:
 
 
 def _score(outcome: Outcome) -> float:
-    assert outcome.verdict is not None, "a kept candidate was judged"
+    assert outcome.verdict is not None, "`Outcome` checks that what is kept has a verdict"
     return outcome.verdict.score
 
 
@@ -78,5 +78,5 @@ def _least(outcome: Outcome) -> float:
 
 
 def _speed(outcome: Outcome) -> Speed:
-    assert outcome.speed is not None, "a kept candidate was measured"
+    assert outcome.speed is not None, "`Outcome` checks that what is kept has a speed"
     return outcome.speed

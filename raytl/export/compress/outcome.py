@@ -7,8 +7,12 @@ from typing import Annotated, Any, Literal
 
 from raytl.errors import RunError
 from raytl.stored import Format
-from raytl.stored.bounds import Count, Name, Score, at_most
+from raytl.stored.bounds import Count, Name, at_most, within
+from raytl.stored.fault import mismatch
 
+Fraction = Annotated[float, within(0, 1)]
+Difference = Annotated[float, within(-1, 1)]
+Amount = Annotated[float, within(0, 1e9)]
 Status = Literal["kept", "rejected", "skipped"]
 
 
@@ -21,10 +25,10 @@ class Verdict:
     """
 
     metric: Name
-    score: Score
-    reference: Score
-    least: Score
-    agreement: Score
+    score: Fraction
+    reference: Fraction
+    least: Difference
+    agreement: Fraction
     images: Count
     reason: Name = ""
 
@@ -36,11 +40,11 @@ class Speed:
     `ratio` is how many times faster than the reference a call with one photo is.
     """
 
-    median_ms: Score
-    p99_ms: Score
-    network_ms: Score | None
-    batch_ms: Score
-    ratio: Score
+    median_ms: Amount
+    p99_ms: Amount
+    network_ms: Amount | None
+    batch_ms: Amount
+    ratio: Amount
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,11 @@ class Outcome:
     verdict: Verdict | None = None
     speed: Speed | None = None
     bytes: Count = 0
-    seconds: Score = 0.0
+    seconds: Amount = 0.0
+
+    def __post_init__(self) -> None:
+        if self.status == "kept" and (self.verdict is None or self.speed is None):
+            raise mismatch(self.status, "a verdict and a speed of a candidate that is kept").below("status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +73,7 @@ class Stored:
     outcome: Outcome
 
 
-OUTCOME_FORMAT = Format[Stored](
+CANDIDATE_FORMAT = Format[Stored](
     Stored, "the outcome of a candidate", "Remove the file; it is measured again.", RunError
 )
 

@@ -24,7 +24,7 @@ from raytl.events import Message, OnEvent, Work
 from raytl.export.calibration_images import CalibrationImages
 from raytl.export.compress.candidate import REFERENCE, Candidate, Skipped, possible
 from raytl.export.compress.choose import best, frontier, judged, shortfall
-from raytl.export.compress.outcome import OUTCOME_FORMAT, Compression, Outcome, Speed, Stored, Verdict
+from raytl.export.compress.outcome import CANDIDATE_FORMAT, Compression, Outcome, Speed, Stored, Verdict
 from raytl.export.compress.plots import draw_frontier
 from raytl.export.compress.variant import write_variant
 from raytl.run.atomic import atomic_dir, write_bytes, write_json
@@ -106,7 +106,7 @@ def search(
         outcomes.append(outcome)
         on_event(Message(_line(outcome)))
         if candidate.name == REFERENCE and outcome.status != "kept":
-            raise RaytlError(f"{source.name}: {REFERENCE} is rejected: {outcome.reason}. Nothing was written")
+            raise RaytlError(f"{source.name}: {REFERENCE} is rejected: {outcome.reason}. No bundle was written")
     on_event(Work("candidates", len(tried), len(tried), "candidates"))
     return finished(source, [*outcomes, *map(_left_out, skipped)], options, out, processor)
 
@@ -146,7 +146,7 @@ def _outcome(
     """Return the outcome of a candidate: the stored one if nothing that it depends on has changed, else a new one."""
     folder, record = out / "candidates" / candidate.name, out / "candidates" / f"{candidate.name}.json"
     key = _key(source, candidate, options, processor)
-    stored = OUTCOME_FORMAT.load(record, on_event) if record.is_file() else None
+    stored = CANDIDATE_FORMAT.load(record, on_event) if record.is_file() else None
     if stored is not None and stored.key == key and (stored.outcome.status != "kept" or folder.is_dir()):
         return stored.outcome
     began = time.monotonic()
@@ -175,19 +175,20 @@ def _tried(source: Source, candidate: Candidate, options: Options, draft: Path, 
         raise
     except Exception as error:  # converters raise errors of their own
         return Outcome(candidate.name, "rejected", f"cannot be converted: {first_line(error)[:300]}")
-    outcome = Outcome(candidate.name, "kept", verdict=source.judge(draft))
-    return judged(_measured(outcome, draft, draft if candidate.name == REFERENCE else reference, options))
+    verdict = source.judge(draft)
+    speed, size = _measured(draft, draft if candidate.name == REFERENCE else reference, options)
+    return judged(Outcome(candidate.name, "kept", "", verdict, speed, size))
 
 
-def _measured(outcome: Outcome, folder: Path, reference: Path, options: Options) -> Outcome:
-    """Return the outcome with its speed; it and the reference take turns."""
+def _measured(folder: Path, reference: Path, options: Options) -> tuple[Speed, int]:
+    """Return the speed of a bundle, which takes turns with the reference, and the size of its graph."""
     with pinned(options.threads):
         folders = [folder] if folder == reference else [reference, folder]
         opened = [open_bundle(each, options.threads) for each in folders]
         timings = timed([each.model for each in opened], drawn_photos(), BATCHES, options.seconds)
     (one, many), base = timings[-1], timings[0][0]
     speed = Speed(one.median_ms, one.p99_ms, one.network_ms, many.median_ms, base.median_ms / one.median_ms)
-    return replace(outcome, speed=speed, bytes=graph_bytes(opened[-1]))
+    return speed, graph_bytes(opened[-1])
 
 
 def _key(source: Source, candidate: Candidate, options: Options, processor: Processor) -> str:

@@ -162,7 +162,7 @@ def test_a_candidate_that_cannot_be_converted_is_rejected_and_the_others_are_tri
 
 
 def test_a_reference_that_is_not_as_good_ends_the_search(tmp_path: Path) -> None:
-    with pytest.raises(RaytlError, match="trash: onnx-fp32 is rejected: may lose 11.0 points. Nothing was written"):
+    with pytest.raises(RaytlError, match="trash: onnx-fp32 is rejected: may lose 11.0 points. No bundle was written"):
         search(FakeSource({"onnx-fp32": 0.80}), FAST, OPTIONS, tmp_path, ignore)
     assert not (tmp_path / "candidates" / REFERENCE).exists()
 
