@@ -17,6 +17,7 @@ from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
 from raytl.cli.collect import collect
 from raytl.cli.compare import compare
+from raytl.cli.compress import compress
 from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
@@ -109,6 +110,7 @@ EXAMPLES = {
     "report": "raytl report runs/trash --require 'accuracy>=0.95' --recall 'trash>=0.9'",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
     "serve": "raytl serve models:trash@champion --port 8000",
+    "compress": "raytl compress runs/trash --target-ms 5 --max-drop 0.5",
     "bench": "raytl bench exported/trash --threads 1",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
     "collect": "raytl collect s3://bucket/feedback --budget 200 --model models:trash@champion",
@@ -142,6 +144,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "report": report,
     "predict": predict,
     "serve": serve,
+    "compress": compress,
     "bench": bench,
     "explain": explain,
     "collect": collect,
