@@ -80,12 +80,11 @@ def main(folder: str) -> None:
     """Serve the bundle in `folder`, and ask every kind of endpoint."""
     refusing = Refusing(closure(required()))
     sys.meta_path.insert(0, refusing)
-    import raytl.cli.main  # the command of the image
-    from raytl.store.s3 import client
     from raytl.serving import server
     from raytl.serving.app import Application
     from raytl.serving.options import ServeOptions
     from raytl.serving.running import running
+    from raytl.store.s3 import client
     from raytl.uris import S3
 
     client()  # of a bucket, such as of a registry
