@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from raytl.data.transforms import MAX_ASPECT, Preprocess
 from raytl.errors import ModelError
 
