@@ -39,7 +39,12 @@ def test_a_backbone_that_killed_the_process_is_not_tried_again(tmp_path: Path, m
     records.write_text(json.dumps(RECORD) + "\n" + json.dumps({"name": "alexnet", "started": True}) + "\n")
     tried: list[str] = []
     monkeypatch.setattr(bench, "names", lambda: ("resnet18", "alexnet", "dla34"))
-    monkeypatch.setattr(bench, "record_of", lambda name: tried.append(name) or RECORD | {"name": name})
+
+    def record_of(name: str) -> dict[str, object]:
+        tried.append(name)
+        return RECORD | {"name": name}
+
+    monkeypatch.setattr(bench, "record_of", record_of)
     bench.run(records)
     assert tried == ["dla34"]
     rows = [each["name"] + (each.get("refused") or "") for each in bench.read(records)]
