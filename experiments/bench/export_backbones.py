@@ -3,7 +3,7 @@
     python -m experiments.bench.export_backbones run RECORDS.jsonl      # resumes; a backbone that killed it is not tried again
     python -m experiments.bench.export_backbones table RECORDS.jsonl docs/export.md
 
-Random weights make the activations of a deep network vanish or explode, and then everything agrees. So BatchNorm takes the
+Activations of a deep network with random weights go to zero or overflow, and then everything agrees. So BatchNorm takes the
 statistics of a batch of pictures, and the head is scaled until the logits have a standard deviation of 2.
 """
 
@@ -49,7 +49,7 @@ TORCHVISION = (
     "vit_b_16", "swin_t",
 )  # fmt: skip
 PX = {"vit_small_patch14_dinov2": 224}
-"""Sides of views that are smaller than the backbone's own, of 518 pixels."""
+"""Pixels of views that are smaller than the backbone's own, of 518 pixels."""
 CLASSES = tuple("abcdefgh")
 PICTURES = 8
 LIMIT = 1e-3
