@@ -28,8 +28,10 @@ BATCHES = (1, 32)
 SECONDS = 5.0
 PHOTO_PX = (640, 480)
 """Width and height of the photos that are drawn if none are given."""
-_WARM_UP_CALLS, _WARM_UP_S = 5, 0.5
-_MIN_CALLS = 20
+_WARM_UP_S = 0.5
+_MIN_CALLS, _MIN_LONG_CALLS = 20, 5
+_LONG_BATCH = 8
+"""Photos of a call from which few calls do, as each takes long."""
 _START_LIMIT_S = 120.0
 _PHOTOS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 _MAX_BATCH = 1024
@@ -155,14 +157,15 @@ def timed(
 def _timed_batch(models: Sequence[Model], photos: Sequence[Pixels], batch: int, seconds: float) -> list[Timing]:
     chosen = [photos[i % len(photos)] for i in range(batch)]
     calls: list[Call] = [lambda model=model: model.outputs(chosen) for model in models]  # type: ignore[misc]
-    whole = medians(calls, seconds)
+    least = _MIN_LONG_CALLS if batch >= _LONG_BATCH else _MIN_CALLS
+    whole = call_times_ms(calls, seconds, least)
     views = [_views(model, chosen) for model in models]
     alone: list[Call] = [
         lambda model=model, view=view: model.network(view)  # type: ignore[misc]
         for model, view in zip(models, views, strict=True)
         if view is not None
     ]
-    networks = iter(medians(alone, seconds / 2) if alone else [])
+    networks = iter(call_times_ms(alone, seconds / 2, least) if alone else [])
     return [
         Timing(
             batch,
@@ -175,14 +178,15 @@ def _timed_batch(models: Sequence[Model], photos: Sequence[Pixels], batch: int, 
     ]
 
 
-def medians(calls: Sequence[Call], seconds: float) -> list[NDArray[np.float64]]:
-    """Return the milliseconds of every call of each of `calls`, which take turns for about `seconds` each, after a warm-up."""
+def call_times_ms(calls: Sequence[Call], seconds: float, least: int = _MIN_CALLS) -> list[NDArray[np.float64]]:
+    """Return the milliseconds of every call of each of `calls`, which take turns for about `seconds` each and at least `least`
+    times, after a warm-up."""
     times: list[list[float]] = [[] for _ in calls]
     with gc_paused():
         for call in calls:
             _warm_up(call)
         end = time.perf_counter() + seconds * len(calls)
-        while time.perf_counter() < end or len(times[0]) < _MIN_CALLS:
+        while time.perf_counter() < end or len(times[0]) < least:
             for place, call in enumerate(calls):
                 began = time.perf_counter_ns()
                 call()
@@ -244,10 +248,10 @@ def _views(model: Model, photos: Sequence[Pixels]) -> Pixels | None:
 
 
 def _warm_up(call: Call) -> None:
-    end, done = time.perf_counter() + _WARM_UP_S, 0
-    while time.perf_counter() < end or done < _WARM_UP_CALLS:
+    end = time.perf_counter() + _WARM_UP_S
+    call()
+    while time.perf_counter() < end:
         call()
-        done += 1
 
 
 def _check(threads: int, batches: Sequence[int], seconds: float) -> None:

@@ -14,7 +14,18 @@ from raytl.export.quantize_scope import onnx_scope
 from raytl.export.quiet import quiet
 
 Ranges = Literal["percentile", "minmax"]
-_CONVOLUTION = ("Conv", "Gemm", "MatMul", "Add", "Clip", "Relu", "GlobalAveragePool", "AveragePool", "MaxPool", "Concat")
+_CONVOLUTION = (
+    "Conv",
+    "Gemm",
+    "MatMul",
+    "Add",
+    "Clip",
+    "Relu",
+    "GlobalAveragePool",
+    "AveragePool",
+    "MaxPool",
+    "Concat",
+)
 _ATTENTION = ("Conv", "Gemm", "MatMul")
 _PERCENTILE = 99.99
 _STRIDE = 4
@@ -84,4 +95,3 @@ def _reader(graph: Path, calibration: Sequence[Pixels]) -> Any:
             return None if pixels is None else {name: np.ascontiguousarray(pixels)}
 
     return Reader()
-

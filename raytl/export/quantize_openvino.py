@@ -46,4 +46,3 @@ def quantize_openvino(
         )
     openvino.save_model(quantized, str(out), compress_to_fp16=False)
     return out
-

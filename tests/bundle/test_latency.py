@@ -15,7 +15,7 @@ from PIL import Image
 
 from raytl.bundle import latency
 from raytl.bundle.card import read_bundle
-from raytl.bundle.latency import bench, medians, read_photos, started
+from raytl.bundle.latency import bench, call_times_ms, read_photos, started
 from raytl.cli.main import app
 from raytl.errors import ModelError, UserError
 from tests.architecture.sources import REPO
@@ -66,7 +66,7 @@ def test_the_cpus_are_restored(tmp_path: Path) -> None:
 
 def test_calls_take_turns() -> None:
     order: list[str] = []
-    times = medians([lambda: order.append("a"), lambda: order.append("b")], 0.0)
+    times = call_times_ms([lambda: order.append("a"), lambda: order.append("b")], 0.0)
     assert [len(each) for each in times] == [20, 20]
     assert order[-40:] == ["a", "b"] * 20
 
