@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from raytl.export.compress.run_source import RunSource
 
 from experiments.bench.measured import measured
 from raytl.bundle.client import Pixels, view_of
@@ -28,9 +27,10 @@ from raytl.bundle.opening import open_bundle
 from raytl.bundle.processor import pinned, this_processor
 from raytl.events import Event, Message
 from raytl.export.compress.candidate import REFERENCE, UNTRAINED, possible
+from raytl.export.compress.run_source import RunSource
 from raytl.export.compress.trained_run import open_run
 from raytl.export.compress.variant import write_variant
-from raytl.models.saved_model import WEIGHTS
+from raytl.models.card import WEIGHTS
 from raytl.models.temperature import temperature_of
 
 EAGER = "eager torch"
@@ -48,7 +48,7 @@ class Eager:
             torch.tensor(values).view(3, 1, 1) for values in (saved.card.preprocess.mean, saved.card.preprocess.std)
         )
         self.mean, self.scale = mean * 255, 1 / (std * 255)
-        self.card = {"input": "crop", "view": view}
+        self.card: dict[str, Any] = {"input": "crop", "view": view}
 
     @torch.inference_mode()
     def network(self, views: Pixels) -> list[Any]:
@@ -100,7 +100,7 @@ def rows_of(source: RunSource, folder: Path, threads: int, seconds: float) -> li
         starts = [started(folder / each.name, threads) for each in candidates]
     rows = [
         Row(
-            EAGER, *timings[0], (run.best / WEIGHTS).stat().st_size, verdicts[REFERENCE].reference,
+            EAGER, timings[0][0], timings[0][1], (run.best / WEIGHTS).stat().st_size, verdicts[REFERENCE].reference,
             eager_start.seconds, eager_start.peak_bytes,
         )
     ]  # fmt: skip
