@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from raytl.data.transforms import MAX_ASPECT, Preprocess
 from raytl.errors import ModelError
 
@@ -22,7 +20,9 @@ _RESIZE: Mapping[str, str] = {
     "nearest": 'mode="nearest", nearest_mode="round_prefer_ceil"',
     "nearest-exact": 'mode="nearest", nearest_mode="round_prefer_ceil"',
 }
-_HEAD = '<ir_version: 10, opset_import: ["" : 20]> view_of (uint8[1, height, width, 3] photo) => (uint8[1, h, w, 3] view) {'
+_HEAD = (
+    '<ir_version: 10, opset_import: ["" : 20]> view_of (uint8[1, height, width, 3] photo) => (uint8[1, h, w, 3] view) {'
+)
 _OPEN = """
   pixels = Transpose<perm=[0, 3, 1, 2]>(photo)
   size = Shape<start=2, end=4>(pixels)

@@ -77,7 +77,8 @@ def student_changes(recipe: Mapping[str, Any], distillation: Distillation, run: 
     """Return the keys of the run's recipe that a student changes."""
     changes: dict[str, Any] = {"name": f"{recipe['name']}-student", "recipe": "none", "transfer.fallback": "off"}
     if distillation.epochs is not None:
-        changes |= {"train.epochs": distillation.epochs}
+        head_first = min(recipe["transfer"]["head_first"], distillation.epochs - 1)
+        changes |= {"train.epochs": distillation.epochs, "transfer.head_first": head_first}
     if distillation.student is None:
         own = str(run.run_store.folder.best.resolve())
         return changes | {"model.weights": own, "transfer.head_start": "weights", "transfer.head_first": 0}
