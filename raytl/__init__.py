@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from raytl.api.sweep import Sweep, Trial
     from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
+    from raytl.batch_inference.result import BatchPredictions
     from raytl.bundle.latency import Latency, Timing, bench
     from raytl.bundle.processor import Processor
     from raytl.config.load import load_experiment, load_machine
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Advice",
     "Assessment",
+    "BatchPredictions",
     "Calibration",
     "CandidateFit",
     "ClassScores",
@@ -143,6 +145,7 @@ _MODULES = {
         "tune",
     ),
     "raytl.assessment.report": ("Assessment",),
+    "raytl.batch_inference.result": ("BatchPredictions",),
     "raytl.bundle.latency": ("Latency", "Timing", "bench"),
     "raytl.bundle.processor": ("Processor",),
     "raytl.config.load": ("load_experiment", "load_machine"),

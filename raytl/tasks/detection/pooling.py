@@ -21,9 +21,7 @@ def region_pool(strides: Sequence[float], px: int) -> MultiScaleRoIAlign:
     return pool
 
 
-def pooled(
-    pool: MultiScaleRoIAlign, maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]
-) -> Tensor:
+def pooled(pool: MultiScaleRoIAlign, maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
     """Return the features of the boxes of all views, `(n, channels, px, px)`."""
     if torch.compiler.is_exporting() and len(maps) > 1:
         (own,) = boxes  # a graph takes one view

@@ -14,7 +14,9 @@ CANDIDATES = 1000
 """Candidates of each map that enter the suppression."""
 
 
-def selected(scores: Tensor, counts: Sequence[int], boxes: Callable[[Tensor], Tensor], size: Sequence[int], limits: Limits) -> Predicted:
+def selected(
+    scores: Tensor, counts: Sequence[int], boxes: Callable[[Tensor], Tensor], size: Sequence[int], limits: Limits
+) -> Predicted:
     """Return the objects of one view.
 
     `scores (n, classes)` are those of `counts` places on each map, and `boxes` returns the boxes of the places of an index, which
