@@ -9,8 +9,8 @@ from pathlib import Path
 
 from raytl.bundle.card import read_bundle
 from raytl.events import Message, OnEvent
+from raytl.export.base import write_base
 from raytl.export.calibration_images import CalibrationImages, calibration_images
-from raytl.export.compress.base import write_base
 from raytl.export.compress.judge import Judge
 from raytl.export.compress.outcome import Verdict
 from raytl.export.trained_run import TrainedRun
