@@ -52,6 +52,8 @@ PX = {"vit_small_patch14_dinov2": 224}
 """Pixels of views that are smaller than the backbone's own, of 518 pixels."""
 CLASSES = tuple("abcdefgh")
 PICTURES = 8
+STEP = 7
+"""Neighbors in the lists are of one family, so every seventh name is of another."""
 LIMIT = 1e-3
 """Largest difference of a probability from that of torch with which an export passes."""
 _START, _END = "<!-- backbones: begin -->", "<!-- backbones: end -->"
@@ -156,14 +158,12 @@ def _exported(saved: Saved, views: NDArray[np.uint8], expected: NDArray[np.float
 
 
 def run(records: Path) -> None:
-    """Append the record of each backbone that `records` lacks."""
+    """Append the record of each backbone that `records` lacks, of every family before the second of any."""
     done = {each["name"]: each for each in read(records)}
     for name, each in done.items():
         if each.get("started"):
             _append(records, {"name": name, "refused": "the process was killed while it was exported"})
-    for name in names():
-        if name in done:
-            continue
+    for name in (name for first in range(STEP) for name in names()[first::STEP] if name not in done):
         _append(records, {"name": name, "started": True})
         record = record_of(name)
         _append(records, record)
