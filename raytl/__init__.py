@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
+    from raytl.api.serving import serve
     from raytl.api.sweep import Sweep, Trial
     from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
     from raytl.search.plan import SweepPlan
+    from raytl.serving.observe import Observer
     from raytl.tasks.classification.prediction import Prediction
     from raytl.tasks.classification.report import Report
     from raytl.tasks.classification.table import Predictions
@@ -80,6 +82,7 @@ __all__ = [
     "LedgerEntry",
     "Machine",
     "Mistake",
+    "Observer",
     "OnEvent",
     "Plan",
     "PredictOptions",
@@ -109,6 +112,7 @@ __all__ = [
     "predict",
     "report",
     "retrain",
+    "serve",
     "train",
     "tune",
 ]
@@ -117,6 +121,7 @@ _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
+    "raytl.api.serving": ("serve",),
     "raytl.api.sweep": ("Sweep", "Trial"),
     "raytl.api.verbs": (
         "advise",
@@ -141,6 +146,7 @@ _MODULES = {
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),
     "raytl.search.plan": ("SweepPlan",),
+    "raytl.serving.observe": ("Observer",),
     "raytl.tasks.classification.prediction": ("Prediction",),
     "raytl.tasks.classification.report": ("Report",),
     "raytl.tasks.classification.table": ("Predictions",),
