@@ -56,7 +56,6 @@ if TYPE_CHECKING:
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
     from raytl.search.plan import SweepPlan
-    from raytl.serving.observe import Observer
     from raytl.tasks.classification.prediction import Prediction
     from raytl.tasks.classification.report import Report
     from raytl.tasks.classification.table import Predictions
@@ -82,7 +81,6 @@ __all__ = [
     "LedgerEntry",
     "Machine",
     "Mistake",
-    "Observer",
     "OnEvent",
     "Plan",
     "PredictOptions",
@@ -146,7 +144,6 @@ _MODULES = {
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),
     "raytl.search.plan": ("SweepPlan",),
-    "raytl.serving.observe": ("Observer",),
     "raytl.tasks.classification.prediction": ("Prediction",),
     "raytl.tasks.classification.report": ("Report",),
     "raytl.tasks.classification.table": ("Predictions",),

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 from raytl.api.run import machine_of
 from raytl.cli.watch import watched
 from raytl.config.machine import Machine
 from raytl.events import OnEvent
 from raytl.store.s3_settings import S3Settings
-
-if TYPE_CHECKING:
-    from raytl.serving.observe import Observer
 
 
 def serve(
@@ -34,7 +30,6 @@ def serve(
     replicas: str | None = None,
     address: str | None = None,
     ray: bool = False,
-    observer: Observer | None = None,
     machine: Machine | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
@@ -46,7 +41,7 @@ def serve(
     version such as `models:trash@champion`. `threads` are those of the runtime for a photo (0 = one for each core) and `workers`
     the photos that are computed at once (0 = cores / threads). Any host but this machine needs a token in the variable
     `token_env` (default: RAYTL_SERVE_TOKEN). Requests may name objects below the `s3://` prefixes in `allow`. With `ray`,
-    `replicas` (`"1:4"`) run on the cluster at `address`, or on a Ray of their own. `observer` sees each answer after its response.
+    `replicas` (`"1:4"`) run on the cluster at `address`, or on a Ray of their own.
     `on_ready` gets the address.
 
     Raises:
@@ -74,4 +69,4 @@ def serve(
         s3=S3Settings.of(settings.storage),
     )
     with watched(progress, on_event) as emit:
-        serve_model(options, emit, on_ready, observer)
+        serve_model(options, emit, on_ready)
