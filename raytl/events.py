@@ -33,13 +33,14 @@ class ImagesOpened(Message):
 @dataclass(frozen=True, slots=True)
 class Work:
     """Progress of countable work (`done` of `total` `unit`s), such as reading images; `bytes` were downloaded for it. Work
-    whose parts are not counted has the unit "" and a total of 1."""
+    whose parts are not counted has the unit "" and a total of 1. `per_s` is the rate in units a second, 0 if unknown."""
 
     name: str
     done: int
     total: int
     unit: str = "images"
     bytes: int = 0
+    per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

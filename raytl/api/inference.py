@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from raytl.api.run import machine_of
+from raytl.batch_inference.places import PartOptions
 from raytl.cli.watch import watched
 from raytl.config.machine import Machine
 from raytl.events import OnEvent
@@ -29,6 +30,9 @@ def predict(
     recall: Sequence[str] = (),
     uncertainty: bool = False,
     batch_size: int | None = None,
+    workers: int | None = None,
+    part_size: int | None = None,
+    new: bool = False,
     device: str | None = None,
     machine: Machine | None = None,
     progress: bool = True,
@@ -42,18 +46,23 @@ def predict(
     section of the experiment. `require` (`accuracy>=0.95`), `recall` (`["trash>=0.9"]`) and `uncertainty` add columns from the
     operating points that `raytl report` wrote. To predict several times, or images in memory, use `raytl.load`.
 
+    With an `out` in a bucket, or a folder with a slash at its end, the photos are predicted in parts of `part_size` by `workers`
+    actors of Ray, and a `raytl.BatchPredictions` says what was written; called again, it resumes, or with `new` starts anew.
+
     Raises:
         RunError, ModelError: there is no model in `run`.
         DataError: an input does not exist or holds no photos, or no photo could be read.
+        UserError: `out` cannot be written, or was begun with other photos, another model or other options.
     """
-    from raytl.evaluation import predict as predicting
+    from raytl.batch_inference.predict import predict as predict_photos
 
     with watched(progress, on_event) as emit:
-        return predicting.predict(
+        return predict_photos(
             run,
             inputs,
             out=out,
             format=format,
+            parts=PartOptions(workers, part_size, new),
             batch_size=batch_size,
             device=device,
             machine=machine or machine_of(run),

@@ -24,6 +24,14 @@ _STYLES = {"info": "", "warning": "yellow", "error": "bold red"}
 _ON_A_LINE = 4
 
 
+def pace(work: Work) -> str:
+    """Return the rate of work and the remaining time, such as `, 120/s, 1:05 left`; empty if the rate is unknown."""
+    if work.per_s <= 0:
+        return ""
+    left = (work.total - work.done) / work.per_s
+    return f", {work.per_s:,.0f}/s" + (f", {duration(left)} left" if left > 0 else "")
+
+
 def line(event: Event) -> Text:
     """Return the event as one line."""
     match event:
@@ -39,7 +47,10 @@ def line(event: Event) -> Text:
         case Work(unit=""):
             return Text(f"{event.name}: {'done' if event.done >= event.total else 'running'}", "dim")
         case Work():
-            return Text(f"{event.name}: {event.done:,} of {plural(event.total, event.unit.removesuffix('s'))}", "dim")
+            return Text(
+                f"{event.name}: {event.done:,} of {plural(event.total, event.unit.removesuffix('s'))}{pace(event)}",
+                "dim",
+            )
         case StageOpened():
             return _stage(event)
         case Step():

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
+from raytl.batch_inference.places import PartOptions, is_parted
 from raytl.cli.options import Device, Json, Run, Settings
 from raytl.cli.progress import watching
-from raytl.cli.tables import judged_counts, predictions_tables
+from raytl.cli.tables import batch_tables, judged_counts, predictions_tables
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
 from raytl.events import Message
 
 if TYPE_CHECKING:
+    from raytl.batch_inference.result import BatchPredictions
     from raytl.tasks.reporting import TaskPredictions, Unreadable
 
 _LISTED = 10
@@ -60,11 +61,37 @@ Uncertainty = Annotated[
     typer.Option("--uncertainty", help="Add prediction sets and unfamiliar photos, as --require and --recall do."),
 ]
 
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Predict in parts with N actors of Ray; 1 = in this process. Default: what fits, where the output is in parts.",
+        show_default=False,
+    ),
+]
+PartSize = Annotated[
+    int | None,
+    typer.Option(
+        "--part-size", min=1, metavar="N", help="Photos per part: whole batches. Default: 1024.", show_default=False
+    ),
+]
+New = Annotated[bool, typer.Option("--new", help="Predict again what an earlier command left in parts.")]
+_RESUME = "interrupted; finished parts are kept, and the same command resumes"
+
 
 def predict(
     run: Run,
     inputs: Inputs,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE", help="File or folder to write.")] = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="OUT",
+            help="File or folder to write; a prefix in a bucket, or a folder with a slash at its end, gets parts.",
+        ),
+    ] = None,
     format_: Annotated[
         str | None,
         typer.Option(
@@ -78,6 +105,9 @@ def predict(
     recall: Recall = None,
     uncertainty: Uncertainty = False,
     batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos per batch.")] = None,
+    workers: Workers = None,
+    part_size: PartSize = None,
+    new: New = False,
     device: Device = None,
     set_: Settings = None,
     json: Json = False,
@@ -86,18 +116,25 @@ def predict(
 
     Photos that cannot be read are listed and skipped; other files in folders are counted by reason.
     --require, --recall and --uncertainty apply what `raytl report` chose on validation, so they need its report.
+
+    With a prefix as OUT, such as s3://bucket/predictions/, the photos are predicted in parts by actors of Ray Data: the same
+    command resumes, and the tables together are those of one file.
     """
     terminal = Terminal.open(json)
+    parts = PartOptions(workers, part_size, new)
     with guarded(terminal):
         machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
+        is_batch = is_parted(out, format_, parts, machine)
+    with guarded(terminal, interrupted=_RESUME if is_batch else "interrupted"):
         with watching(terminal.err) as on_event:
-            from raytl.evaluation.predict import predict as predict_photos
+            from raytl.batch_inference.predict import predict as predict_photos
 
-            predictions = predict_photos(
+            predictions: Any = predict_photos(
                 run,
                 inputs,
                 out=out,
                 format=format_,
+                parts=parts,
                 score=score,
                 nms_iou=nms_iou,
                 max_detections=max_detections,
@@ -110,21 +147,46 @@ def predict(
             )
             for text in [*unreadable_lines(predictions), *left_out_lines(predictions)]:
                 on_event(Message(text, "warning"))
-        terminal.show(*predictions_tables(predictions, out))
-        terminal.result(predictions_json(predictions, out))
+        if is_batch:
+            terminal.show(*batch_tables(predictions))
+            terminal.result(batch_json(predictions))
+        else:
+            terminal.show(*predictions_tables(predictions, out))
+            terminal.result(predictions_json(predictions, out))
 
 
-def predictions_json(predictions: TaskPredictions, out: Path | None) -> dict[str, Any]:
+def batch_json(batch: BatchPredictions) -> dict[str, Any]:
+    """Return the summary of predictions in parts."""
+    return {
+        "out": batch.out,
+        "run": batch.run,
+        "photos": batch.photos,
+        "rows": batch.rows,
+        "counts": dict(batch.counts),
+        "unreadable": [{"path": each.path, "reason": each.reason} for each in batch.unreadable],
+        "left_out": left_out_json(batch),
+        "judged": dict(batch.judged),
+        "weights": batch.weights,
+        "parts": list(batch.parts),
+        "kept": batch.kept,
+    }
+
+
+def left_out_json(predictions: Read) -> dict[str, Any]:
+    """Return the number of files that were left out, and the first few, by reason."""
+    return {
+        reason: {"files": len(files), "first": list(files[:_FIRST])} for reason, files in predictions.left_out.items()
+    }
+
+
+def predictions_json(predictions: TaskPredictions, out: str | None) -> dict[str, Any]:
     """Return a summary, and the rows if they were not written to a file."""
     return {
         "out": out,
         "photos": len(predictions.paths),
         "counts": dict(predictions.counts),
         "unreadable": [{"path": each.path, "reason": each.reason} for each in predictions.unreadable],
-        "left_out": {
-            reason: {"files": len(files), "first": list(files[:_FIRST])}
-            for reason, files in predictions.left_out.items()
-        },
+        "left_out": left_out_json(predictions),
         "judged": judged_counts(predictions),
         "weights": predictions.weights,
     } | ({} if out else {"rows": predictions.rows})

@@ -121,7 +121,8 @@ class LiveWatcher:
             self._work[work.name] = self.bars.add_task(work.name, total=work.total, count="", detail="", left=None)
         task = self._work[work.name]
         text = f"{work.done:,}/{work.total:,} {work.unit}" if work.unit else ""
-        self.bars.update(task, total=work.total, completed=work.done, count=text, detail="", left=None)
+        rate = f"{work.per_s:,.0f}/s" if work.per_s else ""
+        self.bars.update(task, total=work.total, completed=work.done, count=text, detail=rate, left=None)
         if work.done >= work.total:
             self.bars.remove_task(self._work.pop(work.name))
             self.bars.console.print(line(work), soft_wrap=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -20,6 +19,7 @@ from raytl.score_names import title
 from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
+    from raytl.batch_inference.result import BatchPredictions
     from raytl.config.schema import Experiment
     from raytl.metrics.intervals import Interval
     from raytl.tasks.reporting import TaskPredictions, TaskReport
@@ -143,15 +143,33 @@ def evaluation_tables(report: TaskReport) -> list[RenderableType]:
     return parts
 
 
-def predictions_tables(predictions: TaskPredictions, out: Path | None) -> list[RenderableType]:
+def batch_tables(batch: BatchPredictions) -> list[RenderableType]:
+    """Return the counts of the classes, and what was written."""
+    judged = [(name, f"{number:,} of {batch.photos:,}") for name, number in batch.judged.items()]
+    kept = f", {batch.kept:,} of them finished before" if batch.kept else ""
+    written = f"{batch.out}/: {plural(batch.photos, 'photo')} in {plural(len(batch.parts), 'part')}{kept}"
+    unreadable = (
+        [("unreadable", f"{len(batch.unreadable):,}, listed in _unreadable.parquet")] if batch.unreadable else []
+    )
+    return [
+        _class_counts(batch.counts, batch.unit),
+        facts([*judged, ("model", batch.run), *unreadable, ("written", written)]),
+    ]
+
+
+def _class_counts(counts: Mapping[str, int], unit: str) -> Group:
+    rows = table(("class", unit), right_aligned=(unit,))
+    for name, number in list(counts.items())[:MOST_ROWS]:
+        rows.add_row(Text(name), f"{number:,}")
+    return titled("predictions", rows)
+
+
+def predictions_tables(predictions: TaskPredictions, out: str | None) -> list[RenderableType]:
     """Return the first photos with their answers; if they were written to `out`, the counts of the classes."""
     judged = [(name, f"{count:,} of {len(predictions.paths):,}") for name, count in judged_counts(predictions).items()]
     if out is not None:
-        counts = table(("class", predictions.unit), right_aligned=(predictions.unit,))
-        for name, number in list(predictions.counts.items())[:MOST_ROWS]:
-            counts.add_row(Text(name), f"{number:,}")
         return [
-            titled("predictions", counts),
+            _class_counts(predictions.counts, predictions.unit),
             facts([*judged, ("written", f"{out}: {plural(len(predictions.paths), 'photo')}")]),
         ]
     header, first = predictions.preview(MOST_ROWS)

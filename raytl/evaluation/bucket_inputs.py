@@ -9,7 +9,7 @@ from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats import pulled_table, tables
 from raytl.data.formats.skip_rules import left_out, skip_reason
 from raytl.data.manifest import listed
-from raytl.errors import DataError
+from raytl.errors import DataError, NotFound
 from raytl.store.keys import files_and_markers
 from raytl.store.open import open_store
 from raytl.store.retry import retried
@@ -17,8 +17,9 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket, is_table_name
 
 
-def photos_at(uri: str, on_left_out: Callable[[str, str], None], s3: S3Settings = ENVIRONMENT) -> list[str]:
-    """Return the URIs of the photos that `uri` names; photos stay in the bucket, and a manifest's table is fetched.
+def photos_at(uri: str, on_left_out: Callable[[str, str], None], s3: S3Settings = ENVIRONMENT) -> dict[str, str]:
+    """Return the URIs of the photos that `uri` names with their etags, empty where a manifest names them; photos stay in the
+    bucket, and a manifest's table is fetched.
 
     `on_left_out` is called with the URI of each other object and the reason.
 
@@ -29,29 +30,31 @@ def photos_at(uri: str, on_left_out: Callable[[str, str], None], s3: S3Settings 
     root = uri.rstrip("/")
     if is_table_name(root):
         _, _, table = pulled_table(root, labeled=False, s3=s3)
-        return _as_uris(root, table.folder, tables.paths_in(table))
+        return dict.fromkeys(_as_uris(root, table.folder, tables.paths_in(table)), "")
     store = open_store(root, s3)
     objects, markers = files_and_markers(retried(lambda: list(store.list(markers=True))))
     if not objects:
-        return [_one(root, s3)]
+        return _one(root, s3)
     for key in markers:
         on_left_out(f"{root}/{key}", "folder markers")
-    keys = [info.key for info in objects]
-    others = [key for key in keys if skip_reason(key)]
-    if len(others) == len(keys):
+    others = [info.key for info in objects if skip_reason(info.key)]
+    if len(others) == len(objects):
         expected = ", ".join(sorted(IMAGE_SUFFIXES))
         raise DataError("\n".join([f"{uri}: no photos below this prefix; expected {expected}", *left_out(others)]))
     for key in others:
         on_left_out(f"{root}/{key}", skip_reason(key))
-    return [f"{root}/{key}" for key in keys if not skip_reason(key)]
+    return {f"{root}/{info.key}": info.etag for info in objects if not skip_reason(info.key)}
 
 
-def _one(uri: str, s3: S3Settings) -> str:
-    """Return `uri` if it names an object."""
+def _one(uri: str, s3: S3Settings) -> dict[str, str]:
+    """Return `uri` with its etag if it names an object."""
     folder, _, name = uri.rpartition("/")
-    if not in_bucket(folder) or not open_store(folder, s3).exists(name):
-        raise DataError(f"{uri}: no such object; expected a prefix, a manifest or a photo in the bucket")
-    return uri
+    try:
+        if in_bucket(folder):
+            return {uri: open_store(folder, s3).stat(name).etag}
+    except NotFound:
+        pass
+    raise DataError(f"{uri}: no such object; expected a prefix, a manifest or a photo in the bucket")
 
 
 def _as_uris(uri: str, local: Path, names: Sequence[str]) -> list[str]:

@@ -21,7 +21,16 @@ def photos(
     on_left_out: Callable[[str, str], None] = lambda *_: None,
     s3: S3Settings = ENVIRONMENT,
 ) -> tuple[str, ...]:
-    """Return the paths or s3:// URIs of all photos. Folders are searched to any depth by extension, as in training.
+    """Return the paths or s3:// URIs of all photos; see `photos_with_etags`."""
+    return tuple(photos_with_etags(inputs, on_left_out, s3))
+
+
+def photos_with_etags(
+    inputs: Sequence[str | Path],
+    on_left_out: Callable[[str, str], None] = lambda *_: None,
+    s3: S3Settings = ENVIRONMENT,
+) -> dict[str, str]:
+    """Return the paths or s3:// URIs of all photos, with the etags of those that were listed in a bucket. Folders are searched to any depth by extension, as in training.
 
     A .csv, .tsv, .parquet or .jsonl file is a manifest; its `path` column is relative to its folder. Any other file
     counts as a photo, whatever its name. `on_left_out` is called with the path of each skipped file of a folder and the
@@ -30,23 +39,21 @@ def photos(
     Raises:
         DataError: inputs that do not exist or hold no photos, and manifests that cannot be read; all at once.
     """
-    paths: dict[str, None] = {}
+    paths: dict[str, str] = {}
     problems: list[str] = []
     for each in inputs:
         try:
-            names = (
-                photos_at(str(each), on_left_out, s3)
-                if in_bucket(each)
-                else _photos_in(expanded(each), str(each), on_left_out)
-            )
-            paths.update(dict.fromkeys(names))
+            if in_bucket(each):
+                paths |= photos_at(str(each), on_left_out, s3)
+            else:
+                paths |= dict.fromkeys(_photos_in(expanded(each), str(each), on_left_out), "")
         except DataError as error:
             problems.append(str(error))
     if not inputs:
         problems.append("no input; expected folders, manifests or photos")
     if problems:
         raise DataError("\n".join(problems))
-    return tuple(paths)
+    return paths
 
 
 def _photos_in(path: Path, given: str, on_left_out: Callable[[str, str], None]) -> list[str]:

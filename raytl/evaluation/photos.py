@@ -63,7 +63,10 @@ def batches(
     on_deep: Callable[[int, Levels], None] = lambda position, levels: None,
     s3: S3Settings = ENVIRONMENT,
 ) -> Generator[PhotoBatch, None, None]:
-    """Yield the readable photos in batches of `batch`, with their positions in `photos` as `ids`.
+    """Yield the readable photos of each `batch` positions of `photos`, with their positions as `ids`.
+
+    An unreadable photo leaves its batch smaller and the others as they are, so that photos in parts of whole batches have the
+    same neighbors, and the same bits, as all photos at once.
 
     `on_bad` is called with the position of each unreadable photo and the reason, `on_done` with the number of photos
     handled so far, `on_deep` with the position and levels of each photo of more than 8 bits.
@@ -76,7 +79,7 @@ def batches(
             views.append(_View(position, read.image, read.size))
             if read.levels.top:
                 on_deep(position, read.levels)
-        if len(views) == batch:
+        if views and (position + 1) % batch == 0:
             yield _stacked(views)
             views = []
         on_done(position + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -165,6 +166,33 @@ def reporting_of(predictor: Predictor) -> Reporting:
     return predictor._saved.task.reporting
 
 
+def batch_of(device: str, batch_size: int | None = None) -> int:
+    """Return the photos per batch: `batch_size`, or the default of the device (cpu or cuda).
+
+    Raises:
+        UserError: `batch_size` is not 1 or more.
+    """
+    if batch_size is not None and batch_size < 1:
+        raise UserError(f"batch_size: found {batch_size}, expected 1 or more")
+    return batch_size or _BATCH[device]
+
+
+def settings_of(predictor: Predictor) -> dict[str, str]:
+    """Return what decides the predictor's answers besides the photos, their batches and the device, as text by name."""
+    card, trust = predictor._saved.card, predictor._trust
+    return {
+        "model": predictor.weights,
+        "task": card.task,
+        "classes": hashlib.sha256("\0".join(card.classes).encode()).hexdigest(),
+        "temperature": repr(card.temperature),
+        "preprocess": repr(card.preprocess),
+        "precision": predictor._precision,
+        "reported": repr(limits(predictor._reported, card)),
+        "operating_points": "none" if trust is None else trust.settings,
+        "max_pixels": str(predictor.max_pixels),
+    }
+
+
 def load(
     run: str | os.PathLike[str],
     *,
@@ -220,8 +248,7 @@ def answers_of(
     Raises:
         UserError: `batch_size` is not 1 or more.
     """
-    if batch_size is not None and batch_size < 1:
-        raise UserError(f"batch_size: found {batch_size}, expected 1 or more")
+    batch = batch_of(predictor.device, batch_size)
     emit = predictor._on_event
     saved, device, trust = predictor._saved, Device(predictor.device), predictor._trust
     preprocess = saved.card.preprocess
@@ -230,7 +257,7 @@ def answers_of(
     read = batches(
         photos,
         preprocess,
-        batch_size or _BATCH[device.type],
+        batch,
         predictor.max_pixels,
         on_bad=lambda position, reason: unreadable.append((position, reason)),
         on_done=_progress(len(photos), emit),

@@ -58,6 +58,11 @@ class Trust:
     reference: Features | None = None
     watch: BatchFeatures | None = None
 
+    @property
+    def settings(self) -> str:
+        """The thresholds, as text."""
+        return f"answer {self.answer}, recalls {dict(self.recalls)}, member {self.member}, unfamiliar {self.limit}"
+
     def judged(self, answers: Sequence[Any], features: Sequence[Features | None]) -> tuple[Judgement, ...]:
         """Return the judgement of each of n answers; `features` are n times `(d,)`, or None without a limit."""
         if not answers:

@@ -75,6 +75,11 @@ def pick_device(name: str) -> torch.device:
     return torch.device("cuda" if has_gpu and name in ("auto", "cuda") else "cpu")
 
 
+def gpu_count() -> int:
+    """Return the number of GPUs that torch finds."""
+    return torch.cuda.device_count()
+
+
 def pick_precision(precision: str, device: torch.device) -> torch.dtype:
     """Return the dtype of matrix multiplication; `auto` is bfloat16 if the hardware accelerates it, else float32.
 

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +37,16 @@ def fetched(text: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT)
     registry = Registry.open(version.uri, on_event, s3)
     record = registry.record(registry.resolve(version.which))
     return registry, record, folder_of(registry, record)
+
+
+def fixed(text: str, s3: S3Settings = ENVIRONMENT) -> str:
+    """Return the reference to the same version by its number, which no later move of an alias changes.
+
+    Raises:
+        RegistryError: no such version or alias.
+    """
+    version = reference(text)
+    return str(replace(version, which=str(Registry.open(version.uri, s3=s3).resolve(version.which))))
 
 
 def folder_of(registry: Registry, record: Record) -> Path:

@@ -6,6 +6,7 @@ import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from raytl.errors import UserError
@@ -16,14 +17,16 @@ Columns = Mapping[str, Sequence[Any]]
 """The cells of each column by its header: text, numbers, or None for an empty cell. Columns are of one length."""
 
 
-def write_table(columns: Columns, out: str | os.PathLike[str]) -> None:
-    """Write the columns to `out` in the format of its ending, completely or not at all.
+def write_table(
+    columns: Columns, out: str | os.PathLike[str], numbers: Mapping[str, str] = MappingProxyType({})
+) -> None:
+    """Write the columns to `out` in the format of its ending, completely or not at all; `numbers` as in `as_parquet`.
 
     Raises:
         UserError: the ending is neither .csv nor .parquet, or `out` is a folder.
     """
     target = check_ending(out, (".csv", ".parquet"))
-    write_bytes(target, as_csv(columns) if target.suffix.lower() == ".csv" else as_parquet(columns))
+    write_bytes(target, as_csv(columns) if target.suffix.lower() == ".csv" else as_parquet(columns, numbers))
 
 
 def check_ending(out: str | os.PathLike[str], endings: Sequence[str]) -> Path:
@@ -53,22 +56,26 @@ def as_csv(columns: Columns) -> bytes:
     return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-def as_parquet(columns: Columns) -> bytes:
-    """Return the table with text as strings, numbers as int64 or float64; bytes that are not UTF-8 become `\\xNN`."""
+def as_parquet(columns: Columns, numbers: Mapping[str, str] = MappingProxyType({})) -> bytes:
+    """Return the table with text as strings, numbers as int64 or float64; bytes that are not UTF-8 become `\\xNN`.
+
+    `numbers` are the types of columns whose cells may all be empty, so that tables of one task fit together; others are strings
+    then.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    arrays = [_array(values) for values in columns.values()]
+    arrays = [_array(values, numbers.get(name, "string")) for name, values in columns.items()]
     pq.write_table(pa.Table.from_arrays(arrays, names=list(map(_utf8, columns))), buffer)
     return buffer.getvalue()
 
 
-def _array(values: Iterable[Any]) -> Any:
+def _array(values: Iterable[Any], empty: str) -> Any:
     import pyarrow as pa
 
     cells = [_utf8(value) if isinstance(value, str) else value for value in values]
-    return pa.array(cells) if any(cell is not None for cell in cells) else pa.array(cells, pa.string())
+    return pa.array(cells) if any(cell is not None for cell in cells) else pa.array(cells, empty)
 
 
 def _cell(value: Any, is_path: bool) -> str:

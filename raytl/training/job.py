@@ -45,6 +45,8 @@ class TrainJob:
     """Seed of the augmented views in the feature cache; None to train on pixels."""
     folds: tuple[TrainJob, ...] = ()
     """The jobs of a sweep's folds, from which each trial trains a network each; empty to train on `train` alone."""
+    teachers: tuple[str, ...] = ()
+    """The folders, on this machine, of saved models whose answers are learned beside the labels."""
 
     @property
     def task(self) -> Task:

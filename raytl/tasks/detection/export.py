@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import count
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,6 +25,8 @@ from raytl.tasks.predictions import PredictionKind
 from raytl.tasks.table import write_table
 
 D = TypeVar("D", bound=Detections)
+NUMBERS = MappingProxyType(dict.fromkeys(("xmin", "ymin", "xmax", "ymax", "score"), "double"))
+"""The types of the columns of numbers, also where no photo has an object."""
 
 
 def rows_of(answers: Answers[D]) -> Iterator[tuple[str, D, int]]:
@@ -94,7 +97,7 @@ def write_coco(answers: Answers[D], out: Path, photo: OpenPhoto) -> None:
 
 def write_columns(answers: Answers[D], out: Path, photo: OpenPhoto) -> None:
     """Write the table to the file `out`."""
-    write_table(columns(answers), out)
+    write_table(columns(answers), out, NUMBERS)
 
 
 def write_yolo(answers: Answers[D], out: Path, photo: OpenPhoto) -> None:

@@ -30,7 +30,7 @@ def columns(answers: Answers[Segments]) -> dict[str, list[Any]]:
 
 def write_columns(answers: Answers[Segments], out: Path, photo: OpenPhoto) -> None:
     """Write the table to the file `out`."""
-    write_table(columns(answers), out)
+    write_table(columns(answers), out, boxes.NUMBERS | {"area": "int64"})
 
 
 def write_masks(answers: Answers[Segments], out: Path, photo: OpenPhoto) -> None:
