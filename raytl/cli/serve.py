@@ -11,6 +11,7 @@ from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
 from raytl.serving.options import Limits, Replicas, ServeOptions, required_token
+from raytl.serving.recording import feedback_options
 from raytl.store.s3_settings import S3Settings
 
 _DEFAULTS = Limits()
@@ -76,6 +77,55 @@ ReplicaRange = Annotated[
     typer.Option(metavar="MIN[:MAX]", help="With --ray: replicas, added under load. Default: 1.", show_default=False),
 ]
 
+FeedbackUri = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="Record a sample of the answered photos below it, for `raytl collect`.", show_default=False
+    ),
+]
+FeedbackImages = Annotated[
+    int | None,
+    typer.Option(
+        "--feedback-images",
+        metavar="N",
+        help="Recorded each window: random, uncertain and unfamiliar ones. Default: 40 of each.",
+    ),
+]
+FeedbackWindow = Annotated[
+    float | None,
+    typer.Option(
+        "--feedback-window", metavar="SECONDS", help="Time after which what was recorded is stored. Default: 3600."
+    ),
+]
+FeedbackGb = Annotated[
+    float | None,
+    typer.Option("--feedback-gb", metavar="N", help="Delete the oldest recorded photos beyond. Default: 10."),
+]
+FeedbackImages = Annotated[
+    int | None,
+    typer.Option(
+        "--feedback-images",
+        metavar="N",
+        help="Recorded each hour: random, uncertain and unfamiliar ones. Default: 40 of each.",
+    ),
+]
+FeedbackGb = Annotated[
+    float | None,
+    typer.Option("--feedback-gb", metavar="N", help="Delete the oldest recorded photos beyond. Default: 10."),
+]
+FeedbackDays = Annotated[
+    float | None,
+    typer.Option("--feedback-days", metavar="N", help="Delete recorded photos after. Default: 30."),
+]
+RedactCommand = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="Changes each recorded photo first, from standard input to output. Default: RAYTL_REDACT.",
+        show_default=False,
+    ),
+]
+
 
 def serve(
     model: Model,
@@ -94,6 +144,12 @@ def serve(
     ray: OnRay = False,
     address: Address = None,
     replicas: ReplicaRange = None,
+    feedback: FeedbackUri = None,
+    feedback_images: FeedbackImages = None,
+    feedback_window: FeedbackWindow = None,
+    feedback_days: FeedbackDays = None,
+    feedback_gb: FeedbackGb = None,
+    redact: RedactCommand = None,
     set_: Settings = None,
     json: Json = False,
 ) -> None:
@@ -105,6 +161,14 @@ def serve(
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="stopped"):
         machine = load_machine(set_ or [])
+        recorded = feedback_options(
+            feedback,
+            images=feedback_images,
+            window_s=feedback_window,
+            days=feedback_days,
+            max_gb=feedback_gb,
+            redact=redact,
+        )
         options = ServeOptions(
             model=model,
             bundle=bundle,
@@ -119,6 +183,7 @@ def serve(
             open_metrics=open_metrics,
             limits=Limits(max_bytes=max_bytes, max_pixels=machine.max_pixels, queue=queue),
             ray=Replicas.chosen(ray, replicas, address, token_env),
+            feedback=recorded,
             s3=S3Settings.of(machine.storage),
         )
         with watching(terminal.err) as on_event:

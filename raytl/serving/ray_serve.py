@@ -19,6 +19,7 @@ from typing import Any
 from raytl.cluster.session import STARTED_HERE, session
 from raytl.errors import RaytlError, UserError, first_line
 from raytl.events import Message, OnEvent, ignore
+from raytl.feedback.opening import FeedbackOptions
 from raytl.serving.app import Application
 from raytl.serving.options import Replicas, ServeOptions, required_token
 from raytl.serving.running import running
@@ -78,7 +79,8 @@ def application(args: Mapping[str, str]) -> Any:
     """Return the application for the configuration file of Ray Serve (`raytl.serving.ray_serve:application`).
 
     `args` has `model`, and may have `bundle`, `name`, `threads`, `workers`, `allow` (separated by spaces), `token_env`,
-    `poll_s`, `open_metrics` and `replicas` (MIN:MAX).
+    `poll_s`, `open_metrics` and `replicas` (MIN:MAX) and
+    `feedback` (a URI).
 
     Raises:
         UserError: an unknown or wrong argument.
@@ -97,6 +99,7 @@ def options_of(args: Mapping[str, str]) -> ServeOptions:
         "allow": lambda text: tuple(text.split()),
         "poll_s": float,
         "open_metrics": lambda text: text.lower() == "true",
+        "feedback": FeedbackOptions,
     }
     unknown = set(args) - {*readers, "token_env", "replicas"}
     if unknown or "model" not in args:
