@@ -36,57 +36,13 @@ def run(*words: str) -> tuple[int, str, str]:
 
 def test_every_option_reaches_the_server(served: list[ServeOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE", "a-token-of-24-characters")
-    words = [
-        "b",
-        "--bundle",
-        "int8",
-        "--name",
-        "trash",
-        "--host",
-        "0.0.0.0",
-        "--port",
-        "9",
-        "--threads",
-        "2",
-        "--workers",
-        "3",
-        "--token-env",
-        "MINE",
-        "--open-metrics",
-        "--allow",
-        "s3://a/b",
-        "--allow",
-        "s3://c",
-        "--max-bytes",
-        "5000",
-        "--queue",
-        "7",
-        "--poll",
-        "5",
-        "--ray",
-        "--address",
-        "auto",
-        "--replicas",
-        "1:4",
-        "--set",
-        "data.max_pixels=1000000",
-        *[
-            "--feedback",
-            "s3://f/x",
-            "--feedback-days",
-            "7",
-            "--feedback-images",
-            "5",
-            "--feedback-gb",
-            "2",
-            "--redact",
-            "blur",
-        ],
-        "--endpoint-url",
-        "http://127.0.0.1:9",
-        "--json",
-    ]
-    code, out, _ = run(*words)
+    text = (
+        "b --bundle int8 --name trash --host 0.0.0.0 --port 9 --threads 2 --workers 3 --token-env MINE --open-metrics "
+        "--allow s3://a/b --allow s3://c --max-bytes 5000 --queue 7 --poll 5 --ray --address auto --replicas 1:4 "
+        "--set data.max_pixels=1000000 --feedback s3://f/x --feedback-days 7 --feedback-images 5 --feedback-window 60 "
+        "--feedback-gb 2 --redact blur --endpoint-url http://127.0.0.1:9 --json"
+    )
+    code, out, _ = run(*text.split())
     (options,) = served
     assert (code, json.loads(out)) == (0, {"uri": "http://127.0.0.1:1", "model": "b"})
     assert (options.model, options.bundle, options.name, options.host, options.port) == (
@@ -101,7 +57,7 @@ def test_every_option_reaches_the_server(served: list[ServeOptions], monkeypatch
     limits = options.limits
     assert (limits.max_bytes, limits.queue, limits.max_pixels) == (5000, 7, 1_000_000)
     assert options.ray == Replicas(1, 4, "auto", "MINE")
-    assert options.feedback == FeedbackOptions("s3://f/x", images=5, days=7, max_gb=2, redact="blur")
+    assert options.feedback == FeedbackOptions("s3://f/x", images=5, window_s=60, days=7, max_gb=2, redact="blur")
     assert options.s3.endpoint_url == "http://127.0.0.1:9"
 
 

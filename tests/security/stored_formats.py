@@ -8,7 +8,8 @@ from tests.security.stored_evidence import EVIDENCE
 from tests.security.stored_feedback import FEEDBACK
 from tests.security.stored_registries import REGISTRIES
 from tests.security.stored_runs import RUNS
+from tests.security.stored_serving import SERVING
 from tests.security.stored_sweeps import LEASES, SWEEPS
 
-ALL = [*RUNS, *EVIDENCE, *REGISTRIES, *SWEEPS, *LEASES, *CANDIDATES, *FEEDBACK]
+ALL = [*RUNS, *EVIDENCE, *REGISTRIES, *SWEEPS, *LEASES, *CANDIDATES, *FEEDBACK, *SERVING]
 assert SAMPLE_FORMAT.max_bytes < 1 << 20
