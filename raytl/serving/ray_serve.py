@@ -26,6 +26,8 @@ from raytl.serving.running import running
 
 APP = "raytl"
 _HEALTH_S = 10.0
+_DRAIN_S = "1"
+"""Of replicas on a Ray of their own, before which nothing balances that must learn of their end (30 s by default)."""
 _THROUGHPUT = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 
 
@@ -170,6 +172,7 @@ def _environment() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="raytl-serve-") as folder:
         variables = {
             **_THROUGHPUT,
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": _DRAIN_S,
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(Path(folder, "haproxy.cfg")),
             "RAY_SERVE_HAPROXY_SOCKET_PATH": str(Path(folder, "admin.sock")),
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from functools import partial
 
 from raytl.events import OnEvent, ignore
-from raytl.feedback.opening import open_recorder
 from raytl.serving.live import LiveModel, opened
 from raytl.serving.observe import Observer
 from raytl.serving.options import ServeOptions
@@ -30,6 +29,8 @@ def running(options: ServeOptions, observer: Observer | None = None, on_event: O
     version = source.version()
     live = LiveModel(open_(source.folder(version), version))
     if observer is None and options.feedback is not None:
+        from raytl.feedback.opening import open_recorder
+
         observer = open_recorder(options.feedback, options.s3, on_event)
     service = Service(options, live, source.name, observer)
     watcher = None
