@@ -101,18 +101,6 @@ FeedbackGb = Annotated[
     float | None,
     typer.Option("--feedback-gb", metavar="N", help="Delete the oldest recorded photos beyond. Default: 10."),
 ]
-FeedbackImages = Annotated[
-    int | None,
-    typer.Option(
-        "--feedback-images",
-        metavar="N",
-        help="Recorded each hour: random, uncertain and unfamiliar ones. Default: 40 of each.",
-    ),
-]
-FeedbackGb = Annotated[
-    float | None,
-    typer.Option("--feedback-gb", metavar="N", help="Delete the oldest recorded photos beyond. Default: 10."),
-]
 FeedbackDays = Annotated[
     float | None,
     typer.Option("--feedback-days", metavar="N", help="Delete recorded photos after. Default: 30."),
