@@ -60,29 +60,14 @@ def serve(
     from raytl.serving.recording import feedback_options
 
     settings = machine or machine_of(model) or Machine()
+    recorded = feedback_options(
+        feedback, images=feedback_images, window_s=feedback_window_s, days=feedback_days, max_gb=feedback_gb, redact=redact
+    )  # fmt: skip
     options = ServeOptions(
-        model=os.fspath(model),
-        bundle=bundle,
-        name=name,
-        host=host,
-        port=port,
-        threads=threads,
-        workers=workers,
-        token=required_token(token_env, host),
-        allow=tuple(allow),
-        poll_s=poll_s,
-        open_metrics=open_metrics,
+        os.fspath(model), bundle=bundle, name=name, host=host, port=port, threads=threads, workers=workers, poll_s=poll_s,
+        token=required_token(token_env, host), open_metrics=open_metrics, allow=tuple(allow), feedback=recorded,
         limits=Limits(max_bytes=max_bytes, max_pixels=settings.max_pixels, queue=queue),
-        ray=Replicas.chosen(ray, replicas, address, token_env),
-        feedback=feedback_options(
-            feedback,
-            images=feedback_images,
-            window_s=feedback_window_s,
-            days=feedback_days,
-            max_gb=feedback_gb,
-            redact=redact,
-        ),
-        s3=S3Settings.of(settings.storage),
-    )
+        ray=Replicas.chosen(ray, replicas, address, token_env), s3=S3Settings.of(settings.storage),
+    )  # fmt: skip
     with watched(progress, on_event) as emit:
         serve_model(options, emit, on_ready)

@@ -158,22 +158,11 @@ def serve(
             redact=redact,
         )
         options = ServeOptions(
-            model=model,
-            bundle=bundle,
-            name=name,
-            host=host,
-            port=port,
-            threads=threads,
-            workers=workers,
-            token=required_token(token_env, host),
-            allow=tuple(allow or ()),
-            poll_s=poll,
-            open_metrics=open_metrics,
+            model, bundle=bundle, name=name, host=host, port=port, threads=threads, workers=workers, poll_s=poll,
+            token=required_token(token_env, host), open_metrics=open_metrics, allow=tuple(allow or ()), feedback=recorded,
             limits=Limits(max_bytes=max_bytes, max_pixels=machine.max_pixels, queue=queue),
-            ray=Replicas.chosen(ray, replicas, address, token_env),
-            feedback=recorded,
-            s3=S3Settings.of(machine.storage),
-        )
+            ray=Replicas.chosen(ray, replicas, address, token_env), s3=S3Settings.of(machine.storage),
+        )  # fmt: skip
         with watching(terminal.err) as on_event:
             from raytl.serving.driver import serve as serve_model
 
