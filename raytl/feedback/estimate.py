@@ -51,6 +51,7 @@ def weighted_fraction(weights: np.ndarray, hits: np.ndarray) -> Interval:
     """Return the fraction of the total of `weights (n,)` on `hits (n,)`, with its 95 % interval; NaN without an image."""
     if not len(weights):
         return Interval(math.nan, 0.0, 1.0)
+    weights = weights / weights.max()
     value = float(weights[hits].sum() / weights.sum())
     effective = float(weights.sum() ** 2 / (weights**2).sum())
     low, high = clopper_pearson(value * effective, effective)
