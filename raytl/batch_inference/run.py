@@ -33,6 +33,7 @@ class BatchRun:
         self.receipts = receipts
         self._plan, self._emit = plan, on_event
         self._finished = sum(len(plan.parts[number].photos) for number in receipts)
+        self._reported = -1
         self._pace: deque[tuple[float, int]] = deque([(time.monotonic(), self._finished)], maxlen=_WINDOW)
 
     @property
@@ -93,5 +94,8 @@ class BatchRun:
             self._pace[0] = (now, done)
         elif now - self._pace[-1][0] > 1.0:
             self._pace.append((now, done))
+        if done == self._reported:
+            return
+        self._reported = done
         rate = (done - before) / (now - since) if now - since > 1.0 else 0.0
         self._emit(Work("predicting", done, self._plan.photos, per_s=max(0.0, rate)))
