@@ -39,12 +39,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
+    from raytl.api.compression import compress
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
     from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
     from raytl.batch_inference.result import BatchPredictions
+    from raytl.bundle.latency import Latency, Timing, bench
+    from raytl.bundle.processor import Processor
     from raytl.config.load import load_experiment, load_machine
     from raytl.config.machine import Machine
     from raytl.config.predict import PredictOptions
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from raytl.evaluation.explanation.record import Explanation, Explanations
     from raytl.evaluation.predictor import Predictor
     from raytl.events import Event, OnEvent
+    from raytl.export.compress.outcome import Compression, Outcome, Speed, Verdict
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
@@ -73,6 +77,7 @@ __all__ = [
     "Calibration",
     "CandidateFit",
     "ClassScores",
+    "Compression",
     "Estimates",
     "Event",
     "Experiment",
@@ -80,28 +85,36 @@ __all__ = [
     "Explanations",
     "Interval",
     "Judgement",
+    "Latency",
     "LedgerEntry",
     "Machine",
     "Mistake",
     "OnEvent",
+    "Outcome",
     "Plan",
     "PredictOptions",
     "Prediction",
     "Predictions",
     "Predictor",
+    "Processor",
     "RaytlError",
     "Recipe",
     "Report",
     "Retraining",
     "Run",
+    "Speed",
     "Subject",
     "SuspectLabel",
     "Sweep",
     "SweepPlan",
+    "Timing",
     "Trial",
     "Unreadable",
     "UserError",
+    "Verdict",
     "advise",
+    "bench",
+    "compress",
     "evaluate",
     "explain",
     "load",
@@ -118,6 +131,7 @@ __all__ = [
 
 _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
+    "raytl.api.compression": ("compress",),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
     "raytl.api.sweep": ("Sweep", "Trial"),
@@ -133,6 +147,8 @@ _MODULES = {
     ),
     "raytl.assessment.report": ("Assessment",),
     "raytl.batch_inference.result": ("BatchPredictions",),
+    "raytl.bundle.latency": ("Latency", "Timing", "bench"),
+    "raytl.bundle.processor": ("Processor",),
     "raytl.config.load": ("load_experiment", "load_machine"),
     "raytl.config.machine": ("Machine",),
     "raytl.config.predict": ("PredictOptions",),
@@ -141,6 +157,7 @@ _MODULES = {
     "raytl.evaluation.explanation.record": ("Explanation", "Explanations"),
     "raytl.evaluation.predictor": ("Predictor",),
     "raytl.events": ("Event", "OnEvent"),
+    "raytl.export.compress.outcome": ("Compression", "Outcome", "Speed", "Verdict"),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),

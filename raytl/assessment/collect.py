@@ -131,7 +131,7 @@ def _scored(source: Source, split: str, samples: Sequence[Sample]) -> _Split:
         if (answers := _stored(place, split, source.card, samples)) is not None:
             return _Split(samples, answers)
     data, s3 = source.recipe.data, S3Settings.of(source.machine.storage)
-    present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3)
+    present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3, data.feedback)
     shard = split_shard(source.run_store, source.recipe, source.machine, source.card, present)
     rows = score_shard(World.solo(), shard, source.on_event)
     answers = split_answers(source.card, shard, rows)

@@ -41,7 +41,7 @@ def collected_robustness(source: Source, suite: str, photos: int) -> Robustness 
     answers = read_corrupted(folder, suite, keys, source.card)
     if answers is None:
         data, s3 = source.recipe.data, S3Settings.of(source.machine.storage)
-        present = verified(chosen, data.uri, source.on_event, data.zip_encoding, s3)
+        present = verified(chosen, data.uri, source.on_event, data.zip_encoding, s3, data.feedback)
         predictor = load(source.run_store.folder.root, machine=source.machine)
         answers = corrupted_answers(predictor, present, suite, source.on_event)
         write_corrupted(folder, answers, source.card)

@@ -119,7 +119,7 @@ def _trained(source: Source, networks: Mapping[str, Network]) -> dict[str, Ints]
     experiment, data = on_this_machine(source.recipe, source.machine), source.recipe.data
     start_of(source, experiment)
     samples, s3 = _recorded(source).samples, S3Settings.of(source.machine.storage)
-    present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3)
+    present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3, data.feedback)
     _announce(source, len(networks))
     answers: dict[str, Ints] = {}
     for key, network in networks.items():

@@ -49,7 +49,7 @@ class Model:
         assert all(sample.split != "test" for sample in samples), "the test split is not read again"
         source, preprocess = self._source, self._saved.card.preprocess
         data, s3 = source.recipe.data, S3Settings.of(source.machine.storage)
-        present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3)
+        present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3, data.feedback)
         images = source_images(present, preprocess, source.machine.max_pixels, s3)
         loader = EvalLoader(images, preprocess, batch=EVAL_BATCH[self._device.type], world=World.solo())
         with closing(loader):
@@ -73,7 +73,7 @@ def opened_photos(source: Source, samples: Sequence[Sample]) -> list[Image.Image
     """
     assert all(sample.split != "test" for sample in samples), "the test split is not read again"
     data, s3 = source.recipe.data, S3Settings.of(source.machine.storage)
-    present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3)
+    present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3, data.feedback)
     photo = photo_opener(source.machine.max_pixels, source.card.preprocess.bit_depth, s3)
     return [photo(sample.path) for sample in present]
 

@@ -37,7 +37,7 @@ def pretrained_features(source: Source, evidence: Evidence) -> PretrainedFeature
     samples = [*evidence.train.samples, *evidence.val.samples]
     places = np.sort(np.random.default_rng(0).permutation(len(samples))[:MOST_IMAGES])
     data, s3 = source.recipe.data, S3Settings.of(source.machine.storage)
-    present = verified([samples[i] for i in places], data.uri, source.on_event, data.zip_encoding, s3)
+    present = verified([samples[i] for i in places], data.uri, source.on_event, data.zip_encoding, s3, data.feedback)
     features = cached_features(experiment, solver, backbone, present, source.on_event)
     return PretrainedFeatures(places, features.numpy())
 

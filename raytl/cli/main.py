@@ -12,9 +12,12 @@ from typer.core import TyperCommand, TyperGroup
 
 from raytl.cli import models
 from raytl.cli.advise import advise
+from raytl.cli.bench import bench
 from raytl.cli.check import check
 from raytl.cli.cluster import ask_for, render_file
+from raytl.cli.collect import collect
 from raytl.cli.compare import compare
+from raytl.cli.compress import compress
 from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
@@ -27,6 +30,7 @@ from raytl.cli.report import report
 from raytl.cli.retrain import retrain
 from raytl.cli.runs import runs
 from raytl.cli.schema import schema
+from raytl.cli.serve import serve
 from raytl.cli.submit import submit
 from raytl.cli.sync import sync
 from raytl.cli.train import train
@@ -105,7 +109,11 @@ EXAMPLES = {
     "evaluate": "raytl evaluate runs/trash",
     "report": "raytl report runs/trash --require 'accuracy>=0.95' --recall 'trash>=0.9'",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
+    "serve": "raytl serve models:trash@champion --port 8000",
+    "compress": "raytl compress runs/trash --target-ms 5 --max-drop 0.5",
+    "bench": "raytl bench exported/trash --threads 1",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
+    "collect": "raytl collect s3://bucket/feedback --budget 200 --model models:trash@champion",
     "runs": "raytl runs s3://bucket/runs",
     "compare": "raytl compare runs/trash runs/trash-winner",
     "retrain": "raytl retrain experiments/trash.yaml --dry-run",
@@ -135,7 +143,11 @@ VERBS: dict[str, Callable[..., None]] = {
     "evaluate": evaluate,
     "report": report,
     "predict": predict,
+    "serve": serve,
+    "compress": compress,
+    "bench": bench,
     "explain": explain,
+    "collect": collect,
     "runs": runs,
     "compare": compare,
     "retrain": retrain,

@@ -16,6 +16,7 @@ _NOT_DECISIVE = (
     "recipe",  # what it chose decides
     "data.snapshot",  # the data itself decides, by its digest
     "data.split_file",
+    "data.feedback",  # its images are in the data's digest
     "data.columns",  # the splits that groups give are in the data's digest
     "data.zip_encoding",  # the class names that it gives are in the data's digest
     "train.checkpoint_every_s",

@@ -20,6 +20,8 @@ class WhenConfig(Section):
     """Train if a class that the champion does not know has at least this many images. null = off."""
     or_drift: Annotated[float, Field(gt=0, le=1)] | None = None
     """Train if a classifier on the champion's features separates the new images from its training images at least this well, and significantly: 2 AUC - 1, from 0 (no drift) to 1. null = off."""
+    or_alarm: bool = False
+    """Train if the monitor of retrain.feedback has an alarm since the last training, if anything changed."""
     or_every: Seconds | None = None
     """Train after this time since the last training, such as '30 d', if anything changed. null = off."""
     at_most_every: Seconds | None = None
@@ -85,5 +87,7 @@ class RetrainConfig(Section):
     notify: NotifyConfig = NotifyConfig()
     registry: str | None = None
     """The registry of this model's versions: a folder or s3:// prefix of its own, such as s3://bucket/models/trash."""
+    feedback: str | None = None
+    """The folder or s3:// prefix of the feedback of `raytl serve`. Images that `raytl collect --labels` labelled there join training, and count as new samples; they never join validation or test. null = none."""
     keep: Annotated[int, Field(ge=1)] = 10
     """Number of versions that `raytl models gc` keeps, besides those that aliases, ticks and recent promotions refer to."""

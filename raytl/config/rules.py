@@ -332,10 +332,10 @@ def _search(experiment: Experiment) -> Iterator[Conflict]:
 
 def _retrain(experiment: Experiment) -> Iterator[Conflict]:
     retrain, when = experiment.retrain, experiment.retrain.when
-    if when.new_samples is when.or_new_class is when.or_drift is when.or_every is None:
+    if when.new_samples is when.or_new_class is when.or_drift is when.or_every is None and not when.or_alarm:
         yield Conflict(
             ("retrain.when",),
-            "found null for new_samples, or_new_class, or_drift and or_every: nothing would ever trigger training",
+            "found null for new_samples, or_new_class, or_drift and or_every, and no or_alarm: nothing would ever trigger training",
             "give one of them",
         )
     if when.or_every is not None and when.at_most_every is not None and when.or_every < when.at_most_every:
@@ -344,6 +344,23 @@ def _retrain(experiment: Experiment) -> Iterator[Conflict]:
             f"found {when.or_every / 86400:g} d, and retrain.when.at_most_every is {when.at_most_every / 86400:g} d",
             "give it a longer time than at_most_every, or remove one",
         )
+    if when.or_alarm and retrain.feedback is None:
+        yield Conflict(
+            ("retrain.when.or_alarm", "retrain.feedback"),
+            "found true, and retrain.feedback is not set, so there is no monitor",
+            "set retrain.feedback to the prefix of `raytl serve --feedback`, or remove it",
+        )
+    if None not in (retrain.feedback, experiment.data.feedback) and retrain.feedback != experiment.data.feedback:
+        yield Conflict(
+            ("retrain.feedback", "data.feedback"),
+            f"found {retrain.feedback!r}, and data.feedback is {experiment.data.feedback!r}",
+            "remove data.feedback; a tick sets it",
+        )
+    for key, uri in (("retrain.feedback", retrain.feedback), ("data.feedback", experiment.data.feedback)):
+        if uri is not None and _names_no_store(uri):
+            yield Conflict(
+                (key,), f"found {uri!r}; expected a folder or an s3:// prefix of feedback", "name s3://bucket/feedback"
+            )
     if retrain.registry is not None and _names_no_store(retrain.registry):
         yield Conflict(
             ("retrain.registry",),

@@ -23,6 +23,7 @@ from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_d
 from raytl.data.cache import SetWriter, set_writer
 from raytl.data.decode import BadImage, loaded, read, refuse_oversized
 from raytl.data.duplicates import Duplicate, cross_split, same_split_warnings
+from raytl.data.feedback import is_feedback
 from raytl.data.formats.skip_rules import left_out
 from raytl.data.manifest import Manifest, Note, Sample, listed
 from raytl.data.mask_audit import audited_masks
@@ -131,9 +132,10 @@ def _problems(bad: Sequence[BadFile], duplicates: Sequence[Duplicate], total: in
             f"{len(bad)} of {total} images cannot be decoded:\n{listed([str(item) for item in bad])}\n"
             "Fix or remove them, or set data.on_bad_image: skip."
         )
-    if duplicates and config.on_duplicate == "error":
+    wrong = [duplicate for duplicate in duplicates if not is_feedback(duplicate.dropped.key)]
+    if wrong and config.on_duplicate == "error":
         problems.append(
-            f"{len(duplicates)} images are in two splits:\n{listed([str(item) for item in duplicates])}\n"
+            f"{len(wrong)} images are in two splits:\n{listed([str(item) for item in wrong])}\n"
             "Keep each in one split, or set data.on_duplicate: drop to drop the copy in train."
         )
     return problems

@@ -10,11 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-Images = NDArray[np.uint8]
-"""RGB thumbnails of one size, `(n, height, width, 3) uint8`."""
-Floats = NDArray[np.float64]
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
-"""The weights of RGB in brightness (ITU-R BT.601)."""
+from raytl.data.pixel_properties import Floats, Images, of_pixels
+
 _AT_ONCE = 256
 NAMES = ("brightness", "contrast", "sharpness", "warmth", "greenness", "megapixels", "aspect")
 PIXEL_PROPERTIES = 5
@@ -30,7 +27,7 @@ def properties(thumbnails: Images, sizes: NDArray[np.int64]) -> dict[str, Floats
     its Laplacian (Pech-Pacheco et al. 2000), low for blurred images. `warmth` is mean red minus mean blue and `greenness` mean
     green minus the mean of both, the color cast. `megapixels` and `aspect` (width by height) are those of the image.
     """
-    chunks = [_of_pixels(thumbnails[start : start + _AT_ONCE]) for start in range(0, len(thumbnails), _AT_ONCE)]
+    chunks = [of_pixels(thumbnails[start : start + _AT_ONCE]) for start in range(0, len(thumbnails), _AT_ONCE)]
     measured = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in chunks[0]} if chunks else {}
     width, height = sizes.reshape(-1, 2).T.astype(np.float64)
     return {**measured, "megapixels": width * height / 1e6, "aspect": width / height}
@@ -40,7 +37,7 @@ def of_batch(images: Tensor) -> tuple[Images, NDArray[np.float32]]:
     """Return thumbnails `(b, 32, 32, 3) uint8` and the properties of the pixels, `(b, 5)`, of `images (b, 3, h, w) uint8`."""
     pixels = images.cpu()
     small = interpolate(pixels.float(), size=(THUMBNAIL_PX, THUMBNAIL_PX), mode="area")
-    measured = _of_pixels(pixels.permute(0, 2, 3, 1).numpy())
+    measured = of_pixels(pixels.permute(0, 2, 3, 1).numpy())
     table = np.stack([measured[name] for name in NAMES[:PIXEL_PROPERTIES]], axis=1).astype(np.float32)
     return small.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy(), table
 
@@ -50,28 +47,3 @@ def with_sizes(table: NDArray[np.float32], sizes: Sequence[tuple[int, int] | Non
     width, height = np.array([size or (0, 0) for size in sizes], np.float64).reshape(-1, 2).T
     aspect = np.divide(width, height, out=np.zeros_like(width), where=height > 0)
     return np.column_stack([table, width * height / 1e6, aspect]).astype(np.float32)
-
-
-def _of_pixels(thumbnails: Images) -> dict[str, Floats]:
-    gray = luma(thumbnails)
-    red, green, blue = thumbnails.mean(axis=(1, 2), dtype=np.float64).T
-    return {
-        "brightness": gray.mean(axis=(1, 2), dtype=np.float64),
-        "contrast": gray.std(axis=(1, 2), dtype=np.float64),
-        "sharpness": _laplacian(gray).var(axis=(1, 2), dtype=np.float64),
-        "warmth": red - blue,
-        "greenness": green - (red + blue) / 2,
-    }
-
-
-def luma(thumbnails: Images) -> NDArray[np.float32]:
-    """Return the brightness of each pixel, `(n, height, width)`, 0 to 255."""
-    return np.asarray(thumbnails.astype(np.float32) @ _LUMA)
-
-
-def _laplacian(gray: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return the sum of the four neighbors minus four times the pixel, inside the border."""
-    inside = gray[:, 1:-1, 1:-1]
-    return np.asarray(
-        gray[:, :-2, 1:-1] + gray[:, 2:, 1:-1] + gray[:, 1:-1, :-2] + gray[:, 1:-1, 2:] - 4 * inside, np.float32
-    )

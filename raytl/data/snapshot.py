@@ -12,6 +12,7 @@ from pathlib import Path
 from raytl.config.annotations import AnnotationsConfig
 from raytl.config.schema import DataConfig
 from raytl.data.audit import AuditResult, BadFile, audit
+from raytl.data.feedback_samples import with_feedback
 from raytl.data.formats import AS_FOUND, scan
 from raytl.data.manifest import SPLITS, Manifest, Sample, content_of, dataset_digest, listed, snapshot_id
 from raytl.data.sample_table import SampleTable
@@ -55,6 +56,7 @@ def take(
         StoreError: an object store failed.
     """
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, prefer, config.columns)
+    manifest = with_feedback(manifest, config, on_event, s3)
     audited = audit(manifest, config, None, on_event, s3)
     digest = check(config, audited)
     counts = {split: images_by_class(audited.samples.of_split(split)) for split in SPLITS}

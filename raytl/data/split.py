@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.config.schema import DataConfig
+from raytl.data.feedback import is_feedback
 from raytl.data.group_split import group_codes, group_columns
 from raytl.data.manifest import SPLITS, Sample, dataset_digest, listed
 from raytl.data.position import position as position
@@ -139,7 +140,7 @@ def apply_splits(samples: Sequence[Sample], config: DataConfig, s3: S3Settings =
         StoreError: it does not exist.
     """
     if config.split_file is None:
-        return assign(samples, config.val_fraction, config.test_fraction, group_columns(config.columns))
+        return _drawn(SampleTable.of(samples), config)
     folder, _, name = config.split_file.rpartition("/")
     content = retried(lambda: open_store(folder or ".", s3).get_bytes(name))
     splits = {
@@ -151,6 +152,20 @@ def apply_splits(samples: Sequence[Sample], config: DataConfig, s3: S3Settings =
     if not is_listed.any():
         raise DataError(f"data.split_file: {config.split_file} lists none of the {len(samples)} images")
     return table.with_splits(given).where(is_listed)
+
+
+def _drawn(samples: SampleTable, config: DataConfig) -> SampleTable:
+    """Return the samples with the splits that `assign` draws; labelled feedback images are training images."""
+    groups = group_columns(config.columns)
+    rows = (
+        np.fromiter(map(is_feedback, samples.keys), np.bool_, len(samples))
+        if config.feedback
+        else np.zeros(1, np.bool_)
+    )
+    if not rows.any():
+        return assign(samples, config.val_fraction, config.test_fraction, groups)
+    drawn = iter(assign(samples.where(~rows), config.val_fraction, config.test_fraction, groups).splits)
+    return samples.with_splits(Coded[str | None].of("train" if is_own else next(drawn) for is_own in rows.tolist()))
 
 
 def _kept_in_train(samples: SampleTable, movable: NDArray[np.int64], codes: NDArray[np.uint8]) -> list[int]:

@@ -85,7 +85,7 @@ def evaluate(
             run_store.push()  # in case the process that wrote the report died before it was stored
             return reported
         data = recipe.data
-        samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding, s3)
+        samples = verified(recorded(folder, split), data.uri, on_event, data.zip_encoding, s3, data.feedback)
         entry = _unlocked(folder, card.digest, again, on_event) if split == "test" else None
         run_store.push()
         shard = split_shard(run_store, recipe, machine, card, samples)

@@ -6,8 +6,10 @@ import hashlib
 import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+from raytl.data.feedback_samples import located
 from raytl.data.local_paths import relocated
 from raytl.data.manifest import Sample, listed
 from raytl.data.samples import SAMPLE_FORMAT
@@ -47,17 +49,20 @@ def verified(
     on_event: OnEvent,
     zip_encoding: str | None = None,
     s3: S3Settings = ENVIRONMENT,
+    feedback: str | None = None,
 ) -> Sequence[Sample]:
     """Return the samples with the current paths of their files, each with the recorded sha256.
 
-    Files that moved are located in `uri` by their keys (a bucket's cache on another node).
+    Files that moved are located in `uri` by their keys (a bucket's cache on another node), labelled feedback images in the prefix
+    `feedback`.
 
     Raises:
         DataError: files that changed or are missing; all are counted, ten are named.
     """
     pin_paths(sample.path for sample in samples)
     missing = any(not in_bucket(sample.path) and not Path(sample.path).is_file() for sample in samples)
-    present = relocated(samples, uri, on_event, zip_encoding, s3) if missing else tuple(samples)
+    moved = partial(relocated, uri=uri, on_event=on_event, zip_encoding=zip_encoding, s3=s3)
+    present = located(samples, feedback, moved, on_event, s3) if missing else tuple(samples)
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
         problems = []
         for done, (sample, problem) in enumerate(

@@ -106,6 +106,12 @@ def refuse_local(experiment: Experiment) -> None:
         problems.append(
             ("data.split_file", split_file, "s3://bucket/key, or the absolute path of a file on every node")
         )
+    for key, feedback in (
+        ("data.feedback", experiment.data.feedback),
+        ("retrain.feedback", experiment.retrain.feedback),
+    ):
+        if feedback is not None and is_local(feedback):
+            problems.append((key, feedback, "s3://bucket/prefix, or the absolute path of a shared directory"))
     if is_local(experiment.storage.uri):
         problems.append(
             ("storage.uri", experiment.storage.uri, "s3://bucket/prefix, or the absolute path of a shared directory")

@@ -11,6 +11,7 @@ certified, conformal, aim    thresholds and sets of classes that keep a promise,
 unfamiliar  distance to the training images, for images that are unlike them
 suspects    labels that held-out probabilities contradict
 drift       two-sample tests between old and new images
+anytime     a test of a stream of images that may be looked at any time
 attributes, slices          images on which the model errs more often
 shortcuts   artifacts that give a class away
 gather      merge the rows of all workers

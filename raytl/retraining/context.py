@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import cached_property
 
 from raytl.config.schema import Experiment
 from raytl.events import OnEvent, once
+from raytl.feedback.monitor import Alarm, current_alarm
 from raytl.registry.record import Record
 from raytl.registry.registry import Registry
 from raytl.retraining.policy import TrainingHistory
@@ -17,7 +19,9 @@ from raytl.retraining.ticks import WORK, Tick, last_tick, new_tick, write_tick
 from raytl.run.provenance import user
 from raytl.sanitize import command
 from raytl.store.lease import Lease
+from raytl.store.open import open_store
 from raytl.store.retry import retried
+from raytl.store.s3_settings import S3Settings
 
 AfterTick = Callable[[Registry, Tick], None]
 
@@ -61,10 +65,18 @@ class TickContext:
         """Return a new tick that follows `last`."""
         return replace(new_tick(self.now, user(), last), champion=self.registry.state().champion)
 
+    @cached_property
+    def alarm(self) -> Alarm | None:
+        """The alarm of the monitor of retrain.feedback, if retrain.when.or_alarm asks for it."""
+        retrain = self.experiment.retrain
+        if retrain.feedback is None or not retrain.when.or_alarm:
+            return None
+        return current_alarm(open_store(retrain.feedback, S3Settings.of(self.experiment.storage)), self.warn_once)
+
     def history(self, tick: Tick) -> TrainingHistory:
         """Return what the policy has to know of earlier trainings."""
         trained_at = datetime.fromisoformat(tick.trained_at) if tick.trained_at else None
-        return TrainingHistory(tick.champion, trained_at, tick.since_search)
+        return TrainingHistory(tick.champion, trained_at, tick.since_search, self.alarm)
 
     def record(self, number: int | None) -> Record | None:
         """Return the record of a version, if there is a number."""

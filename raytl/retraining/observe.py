@@ -11,19 +11,23 @@ from pathlib import Path
 from raytl.config.schema import Experiment
 from raytl.data import snapshot
 from raytl.data.audit import audit
+from raytl.data.feedback import LABELS, is_feedback
+from raytl.data.feedback_samples import with_feedback
 from raytl.data.formats import scan
 from raytl.data.group_split import group_columns
 from raytl.data.manifest import Manifest, Sample, dataset_digest, snapshot_id
 from raytl.data.perceptual_hash import phashes
+from raytl.data.split_memory import MEMORY_FORMAT, Memory
 from raytl.errors import RaytlError, RegistryError
 from raytl.events import Message, OnEvent
+from raytl.feedback.monitor import Alarm
 from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
 from raytl.registry.registry import Registry
 from raytl.retraining import features
 from raytl.retraining.changes import MIN_IMAGES, Changes, added_samples, changes_between
 from raytl.retraining.publish import MEMORY, recorded_samples
-from raytl.retraining.splits import MEMORY_FORMAT, Memory, SplitSamples, assign_splits
+from raytl.retraining.splits import SplitSamples, assign_splits
 from raytl.store.open import open_store
 from raytl.store.pins import evict
 from raytl.store.retry import retried
@@ -43,8 +47,9 @@ class Observation:
     digest: str
 
 
-def listing_digest(experiment: Experiment) -> str:
-    """Return a digest of the listing at `data.uri`, which stays the same while nothing there changes.
+def listing_digest(experiment: Experiment, alarm: Alarm | None = None) -> str:
+    """Return a digest of the listing at `data.uri`, of the labels of `data.feedback` and of the alarm, which stays the same while
+    nothing there changes.
 
     Empty for a table or a single file, whose images may lie anywhere.
     """
@@ -54,9 +59,14 @@ def listing_digest(experiment: Experiment) -> str:
     path = Path(uri).expanduser()
     if not has_scheme(uri) and not path.is_dir():
         return ""
-    digest = hashlib.sha256()
-    for info in retried(lambda: list(open_store(uri, S3Settings.of(experiment.storage)).list())):
+    s3, digest = S3Settings.of(experiment.storage), hashlib.sha256()
+    listed = retried(lambda: list(open_store(uri, s3).list()))
+    if (feedback := experiment.data.feedback) is not None:
+        listed += retried(lambda: list(open_store(feedback, s3).list(LABELS)))
+    for info in listed:
         digest.update(json.dumps([info.key, info.size, info.etag]).encode() + b"\n")
+    if alarm is not None:
+        digest.update(alarm.at.isoformat().encode())
     return digest.hexdigest()
 
 
@@ -81,7 +91,8 @@ def observe(
     audited = audit(manifest, config, preprocess, on_event, s3)
     unhashed = [sample for sample in audited.samples if sample.digest not in memory.hashes]
     hashes = phashes(unhashed, config.max_pixels, audited.depth.depth, on_event, s3)
-    splits = assign_splits(audited.samples, hashes, memory, group_columns(config.columns))
+    usable = [sample for sample in audited.samples if not _is_held_out_feedback(sample, memory)]
+    splits = assign_splits(usable, hashes, memory, group_columns(config.columns))
     digest = dataset_digest(splits.samples)
     snapshot.note(snapshot_id(digest), splits.samples)
     changes = changes_between(
@@ -97,6 +108,11 @@ def observe(
         new = added_samples(before, splits.samples)
         changes = _with_drift(experiment, registry, champion, new, changes, on_event)
     return Observation(splits, changes, digest)
+
+
+def _is_held_out_feedback(sample: Sample, memory: Memory) -> bool:
+    """Return whether a feedback image was in validation or test before: it never joins them again, nor training."""
+    return is_feedback(sample.key) and memory.splits.get(sample.digest, "train") != "train"
 
 
 def frozen_samples(experiment: Experiment, on_event: OnEvent) -> Sequence[Sample]:
@@ -117,6 +133,7 @@ def _scanned(experiment: Experiment, on_event: OnEvent) -> Manifest:
     manifest = scan(
         config.uri, on_event, config.stream, config.zip_encoding, s3, experiment.annotations, types, config.columns
     )
+    manifest = with_feedback(manifest, config, on_event, s3)
     check_targets(task, manifest.samples)
     return manifest
 

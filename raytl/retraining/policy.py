@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from raytl.config.retrain import RetrainConfig
+from raytl.feedback.monitor import Alarm
 from raytl.retraining.changes import MIN_IMAGES, Changes
 
 _MAX_DRIFT_P = 0.05
@@ -42,11 +43,18 @@ Decision = Skip | Train | Search
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """The champion, the time of the last training, and the number of trainings since the last search."""
+    """The champion, the time of the last training, the number of trainings since the last search, and the monitor's alarm."""
 
     champion: int | None = None
     last_trained: datetime | None = None
     since_search: int = 0
+    alarm: Alarm | None = None
+
+    @property
+    def new_alarm(self) -> Alarm | None:
+        """The alarm, unless a model was trained since."""
+        is_old = self.alarm is None or (self.last_trained is not None and self.alarm.at <= self.last_trained)
+        return None if is_old else self.alarm
 
 
 def decide(history: TrainingHistory, changes: Changes, now: datetime, policy: RetrainConfig) -> Decision:
@@ -54,6 +62,9 @@ def decide(history: TrainingHistory, changes: Changes, now: datetime, policy: Re
     if history.last_trained is None:
         return _train_or_search(history, policy, ("no version yet",))
     if not changes.any:
+        if policy.when.or_alarm and history.new_alarm is not None:
+            advice = "but no image was added or relabelled; label images with `raytl collect`"
+            return Skip((f"{_alarmed(history.new_alarm)}, {advice}",), attention=True)
         return Skip(("unchanged since the last training",))
     if changes.removed_classes and policy.how.removed_classes == "wait":
         names = ", ".join(map(repr, changes.removed_classes))
@@ -94,6 +105,8 @@ def _reasons(history: TrainingHistory, changes: Changes, now: datetime, policy: 
             f"drift {drift.amount:.2f} of the new images (AUC {drift.auc:.2f}, p {drift.auc_p:.3f}, "
             f"threshold {when.or_drift:g})"
         )
+    if when.or_alarm and history.new_alarm is not None:
+        reasons.append(_alarmed(history.new_alarm))
     last = history.last_trained
     if when.or_every is not None and last is not None and now - last >= timedelta(seconds=when.or_every):
         reasons.append(f"the last training was {_ago(last, now)} ago (or_every {_span(when.or_every)})")
@@ -120,6 +133,13 @@ def _below_thresholds(changes: Changes, policy: RetrainConfig) -> str:
         drift = changes.drift
         parts.append(f"drift {drift.amount:.2f} (p {drift.auc_p:.2f}, threshold {policy.when.or_drift:g})")
     return ", ".join(parts)
+
+
+def _alarmed(alarm: Alarm) -> str:
+    return (
+        f"the monitor has an alarm since {alarm.at:%Y-%m-%d %H:%M} after {alarm.images:,} images "
+        f"(evidence {min(alarm.evidence, 1e6):.3g}, needed {alarm.needed:g}; {', '.join(alarm.statistics)})"
+    )
 
 
 def _ago(then: datetime, now: datetime) -> str:

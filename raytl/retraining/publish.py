@@ -9,6 +9,7 @@ from pathlib import Path
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.data.samples import SAMPLE_FORMAT
+from raytl.data.split_memory import MEMORY as MEMORY
 from raytl.errors import ModelError
 from raytl.events import Message, OnEvent
 from raytl.models.card import read_card
@@ -25,7 +26,6 @@ from raytl.run.folder import RunFolder
 from raytl.run.provenance import PROVENANCE_FORMAT, user
 from raytl.store.s3_settings import S3Settings
 
-MEMORY = "memory.jsonl"
 _PUBLISHED = (
     "experiment.yaml",
     "provenance.json",

@@ -3,69 +3,22 @@ group cross into another split."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
 
 from raytl.data.group_split import kept_together
 from raytl.data.manifest import Sample
 from raytl.data.perceptual_hash import nearest
+from raytl.data.split_memory import Memory as Memory
 from raytl.data.target_text import class_counts, counts_of
-from raytl.errors import DataError, RegistryError
-from raytl.stored import Format
-from raytl.stored.bounds import Name, matching
+from raytl.errors import DataError
 
 _TEST = "test"
 _COPY_OF_TEST = "looks like a test image"
 _COPY_OF_TRAINED = "test image that looks like a training image"
 _UNTRAINED_CLASS = "class without training images"
 _GROUP_ELSEWHERE = "its group is in another split"
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """The split and the perceptual hash of every image so far, by the digest of its bytes."""
-
-    splits: Mapping[str, str]
-    hashes: Mapping[str, int]
-
-    def encoded(self) -> bytes:
-        """Encode as JSON lines."""
-        rows = (
-            {"digest": key, "split": self.splits[key], "hash": f"{self.hashes.get(key, 0):016x}"}
-            for key in sorted(self.splits)
-        )
-        return "".join(json.dumps(row) + "\n" for row in rows).encode()
-
-    @classmethod
-    def decoded(cls, content: bytes, where: str) -> Memory:
-        """Decode the output of `encoded`; errors name it `where`.
-
-        Raises:
-            RegistryError: a line is damaged.
-        """
-        rows = list(MEMORY_FORMAT.lines(content, where))
-        return cls({row.digest: row.split for row in rows}, {row.digest: int(row.hash, 16) for row in rows})
-
-
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    """A line of a memory file."""
-
-    digest: Name
-    split: Literal["train", "val", "test"]
-    hash: Annotated[str, matching(r"[0-9a-f]{16}", "16 hexadecimal digits")]
-
-
-MEMORY_FORMAT = Format[_Remembered](
-    _Remembered,
-    "the memory of an image",
-    "The file was damaged or edited: restore it, or roll back to another version.",
-    RegistryError,
-    max_bytes=1 << 16,
-)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ _MAX_INTERRUPTIONS = 5
 
 def skip_unchanged(context: TickContext, last: Tick | None) -> tuple[Tick | None, str]:
     """Return the tick of data whose listing is unchanged, if the policy skips it (else None), and the listing's digest."""
-    listing = listing_digest(context.experiment)
+    listing = listing_digest(context.experiment, context.alarm)
     if last is None or last.changes is None or not listing or listing != last.listing:
         return None, listing
     tick = context.next_tick(last)
@@ -37,7 +37,7 @@ def skip_unchanged(context: TickContext, last: Tick | None) -> tuple[Tick | None
 def begin(context: TickContext, last: Tick | None) -> Tick:
     """Observe the data, decide, and record the tick, which is over if there is no reason to train."""
     context.tick = context.next_tick(last)  # from here on, a failure is recorded
-    tick, observation = observe_and_decide(context, context.tick, listing_digest(context.experiment))
+    tick, observation = observe_and_decide(context, context.tick, listing_digest(context.experiment, context.alarm))
     if isinstance(tick.decision, Skip):
         tick = context.save(_skipped(context, tick, tick.decision))
         if tick.outcome == "attention":

@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
+from raytl.config.override import override
 from raytl.config.places import registry_uri
 from raytl.config.schema import Experiment
 from raytl.errors import RaytlError, RunError, TrainingError, Unavailable, WorkersLost, first_line
@@ -62,7 +63,7 @@ def retrain(
         ConfigError: `retrain.registry` is not set.
         TickFailed: the tick failed, or a transient error interrupted it; the champion is unchanged.
     """
-    experiment = completed(with_task(experiment, on_event))
+    experiment = _with_feedback(completed(with_task(experiment, on_event)))
     uri = registry_uri(experiment)
     registry = Registry.open(uri, on_event, S3Settings.of(experiment.storage))
     context = TickContext(experiment, registry, now or datetime.now(UTC), on_event)
@@ -76,6 +77,12 @@ def retrain(
         if not isinstance(error, _TRANSIENT):
             raise
         raise TickFailed(f"{error}\n  {context.champion_status}; the next tick resumes this one.") from error
+
+
+def _with_feedback(experiment: Experiment) -> Experiment:
+    """Return the experiment with the labelled images of `retrain.feedback` in its data."""
+    feedback = experiment.retrain.feedback
+    return experiment if feedback is None else override(experiment, {"data.feedback": feedback})
 
 
 def _preview(context: TickContext) -> Retraining:

@@ -33,6 +33,7 @@ from raytl.tasks.task import Rows, Validation
 
 if TYPE_CHECKING:
     from raytl.tasks.explaining import Explaining
+    from raytl.tasks.exporting import Exporting
 
 MANY_SCENES = 3000
 """Training images from which epochs are reduced in proportion."""
@@ -112,6 +113,7 @@ class DenseTask:
     sections: tuple[str, ...] = ()
     findings: FindingKind | None = None
     explaining: Explaining | None = None
+    exporting: Exporting | None = None
     recipe: AutoRecipe = SCENE_RECIPE
     head_solver: None = None
 

@@ -11,6 +11,7 @@ from torch import nn
 from raytl.tasks.inference import Size
 from raytl.tasks.objects import Limits
 from raytl.tasks.saved import Saved
+from raytl.tasks.task import Task
 
 
 class Exporting(Protocol):
@@ -37,3 +38,12 @@ class Exporting(Protocol):
     def answers(self, outputs: Sequence[Mapping[str, NDArray[Any]]], sizes: Sequence[Size], saved: Saved) -> list[Any]:
         """Return the task's own answers for the outputs of photos of `sizes`, to score them as those of the saved model."""
         ...
+
+    def label_thresholds(self, saved: Saved) -> tuple[float, ...]:
+        """Return the probability from which an image has each label, for `labels`; empty for the other kinds."""
+        ...
+
+
+def exporting_of(task: Task) -> Exporting | None:
+    """Return what exports the models of `task`; None if nothing does, as for tasks of other packages that lack it."""
+    return getattr(task, "exporting", None)

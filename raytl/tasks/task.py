@@ -29,6 +29,7 @@ from raytl.tasks.reporting import Reporting
 
 if TYPE_CHECKING:
     from raytl.tasks.explaining import Explaining
+    from raytl.tasks.exporting import Exporting
     from raytl.tasks.findings import FindingKind
 
 __all__ = [
@@ -233,6 +234,11 @@ class Task(Protocol):
     @property
     def explaining(self) -> Explaining | None:
         """Return what explains its answers by maps over the image, None if nothing does."""
+        ...
+
+    @property
+    def exporting(self) -> Exporting | None:
+        """Return what makes a graph of its networks for other runtimes, None if they cannot be exported."""
         ...
 
     @property

@@ -10,6 +10,7 @@ from raytl.config.schema import DataConfig
 from raytl.data import snapshot
 from raytl.data.audit import BadFile, audit, unaudited
 from raytl.data.bit_depth import SetDepth
+from raytl.data.feedback_samples import with_feedback
 from raytl.data.formats import AS_FOUND, is_packed, names_objects, scan
 from raytl.data.manifest import Note, Sample, snapshot_id
 from raytl.data.sample_table import SampleTable
@@ -65,6 +66,7 @@ def read_dataset(
     manifest = scan(
         config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, _types(task), config.columns
     )
+    manifest = with_feedback(manifest, config, on_event, s3)
     _check_targets(task, manifest.samples)
     refuse_archived(manifest.objects, s3)
     evict(int(config.pull_limit_gb * 1e9))
@@ -102,6 +104,7 @@ def listed_dataset(
         return read_dataset(config, preprocess, on_event, s3, annotations, task)
     types, columns = _types(task), config.columns
     manifest = scan(config.uri, on_event, stream=True, s3=s3, annotations=annotations, prefer=types, columns=columns)
+    manifest = with_feedback(manifest, config, on_event, s3)
     _check_targets(task, manifest.samples)
     to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_pulled(manifest.objects, s3)
     if not to_fetch:

@@ -9,6 +9,7 @@ from functools import partial
 from raytl.config.schema import Experiment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.encoder import FileAccess
+from raytl.data.feedback_samples import located
 from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
 from raytl.data.sample_file import discard, shared
@@ -44,6 +45,8 @@ class TrainJob:
     """Seed of the augmented views in the feature cache; None to train on pixels."""
     folds: tuple[TrainJob, ...] = ()
     """The jobs of a sweep's folds, from which each trial trains a network each; empty to train on `train` alone."""
+    teachers: tuple[str, ...] = ()
+    """The folders, on this machine, of saved models whose answers are learned beside the labels."""
 
     @property
     def task(self) -> Task:
@@ -80,4 +83,4 @@ class TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
         data = self.experiment.data
         local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
-        return replace(self, train=local(self.train), val=local(self.val))
+        return replace(self, train=located(self.train, data.feedback, local, emit, self.s3), val=local(self.val))

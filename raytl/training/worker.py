@@ -20,6 +20,8 @@ from raytl.models.saved_model import Card
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
+from raytl.tasks.soft_targets import SoftTargetObjective
+from raytl.tasks.task import Objective
 from raytl.training import checkpoint
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.average import WeightAverage
@@ -33,6 +35,7 @@ from raytl.training.plan import depth_of
 from raytl.training.run_writer import run_writer
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.steps import PauseRequested, TrainBatches, TrainContext
+from raytl.training.teachers import load_teachers
 from raytl.training.validate import EvalBatches, ValSplit
 from raytl.worker_status import Paused
 from raytl.world import World
@@ -256,11 +259,21 @@ def _context(run: LoadedRun, features: CachedFeatures | None) -> TrainContext:
         channels_last=channels_last(experiment, backbone),
         preprocess=backbone.preprocess,
         loader=features.train if features else _train_loader(run),
-        objective=run.job.task.objective(experiment, run.job.classes, run.job.train),
+        objective=_objective(run),
         average=WeightAverage(ema) if ema is not None else None,
         scaler=torch.amp.GradScaler(run.device.type, enabled=run.precision == torch.float16),
         emit=run.emit,
     )
+
+
+def _objective(run: LoadedRun) -> Objective:
+    """Return the loss of the job, on the answers of its teachers too if it has any."""
+    job = run.job
+    labels = job.task.objective(job.experiment, job.classes, job.train)
+    if not job.teachers:
+        return labels
+    teachers = load_teachers(job.teachers, job.classes, run.backbone.preprocess, run.device)
+    return SoftTargetObjective(labels, teachers)
 
 
 def _train_loader(run: LoadedRun) -> TrainLoader:

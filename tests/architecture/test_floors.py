@@ -23,7 +23,7 @@ FLOORS: dict[str, int] = {
     "training": 8, "evaluation": 8,
     "bundle": 6,
     "search": 9, "export": 9, "assessment": 9, "batch_inference": 9,
-    "feedback": 9,
+    "feedback": 8,
     "retraining": 10, "starter": 10, "serving": 10,
     "advice": 11, "catalog": 11,
     "cli": 12,

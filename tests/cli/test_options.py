@@ -35,6 +35,7 @@ ARGUMENTS = {
     "tune": ("tiny.yaml", "--dry-run"),
     "evaluate": (f"s3://{BUCKET}/runs/tiny",),
     "predict": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red"),
+    "compress": (f"s3://{BUCKET}/runs/tiny",),
     "explain": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red/000.jpg"),
     "report": (f"s3://{BUCKET}/runs/tiny",),
     "advise": (f"s3://{BUCKET}/data", "--weights", "test_resnet=none.safetensors"),
@@ -56,7 +57,7 @@ REACHING = (
     "models list", "models gc", "retrain",
 )  # fmt: skip
 """Verbs that end well on a bucket with photos, in this order."""
-NO_URI = {"schema", "jobs", "status", "logs", "stop", "cluster render", "cluster ask"}
+NO_URI = {"bench", "schema", "jobs", "status", "logs", "stop", "cluster render", "cluster ask"}
 
 
 @pytest.fixture

@@ -31,7 +31,26 @@ def problems(document: dict[str, Any]) -> list[str]:
 @cache
 def _validator(kind: str) -> Draft202012Validator:
     stored = json.loads(STORED.read_text())
+    stored["RayService"] = _ray_service(stored)
     return Draft202012Validator({**_strict(stored[kind]), "$defs": _strict(stored["$defs"])})
+
+
+def _ray_service(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return the definition of a RayService, which repeats that of the RayCluster: the fields of `RayServiceSpec` that are used."""
+    cluster = stored["RayCluster"]["properties"]
+    spec = {
+        "serveConfigV2": {"type": "string"},
+        "rayClusterConfig": cluster["spec"],
+        "upgradeStrategy": {"type": "object", "properties": {"type": {"enum": ["NewCluster", "None"]}}},
+    }
+    return {
+        "type": "object",
+        "required": ["spec"],
+        "properties": {
+            **{name: cluster[name] for name in ("apiVersion", "kind", "metadata")},
+            "spec": {"type": "object", "required": list(spec)[:2], "properties": spec},
+        },
+    }
 
 
 def _strict(schema: Any) -> Any:

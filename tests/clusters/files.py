@@ -11,7 +11,14 @@ import yaml
 
 FOLDER = Path(__file__).resolve().parents[2] / "clusters"
 LAUNCHER = ("aws.yaml", "gcp.yaml")
-KUBERAY = ("kuberay-rayjob.yaml", "kuberay-raycluster.yaml", "kuberay-cronjob.yaml", "kuberay-raycronjob.yaml")
+KUBERAY = (
+    "kuberay-rayjob.yaml",
+    "kuberay-raycluster.yaml",
+    "kuberay-cronjob.yaml",
+    "kuberay-raycronjob.yaml",
+    "kuberay-rayservice.yaml",
+)
+SERVING = ("serve-deployment.yaml",)
 SCHEDULES = (
     "kuberay-cronjob.yaml", "kuberay-raycronjob.yaml", "airflow-retrain.py", "retrain.service", "retrain.timer", "retrain.crontab"
 )  # fmt: skip
@@ -46,7 +53,7 @@ def ray_object(text: str) -> dict[str, Any]:
 def ray_cluster(text: str) -> dict[str, Any]:
     """Return the spec of the Ray cluster in a KubeRay file."""
     main = ray_object(text)["spec"]
-    spec = main.get("rayClusterSpec", main)
+    spec = main.get("rayClusterSpec", main.get("rayClusterConfig", main))
     assert isinstance(spec, dict)
     return spec
 

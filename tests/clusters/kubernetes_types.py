@@ -14,6 +14,9 @@ KINDS = {
     "Role": "V1Role",
     "RoleBinding": "V1RoleBinding",
     "CronJob": "V1CronJob",
+    "Deployment": "V1Deployment",
+    "Service": "V1Service",
+    "PodDisruptionBudget": "V1PodDisruptionBudget",
 }
 
 

@@ -56,8 +56,8 @@ def environment(name: str, text: str) -> list[dict[str, Any]]:
         words = [shlex.split(option) for option in documents(text)[0]["docker"]["run_options"]]
         return [dict(word[1].split("=", 1) for word in words if word[0] == "--env")]
     if name == "Dockerfile":
-        block = re.search(r"^ENV ((?:.*\\\n)*.*)$", text, re.M)
-        return [dict(word.split("=", 1) for word in shlex.split(block[1].replace("\\\n", " ")))] if block else [{}]
+        blocks = re.findall(r"^ENV ((?:.*\\\n)*.*)$", text, re.M)  # the last stage is the image of the nodes
+        return [dict(word.split("=", 1) for word in shlex.split(blocks[-1].replace("\\\n", " ")))] if blocks else [{}]
     exported = [word for line in re.findall(r"^export (.*)$", text, re.M) for word in shlex.split(line, comments=True)]
     return [dict(word.split("=", 1) for word in exported)]
 

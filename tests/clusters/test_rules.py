@@ -5,9 +5,19 @@ from __future__ import annotations
 import pytest
 
 from tests.clusters import rules
-from tests.clusters.files import KUBERAY, LAUNCHER, SCHEDULES, SCRIPTS, STARTERS, text_of
+from tests.clusters.files import KUBERAY, LAUNCHER, SCHEDULES, SCRIPTS, SERVING, STARTERS, text_of
 
-ALL = (*LAUNCHER, *KUBERAY, *SCHEDULES[2:], *SCRIPTS, "local.yaml", "aws-iam.yaml", "Dockerfile")
+ALL = (
+    *LAUNCHER,
+    *KUBERAY,
+    *SCHEDULES[2:],
+    *SCRIPTS,
+    *SERVING,
+    "local.yaml",
+    "aws-iam.yaml",
+    "Dockerfile",
+    "serve-requirements.txt",
+)
 APPLIES: dict[rules.Rule, tuple[str, ...]] = {
     rules.has_usage: ALL,
     rules.asks_for_a_token: (*STARTERS, *rules.AIRFLOW, "Dockerfile"),

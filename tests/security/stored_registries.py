@@ -82,7 +82,7 @@ REGISTRIES = [
     Stored("registry.reports:MEMORY_FORMAT", encode({"ledger.jsonl": {"etag": ABC, "size": 3, "modified_ns": 7}}),
            by_path("reports.json", reports.MEMORY_FORMAT), "reports.json"),
     Stored("retraining.ticks:TICK_FORMAT", encode(TICK.to_json(), 2), _tick, "ticks/"),
-    Stored("retraining.splits:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
+    Stored("data.split_memory:MEMORY_FORMAT", Memory({ABC: "train", "b": "test"}, {ABC: 7}).encoded(),
            lambda content, folder: Memory.decoded(content, f"{folder}/memory.jsonl").encoded(), "memory.jsonl"),
     Stored("retraining.page.write:ROW_FORMAT", lines(ROW, ROW),
            lambda content, folder: write._flips(list(write.ROW_FORMAT.lines(content, "rows.jsonl")), 10**6, write.BitDepth()),

@@ -52,7 +52,7 @@ def mistakes(
     samples = recorded(folder, split)
     if correct is not None:
         samples = _selected(samples, correct, explaining)
-    samples = tuple(verified(samples, data.uri, on_event, data.zip_encoding, s3))
+    samples = tuple(verified(samples, data.uri, on_event, data.zip_encoding, s3, data.feedback))
     if correct is None:
         correct = _answered(samples, predictor, explaining)
         samples = _selected(samples, correct, explaining)

@@ -27,6 +27,7 @@ from raytl.tasks import options
 from raytl.tasks.calibration import divided
 from raytl.tasks.class_recipe import CLASS_RECIPE
 from raytl.tasks.classification.explaining import EXPLAINING
+from raytl.tasks.classification.exporting import EXPORTING
 from raytl.tasks.classification.head import solve_head
 from raytl.tasks.classification.loss import loss
 from raytl.tasks.classification.mix import mix
@@ -59,6 +60,7 @@ class Classification:
     )  # fmt: skip
     findings = None
     explaining = EXPLAINING
+    exporting = EXPORTING
     limits = None
     recipe = CLASS_RECIPE
     head_solver = ProbeSolver(solve_head, encode_targets)

@@ -48,7 +48,7 @@ class FcosOutput:
             clipped: Tensor = clip_boxes_to_image(decoded(self.cells, distances[cell], cell), list(self.size))
             return clipped
 
-        return selected(scores, [rows * columns for rows, columns in self.grids], boxes, limits)
+        return selected(scores, [rows * columns for rows, columns in self.grids], boxes, self.size, limits)
 
 
 class Fcos(nn.Module):

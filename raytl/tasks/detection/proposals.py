@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.rpn import RPNHead
-from torchvision.ops import batched_nms, clip_boxes_to_image, remove_small_boxes
+from torchvision.ops import clip_boxes_to_image, remove_small_boxes
 
 from raytl.tasks.detection.anchors import RATIOS, anchors, matched, sampled
+from raytl.tasks.detection.suppression import suppressed
 from raytl.tasks.objects import Objects
 
 SIZE = 8.0
@@ -74,7 +75,7 @@ class Proposals(nn.Module):
         boxes: Tensor = clip_boxes_to_image(moved, [int(side) for side in size])
         large = remove_small_boxes(boxes, _MIN_SIDE)
         boxes, places, level = boxes[large], places[large], level[large]
-        return boxes[batched_nms(boxes, scores[places], level, _NMS_IOU)[: _AFTER[self.training]]]
+        return boxes[suppressed(boxes, scores[places], level, _NMS_IOU, _AFTER[self.training], max(size))]
 
     def loss(self, raw: Proposed, view: int, objects: Objects, generator: torch.Generator) -> Tensor:
         """Return the loss of one view, divided by its own samples: `()`."""

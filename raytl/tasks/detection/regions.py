@@ -6,9 +6,8 @@ each image is divided by its own samples.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -18,11 +17,12 @@ from torchvision.models.detection._utils import BoxCoder, Matcher
 from torchvision.models.detection.faster_rcnn import FastRCNNPredictor, TwoMLPHead
 from torchvision.models.detection.mask_rcnn import MaskRCNNHeads, MaskRCNNPredictor
 from torchvision.models.detection.roi_heads import paste_masks_in_image
-from torchvision.ops import MultiScaleRoIAlign, batched_nms, clip_boxes_to_image, remove_small_boxes, roi_align
-from torchvision.ops.poolers import LevelMapper
+from torchvision.ops import clip_boxes_to_image, remove_small_boxes, roi_align
 
 from raytl.tasks.detection.anchors import matched, sampled
+from raytl.tasks.detection.pooling import pooled, region_pool
 from raytl.tasks.detection.proposals import BETA, Proposals
+from raytl.tasks.detection.suppression import suppressed
 from raytl.tasks.objects import Limits, ObjectBatch, Objects, Predicted, seeds
 
 SAMPLES = 128
@@ -56,18 +56,22 @@ class RegionOutput:
 
     def decode(self, limits: Limits) -> list[Predicted]:
         """Return the objects of each view, with masks if the head predicts them."""
-        objects = [self._decode_view(i, limits) for i in range(len(self.proposals))]
+        objects = self.objects(limits)
         return self.head.masked(self.maps, objects, self.size) if self.head.masks else objects
+
+    def objects(self, limits: Limits) -> list[Predicted]:
+        """Return the objects of each view without masks."""
+        return [self._decode_view(i, limits) for i in range(len(self.proposals))]
 
     def _decode_view(self, view: int, limits: Limits) -> Predicted:
         scores = self.logits[view].softmax(dim=1)[:, 1:]
         boxes = self.head.coder.decode_single(self.deltas[view].flatten(1), self.proposals[view])
-        boxes = clip_boxes_to_image(boxes.reshape(len(scores), -1, 4)[:, 1:], list(self.size))
+        boxes = clip_boxes_to_image(boxes.unflatten(1, (-1, 4))[:, 1:], list(self.size))
         place, label = (scores > limits.score).nonzero(as_tuple=True)
         chosen, certain = boxes[place, label], scores[place, label]
         large = remove_small_boxes(chosen, _MIN_SIDE)
         chosen, certain, label = chosen[large], certain[large], label[large]
-        best = batched_nms(chosen, certain, label, limits.nms_iou)[: limits.max_detections]
+        best = suppressed(chosen, certain, label, limits.nms_iou, limits.max_detections, max(self.size))
         return Predicted(chosen[best], label[best], certain[best])
 
 
@@ -84,10 +88,10 @@ class RegionHead(nn.Module):
         self.proposals = Proposals(channels, strides)
         self.features = TwoMLPHead(channels * _BOX_PX**2, _WIDTH)
         self.predict = _predictor(_WIDTH, classes)
-        self.box_pool = _pool(strides[:-1], _BOX_PX)
+        self.box_pool = region_pool(strides[:-1], _BOX_PX)
         self.matcher, self.coder = Matcher(0.5, 0.5), BoxCoder((10.0, 10.0, 5.0, 5.0))
         if masks:
-            self.mask_pool = _pool(strides[:-1], _MASK_PX)
+            self.mask_pool = region_pool(strides[:-1], _MASK_PX)
             self.mask_layers = MaskRCNNHeads(channels, (channels,) * 4, 1)
             self.mask_predict = MaskRCNNPredictor(channels, channels, classes)
 
@@ -127,9 +131,9 @@ class RegionHead(nn.Module):
         self, maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]
     ) -> tuple[list[Tensor], list[Tensor]]:
         """Return logits `(n, 1 + classes)` and deltas `(n, 1 + classes, 4)` of the boxes of each view."""
-        logits, deltas = self.predict(self.features(_pooled(self.box_pool, maps, boxes, size)))
-        counts = [len(own) for own in boxes]
-        shaped = deltas.float().reshape(len(deltas), -1, 4)
+        logits, deltas = self.predict(self.features(pooled(self.box_pool, maps, boxes, size)))
+        counts = [own.shape[0] for own in boxes]
+        shaped = deltas.float().unflatten(1, (-1, 4))
         return list(logits.float().split(counts)), list(shaped.split(counts))
 
     def _region_loss(
@@ -159,19 +163,24 @@ class RegionHead(nn.Module):
 
     def _mask_logits(self, maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
         """Return the logits `(n, classes, 28, 28) float32` of the masks in all boxes."""
-        return cast(Tensor, self.mask_predict(self.mask_layers(_pooled(self.mask_pool, maps, boxes, size)))).float()
+        return cast(Tensor, self.mask_predict(self.mask_layers(pooled(self.mask_pool, maps, boxes, size)))).float()
 
     def masked(self, maps: Sequence[Tensor], objects: Sequence[Predicted], size: tuple[int, int]) -> list[Predicted]:
         """Return the objects with their masks, pasted into the view."""
-        counts = [len(own.boxes) for own in objects]
-        logits = self._mask_logits(maps, [own.boxes for own in objects], size).split(counts)
-        return [_pasted(*each, size) for each in zip(objects, logits, strict=True)]
+        masks = self.box_masks(maps, objects, size)
+        return [replace(own, masks=_pasted(part, own.boxes, size)) for own, part in zip(objects, masks, strict=True)]
+
+    def box_masks(self, maps: Sequence[Tensor], objects: Sequence[Predicted], size: tuple[int, int]) -> list[Tensor]:
+        """Return the probability of each cell of the boxes of each view to belong to their object, `(n, 28, 28)`."""
+        logits = self._mask_logits(maps, [own.boxes for own in objects], size)
+        labels = torch.cat([own.labels for own in objects])
+        chosen = logits.gather(1, labels[:, None, None, None].expand(-1, 1, *logits.shape[2:]))[:, 0]
+        return list(chosen.sigmoid().split([own.boxes.shape[0] for own in objects]))
 
 
-def _pasted(objects: Predicted, logits: Tensor, size: tuple[int, int]) -> Predicted:
-    own = logits[torch.arange(len(logits), device=logits.device), objects.labels].sigmoid()
-    masks = paste_masks_in_image(own[:, None], objects.boxes, size)[:, 0]
-    return Predicted(objects.boxes, objects.labels, objects.scores, masks)
+def _pasted(masks: Tensor, boxes: Tensor, size: tuple[int, int]) -> Tensor:
+    pasted: Tensor = paste_masks_in_image(masks[:, None], boxes, size)[:, 0]
+    return pasted
 
 
 def _mask_loss(logits: Tensor, regions: Sampled, objects: Objects) -> Tensor:
@@ -183,20 +192,6 @@ def _mask_loss(logits: Tensor, regions: Sampled, objects: Objects) -> Tensor:
     wanted = roi_align(objects.masks[:, None].float(), places, logits.shape[-1], 1.0)[:, 0]
     chosen = logits[torch.arange(len(logits), device=logits.device), objects.labels[regions.matches]]
     return functional.binary_cross_entropy_with_logits(chosen, wanted)
-
-
-def _pool(strides: Sequence[float], px: int) -> MultiScaleRoIAlign:
-    """Return the pooling of regions to `px` x `px`, with the scales that the strides say instead of measured ones."""
-    pool = MultiScaleRoIAlign([str(i) for i in range(len(strides))], px, sampling_ratio=2)
-    pool.scales = [1 / stride for stride in strides]
-    octaves = [round(math.log2(stride)) for stride in strides]
-    pool.map_levels = LevelMapper(octaves[0], octaves[-1], pool.canonical_scale, pool.canonical_level)
-    return pool
-
-
-def _pooled(pool: MultiScaleRoIAlign, maps: Sequence[Tensor], boxes: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
-    named = {str(i): value for i, value in enumerate(maps)}
-    return cast(Tensor, pool(named, list(boxes), [size] * len(boxes)))
 
 
 def _predictor(width: int, classes: int) -> FastRCNNPredictor:

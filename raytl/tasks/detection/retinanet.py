@@ -48,7 +48,7 @@ class RetinaOutput:
             clipped: Tensor = clip_boxes_to_image(moved, list(self.size))
             return clipped
 
-        return selected(scores, self.counts, boxes, limits)
+        return selected(scores, self.counts, boxes, self.size, limits)
 
 
 class RetinaNet(nn.Module):

@@ -6,18 +6,21 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torchvision.ops import batched_nms
 
+from raytl.tasks.detection.suppression import suppressed
 from raytl.tasks.objects import Limits, Predicted
 
 CANDIDATES = 1000
 """Candidates of each map that enter the suppression."""
 
 
-def selected(scores: Tensor, counts: Sequence[int], boxes: Callable[[Tensor], Tensor], limits: Limits) -> Predicted:
+def selected(
+    scores: Tensor, counts: Sequence[int], boxes: Callable[[Tensor], Tensor], size: Sequence[int], limits: Limits
+) -> Predicted:
     """Return the objects of one view.
 
-    `scores (n, classes)` are those of `counts` places on each map, and `boxes` returns the boxes of the places of an index.
+    `scores (n, classes)` are those of `counts` places on each map, and `boxes` returns the boxes of the places of an index, which
+    lie within the view of `size`.
     """
     classes, first, ranked = scores.shape[1], 0, []
     for count in counts:
@@ -28,5 +31,5 @@ def selected(scores: Tensor, counts: Sequence[int], boxes: Callable[[Tensor], Te
     places = torch.cat(ranked)
     labels, certain = places % classes, scores.flatten()[places]
     candidates = boxes(places // classes)
-    best = batched_nms(candidates, certain, labels, limits.nms_iou)[: limits.max_detections]
+    best = suppressed(candidates, certain, labels, limits.nms_iou, limits.max_detections, max(size))
     return Predicted(candidates[best], labels[best], certain[best])

@@ -11,6 +11,7 @@ from raytl.tasks import dense
 from raytl.tasks.dense_task import DenseTask, Sizes, defaults
 from raytl.tasks.detection import network, scores
 from raytl.tasks.detection.answer import Detections
+from raytl.tasks.detection.exporting import EXPORTING
 from raytl.tasks.detection.findings import FINDINGS, SECTIONS
 from raytl.tasks.detection.reporting import REPORTING
 from raytl.tasks.object_batches import blank_objects, object_classes, object_targets
@@ -52,4 +53,5 @@ TASK = DenseTask(
     validation=scores.validation,
     sections=SECTIONS,
     findings=FINDINGS,
+    exporting=EXPORTING,
 )

@@ -17,6 +17,7 @@ from raytl.tasks.dense_task import DenseTask, Sizes, defaults
 from raytl.tasks.detection.findings import SECTIONS
 from raytl.tasks.instances import network, scores
 from raytl.tasks.instances.answer import Segments
+from raytl.tasks.instances.exporting import EXPORTING
 from raytl.tasks.instances.findings import FINDINGS
 from raytl.tasks.instances.reporting import REPORTING
 from raytl.tasks.object_batches import blank_objects, object_classes, object_targets
@@ -73,4 +74,5 @@ TASK = DenseTask(
     validation=scores.validation,
     sections=SECTIONS,
     findings=FINDINGS,
+    exporting=EXPORTING,
 )

@@ -28,6 +28,7 @@ from raytl.tasks.class_recipe import CLASS_RECIPE
 from raytl.tasks.multilabel import network
 from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.multilabel.explaining import EXPLAINING
+from raytl.tasks.multilabel.exporting import EXPORTING
 from raytl.tasks.multilabel.findings import FINDINGS, SECTIONS
 from raytl.tasks.multilabel.head import solve_head
 from raytl.tasks.multilabel.loss import LabelObjective, label_loss
@@ -52,6 +53,7 @@ class MultiLabel:
     sections: tuple[str, ...] = SECTIONS
     findings = FINDINGS
     explaining = EXPLAINING
+    exporting = EXPORTING
     limits = None
     recipe = replace(CLASS_RECIPE, keys=CLASS_RECIPE.keys - {"train.sampler", "train.label_smoothing"})
     head_solver = ProbeSolver(solve_head)

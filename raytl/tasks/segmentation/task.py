@@ -16,6 +16,7 @@ from raytl.errors import DataError
 from raytl.tasks.dense_task import DenseTask, defaults
 from raytl.tasks.segmentation import network, scores
 from raytl.tasks.segmentation.explaining import EXPLAINING
+from raytl.tasks.segmentation.exporting import EXPORTING
 from raytl.tasks.segmentation.findings import FINDINGS, SECTIONS
 from raytl.tasks.segmentation.inference import predict
 from raytl.tasks.segmentation.loss import normalizer
@@ -73,4 +74,5 @@ TASK = DenseTask(
     sections=SECTIONS,
     findings=FINDINGS,
     explaining=EXPLAINING,
+    exporting=EXPORTING,
 )

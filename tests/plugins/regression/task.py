@@ -97,6 +97,7 @@ class Regression:
     }
     calibration = None
     explaining = None
+    exporting = None
     head_solver = None
     recipe = NO_RECIPE
     sections: tuple[str, ...] = ()

@@ -1,0 +1,73 @@
+"""The ways to make a model smaller and faster, as values, and those that a machine and an installation can try."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from raytl.bundle.card import Precision, Runtime
+from raytl.bundle.processor import Processor
+from raytl.errors import UserError
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A way to run a model: a runtime and a precision. `training` is the method that makes another network first, if any."""
+
+    name: str
+    runtime: Runtime
+    precision: Precision
+    training: str = ""
+
+
+REFERENCE = "onnx-fp32"
+"""The candidate that the others must beat: ONNX Runtime in fp32."""
+UNTRAINED = (
+    Candidate(REFERENCE, "onnx", "fp32"),
+    Candidate("openvino-fp32", "openvino", "fp32"),
+    Candidate("openvino-bf16", "openvino", "bf16"),
+    Candidate("openvino-int8", "openvino", "int8"),
+    Candidate("onnx-int8", "onnx", "int8"),
+)
+_MODULES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
+_EXTRAS = {"openvino": "openvino", "onnx": "export"}
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A candidate that is not tried, with the reason."""
+
+    name: str
+    reason: str
+
+
+def requested(methods: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+    """Return the methods by name, all if none are given; the reference is always one of them.
+
+    Raises:
+        UserError: there is no such method.
+    """
+    unknown = [name for name in methods if name not in known]
+    if unknown:
+        raise UserError(f"--methods {', '.join(unknown)}: expected some of {', '.join(known)}")
+    return tuple(name for name in known if not methods or name in methods or name == REFERENCE)
+
+
+def possible(candidates: Sequence[Candidate], processor: Processor) -> tuple[list[Candidate], list[Skipped]]:
+    """Return the candidates that this machine can measure, and the others with the reasons."""
+    reasons = [_reason(each, processor) for each in candidates]
+    pairs = list(zip(candidates, reasons, strict=True))
+    return (
+        [each for each, reason in pairs if not reason],
+        [Skipped(each.name, reason) for each, reason in pairs if reason],
+    )
+
+
+def _reason(candidate: Candidate, processor: Processor) -> str:
+    missing = [name for name in _MODULES[candidate.runtime] if find_spec(name) is None]
+    if missing:
+        return f"{missing[0]} is not installed; run `pip install 'raytl[{_EXTRAS[candidate.runtime]}]'`"
+    if candidate.precision == "bf16" and not processor.has_bf16:
+        return f"this processor ({processor.name}) has no bf16, so bf16 would be slower than fp32"
+    return ""

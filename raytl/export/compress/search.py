@@ -1,0 +1,214 @@
+"""Try the candidates one after the other, judge and measure each, and keep the best. Complete or absent, and resumable.
+
+OUT/candidates/<name>/        the bundle of a candidate that was kept
+OUT/candidates/<name>.json    its outcome; one that was rejected has an outcome and no bundle
+OUT/best/                     a copy of the best bundle
+OUT/compression.json          the result, and OUT/frontier.png, its plot
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Protocol
+
+from raytl.bundle.latency import drawn_photos, graph_bytes, timed
+from raytl.bundle.opening import open_bundle
+from raytl.bundle.processor import Processor, pinned, this_processor
+from raytl.errors import RaytlError, first_line
+from raytl.events import Message, OnEvent, Work
+from raytl.export.calibration_images import CalibrationImages
+from raytl.export.compress.candidate import REFERENCE, Candidate, Skipped, possible
+from raytl.export.compress.choose import best, frontier, judged, shortfall
+from raytl.export.compress.outcome import CANDIDATE_FORMAT, Compression, Outcome, Speed, Stored, Verdict
+from raytl.export.compress.plots import draw_frontier
+from raytl.export.compress.variant import write_variant
+from raytl.run.atomic import atomic_dir, write_bytes, write_json
+from raytl.run.plain import encode
+from raytl.run.provenance import version
+from raytl.store.drafts import sweep
+
+SECONDS = 2.0
+"""The time to measure a candidate for each batch size."""
+BATCHES = (1, 32)
+RESULT = "compression.json"
+FRONTIER = "frontier.png"
+
+
+class Source(Protocol):
+    """A trained model: its fp32 bundle, its judge, and the images to calibrate with."""
+
+    @property
+    def name(self) -> str:
+        """Return the name of the run, for people."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Return a digest of the weights and of the images that judge and calibrate."""
+        ...
+
+    def write_base(self, out: Path) -> None:
+        """Write the fp32 ONNX bundle into the folder `out`."""
+        ...
+
+    def judge(self, bundle: Path) -> Verdict:
+        """Return the judgement of a bundle on validation."""
+        ...
+
+    def calibration(self) -> CalibrationImages:
+        """Return the images that int8 takes its ranges from."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is searched for: at most `target_ms` a call of one photo on `threads` threads (None = as fast as possible), at most
+    `max_drop` points less than the saved model."""
+
+    target_ms: float | None
+    max_drop: float
+    threads: int = 1
+    seconds: float = SECONDS
+
+
+class _Rejected(Exception):
+    """The bundle of a candidate is not kept; its outcome is."""
+
+    def __init__(self, outcome: Outcome) -> None:
+        self.outcome = outcome
+        super().__init__(outcome.reason)
+
+
+def search(
+    source: Source, candidates: Sequence[Candidate], options: Options, out: Path, on_event: OnEvent
+) -> Compression:
+    """Try the candidates for `source`, and write the result into the folder `out`; the first candidate is the reference.
+
+    Outcomes that an earlier search with the same model, images and machine left in `out` are used again.
+
+    Raises:
+        ModelError: the model cannot be exported.
+        RaytlError: the reference itself is not as good as the saved model.
+    """
+    processor = this_processor()
+    tried, skipped = possible(candidates, processor)
+    (out / "candidates").mkdir(parents=True, exist_ok=True)
+    sweep(out, deep=True)
+    outcomes: list[Outcome] = []
+    for place, candidate in enumerate(tried):
+        on_event(Work("candidates", place, len(tried), "candidates"))
+        outcome = _outcome(source, candidate, options, out, processor, on_event)
+        outcomes.append(outcome)
+        on_event(Message(_line(outcome)))
+        if candidate.name == REFERENCE and outcome.status != "kept":
+            raise RaytlError(f"{source.name}: {REFERENCE} is rejected: {outcome.reason}. No bundle was written")
+    on_event(Work("candidates", len(tried), len(tried), "candidates"))
+    return finished(source, [*outcomes, *map(_left_out, skipped)], options, out, processor)
+
+
+def finished(
+    source: Source, outcomes: Sequence[Outcome], options: Options, out: Path, processor: Processor
+) -> Compression:
+    """Choose the best of the outcomes, and write it and the result into `out`."""
+    chosen = best(outcomes, options.target_ms)
+    if chosen is None:
+        shutil.rmtree(out / "best", ignore_errors=True)
+    else:
+        with atomic_dir(out / "best") as draft:
+            shutil.copytree(out / "candidates" / chosen.name, draft, dirs_exist_ok=True)
+    result = Compression(
+        run=source.name,
+        target_ms=options.target_ms,
+        max_drop=options.max_drop,
+        threads=options.threads,
+        processor=processor.name,
+        cpu_flags=processor.flags,
+        outcomes=tuple(outcomes),
+        frontier=frontier(outcomes),
+        best=None if chosen is None else chosen.name,
+        shortfall=shortfall(outcomes, options.target_ms, options.max_drop),
+        out=str(out / "best"),
+        warnings=_warnings(outcomes, processor),
+    )
+    write_bytes(out / FRONTIER, draw_frontier(result))
+    write_json(out / RESULT, result.to_json())
+    return result
+
+
+def _outcome(
+    source: Source, candidate: Candidate, options: Options, out: Path, processor: Processor, on_event: OnEvent
+) -> Outcome:
+    """Return the outcome of a candidate: the stored one if nothing that it depends on has changed, else a new one."""
+    folder, record = out / "candidates" / candidate.name, out / "candidates" / f"{candidate.name}.json"
+    key = _key(source, candidate, options, processor)
+    stored = CANDIDATE_FORMAT.load(record, on_event) if record.is_file() else None
+    if stored is not None and stored.key == key and (stored.outcome.status != "kept" or folder.is_dir()):
+        return stored.outcome
+    began = time.monotonic()
+    try:
+        with atomic_dir(folder) as draft:
+            outcome = _tried(source, candidate, options, draft, out)
+            if outcome.status != "kept":
+                raise _Rejected(outcome)
+    except _Rejected as rejected:
+        outcome = rejected.outcome
+        shutil.rmtree(folder, ignore_errors=True)
+    outcome = replace(outcome, seconds=round(time.monotonic() - began, 1))
+    write_json(record, asdict(Stored(1, key, outcome)))
+    return outcome
+
+
+def _tried(source: Source, candidate: Candidate, options: Options, draft: Path, out: Path) -> Outcome:
+    """Write a candidate's bundle into `draft`, judge it, and measure it: of one that fails too, to say how close it came."""
+    reference = out / "candidates" / REFERENCE
+    try:
+        if candidate.name == REFERENCE:
+            source.write_base(draft)
+        else:
+            write_variant(reference, draft, candidate, source.calibration)
+    except RaytlError:
+        raise
+    except Exception as error:  # converters raise errors of their own
+        return Outcome(candidate.name, "rejected", f"cannot be converted: {first_line(error)[:300]}")
+    verdict = source.judge(draft)
+    speed, size = _measured(draft, draft if candidate.name == REFERENCE else reference, options)
+    return judged(Outcome(candidate.name, "kept", "", verdict, speed, size))
+
+
+def _measured(folder: Path, reference: Path, options: Options) -> tuple[Speed, int]:
+    """Return the speed of a bundle, which takes turns with the reference, and the size of its graph."""
+    with pinned(options.threads):
+        folders = [folder] if folder == reference else [reference, folder]
+        opened = [open_bundle(each, options.threads) for each in folders]
+        timings = timed([each.model for each in opened], drawn_photos(), BATCHES, options.seconds)
+    (one, many), base = timings[-1], timings[0][0]
+    speed = Speed(one.median_ms, one.p99_ms, one.network_ms, many.median_ms, base.median_ms / one.median_ms)
+    return speed, graph_bytes(opened[-1])
+
+
+def _key(source: Source, candidate: Candidate, options: Options, processor: Processor) -> str:
+    parts = [source.key, candidate.name, options.max_drop, options.threads, asdict(processor), version("raytl")]
+    return hashlib.sha256(encode(parts)).hexdigest()
+
+
+def _left_out(skipped: Skipped) -> Outcome:
+    return Outcome(skipped.name, "skipped", skipped.reason)
+
+
+def _line(outcome: Outcome) -> str:
+    speed = "" if outcome.speed is None else f", {outcome.speed.median_ms:.2f} ms a call"
+    score = "" if outcome.verdict is None else f", {outcome.verdict.metric} {100 * outcome.verdict.score:.1f} %"
+    return f"{outcome.name}: {outcome.status}{score}{speed}" + (f": {outcome.reason}" if outcome.reason else "")
+
+
+def _warnings(outcomes: Sequence[Outcome], processor: Processor) -> tuple[str, ...]:
+    if processor.has_int8 or not any(outcome.name.endswith("int8") and outcome.speed for outcome in outcomes):
+        return ()
+    return (
+        f"this processor ({processor.name}) has no dot products of int8 (VNNI): int8 gains less here, and its weights have 7 bits",
+    )
