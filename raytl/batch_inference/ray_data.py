@@ -54,7 +54,7 @@ class Pool:
 
 @dataclass
 class Seen:
-    """What is known of a pipeline: how many actors have loaded their model, the parts in progress with the photos done, messages,
+    """The state of a pipeline: how many actors have loaded their model, the parts in progress with the photos done, messages,
     and the rows that are ready. `error` and `is_done` say how it ended."""
 
     started: int = 0

@@ -41,12 +41,14 @@ class BatchRun:
         """The parts that are not finished."""
         return [part for part in self._plan.parts if part.number not in self.receipts]
 
-    def tell_kept(self, uri: str) -> None:
+    def tell_retained(self, uri: str) -> None:
         """Report the parts that are kept, if there are any."""
         if self.receipts:
-            kept, total = len(self.receipts), len(self._plan.parts)
+            retained, total = len(self.receipts), len(self._plan.parts)
             self._emit(
-                Message(f"{uri}: {kept:,} of {total:,} parts are finished; predicting the other {total - kept:,}")
+                Message(
+                    f"{uri}: {retained:,} of {total:,} parts are finished; predicting the other {total - retained:,}"
+                )
             )
 
     def here(self, job: Job, predictor: Predictor) -> None:

@@ -47,7 +47,7 @@ def test_parts_are_together_what_a_local_predict_writes(model: Path, photos: Pat
     assert pq.read_table(tmp_path / "whole.parquet").equals(tables(out))
     assert (found.photos, found.counts, found.unreadable) == (29, whole.counts, whole.unreadable)
     assert [Path(part).name for part in found.parts] == [f"part-0000{i}.parquet" for i in range(4)]
-    assert found.weights == whole.weights and found.kept == 0
+    assert found.weights == whole.weights and found.retained == 0
     assert [event.done for event in watcher.events if isinstance(event, Work)][-1] == 30
 
 
@@ -81,7 +81,7 @@ def test_finished_parts_are_kept_and_lost_ones_predicted_again(model: Path, phot
     (out / "_SUCCESS").unlink()
     times = {file: file.stat().st_mtime_ns for file in out.glob("part-00003.parquet")}
     found = in_parts(model, photos, out, on_event=watcher)
-    assert found.kept == 1 and (found.photos, len(found.unreadable)) == (29, 1)
+    assert found.retained == 1 and (found.photos, len(found.unreadable)) == (29, 1)
     assert tables(out).equals(before)
     assert {file: file.stat().st_mtime_ns for file in times} == times
     told = [event.text for event in watcher.events if isinstance(event, Message)]
@@ -91,7 +91,7 @@ def test_finished_parts_are_kept_and_lost_ones_predicted_again(model: Path, phot
 def test_a_finished_output_is_left_alone(model: Path, photos: Path, tmp_path: Path) -> None:
     first = in_parts(model, photos, tmp_path / "out")
     again = in_parts(model, photos, tmp_path / "out")
-    assert (again.kept, again.counts, again.unreadable) == (4, first.counts, first.unreadable)
+    assert (again.retained, again.counts, again.unreadable) == (4, first.counts, first.unreadable)
 
 
 def test_another_plan_is_refused_and_new_starts_anew(model: Path, photos: Path, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ def test_another_plan_is_refused_and_new_starts_anew(model: Path, photos: Path, 
     os.utime(photos / "red" / "000.jpg", ns=(1, 1))
     with pytest.raises(UserError, match=r"(?s)another plan.*photos: other photos, or changed ones; .*part-00002"):
         in_parts(model, photos, out)
-    assert in_parts(model, photos, out, PartOptions(1, 12, new=True)).kept == 0
+    assert in_parts(model, photos, out, PartOptions(1, 12, new=True)).retained == 0
     assert len(list(out.glob("part-*"))) == len(list((out / "_parts").glob("part-*.json"))) == 3
 
 
@@ -131,7 +131,7 @@ def test_a_receipt_that_does_not_fit_is_not_believed(
     in_parts(model, photos, tmp_path / "out")
     before = tables(tmp_path / "out")
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
-    assert in_parts(model, photos, tmp_path / "out").kept == 3
+    assert in_parts(model, photos, tmp_path / "out").retained == 3
     assert tables(tmp_path / "out").equals(before)
 
 
@@ -163,7 +163,7 @@ def test_a_part_of_unreadable_photos_has_no_table(model: Path, photos: Path, tmp
     assert [Path(part).name for part in found.parts] == [f"part-0000{i}.parquet" for i in (1, 2, 3)]
     assert tables(tmp_path / "out").equals(pq.read_table(tmp_path / "whole.parquet"))
     assert found.unreadable == whole.unreadable and len(found.unreadable) == 8
-    assert in_parts(model, photos, tmp_path / "out").kept == 4
+    assert in_parts(model, photos, tmp_path / "out").retained == 4
 
 
 def test_a_second_driver_is_refused(model: Path, photos: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -109,7 +110,7 @@ def await_parts(process: subprocess.Popen[bytes], out: Path) -> None:
     until = time.monotonic() + 120
     while not list(out.glob("_parts/*.json")):
         assert process.poll() is None and time.monotonic() < until, "no part was finished"
-        time.sleep(0.005)
+        threading.Event().wait(0.005)
 
 
 @pytest.mark.ray
