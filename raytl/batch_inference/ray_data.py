@@ -164,7 +164,8 @@ def predict_parts(
     import ray
 
     watch = _Watch(pool, on_event)
-    pipeline = ray.remote(num_cpus=0, max_restarts=0, max_concurrency=_THREADS)(_Pipeline).remote()
+    remote: Any = ray.remote
+    pipeline = remote(num_cpus=0, max_restarts=0, max_concurrency=_THREADS)(_Pipeline).remote()
     pipeline.run.remote(pickle.dumps(job), parts, pool.sizing, str(Path.cwd()))
     try:
         while True:

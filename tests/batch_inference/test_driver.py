@@ -19,7 +19,8 @@ from raytl.config.machine import Machine
 from raytl.errors import ConfigError, DataError, Denied, RunError, UserError
 from raytl.evaluation.predict import predict
 from raytl.events import Message, Recorder, Work, ignore
-from raytl.store.lease import held, open_store
+from raytl.store.lease import held
+from raytl.store.open import open_store
 from raytl.store.s3_settings import ENVIRONMENT
 
 HERE = PartOptions(workers=1, part_size=8)

@@ -21,6 +21,7 @@ import pytest
 from raytl.batch_inference import ray_data
 from raytl.batch_inference.driver import predict_in_parts
 from raytl.batch_inference.places import PartOptions
+from raytl.batch_inference.plan import Part
 from raytl.batch_inference.ray_data import Pool, predict_parts
 from raytl.batch_inference.sizing import Sizing
 from raytl.batch_inference.stall import Limits
@@ -141,7 +142,7 @@ def test_what_cannot_be_placed_is_said_and_ends(cpus: int, monkeypatch: pytest.M
     monkeypatch.setattr(ray_data, "_ANSWER_S", 5.0)
     job: Any = None
     pool = Pool(Sizing(2, 3), Limits(start_s=2.0, progress_s=600), 3)
-    part: Any = ray_data.Part(0, ("a.jpg",), "0" * 64)
+    part: Any = Part(0, ("a.jpg",), "0" * 64)
     with (
         session("embedded"),
         pytest.raises(WorkersLost, match=r"wanted: 2 actors of 3 CPUs each; free: 2 of 2 CPUs; .*resumes"),
