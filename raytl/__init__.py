@@ -17,6 +17,7 @@ The map, from the top floor down; a module imports only from floors below its ow
      10  retraining  starter    one tick: observe, decide, train, compare, promote or keep; experiments drafted from images
       9  assessment             `raytl report`: what can be trusted
          search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
+         batch_inference        predictions over a bucket in parts, with Ray Data
      8  training   evaluation  the loop and its driver; the locked test, reports, predictions, maps
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
