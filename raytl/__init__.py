@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from raytl.api.compression import compress
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
+    from raytl.api.serving import serve
     from raytl.api.sweep import Sweep, Trial
     from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
@@ -124,6 +125,7 @@ __all__ = [
     "predict",
     "report",
     "retrain",
+    "serve",
     "train",
     "tune",
 ]
@@ -133,6 +135,7 @@ _MODULES = {
     "raytl.api.compression": ("compress",),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
+    "raytl.api.serving": ("serve",),
     "raytl.api.sweep": ("Sweep", "Trial"),
     "raytl.api.verbs": (
         "advise",

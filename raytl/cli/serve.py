@@ -6,11 +6,12 @@ from typing import Annotated
 
 import typer
 
-from raytl.cli.options import Json, Settings, s3_settings
+from raytl.cli.options import Json, Settings
 from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
-from raytl.errors import UserError
+from raytl.config.load import load_machine
 from raytl.serving.options import Limits, Replicas, ServeOptions, required_token
+from raytl.store.s3_settings import S3Settings
 
 _DEFAULTS = Limits()
 
@@ -103,7 +104,7 @@ def serve(
     """
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="stopped"):
-        s3 = s3_settings(set_)
+        machine = load_machine(set_ or [])
         options = ServeOptions(
             model=model,
             bundle=bundle,
@@ -116,25 +117,11 @@ def serve(
             allow=tuple(allow or ()),
             poll_s=poll,
             open_metrics=open_metrics,
-            limits=Limits(max_bytes=max_bytes, queue=queue),
-            ray=_replicas(ray, replicas, address, token_env),
-            s3=s3,
+            limits=Limits(max_bytes=max_bytes, max_pixels=machine.max_pixels, queue=queue),
+            ray=Replicas.chosen(ray, replicas, address, token_env),
+            s3=S3Settings.of(machine.storage),
         )
         with watching(terminal.err) as on_event:
             from raytl.serving.driver import serve as serve_model
 
-            serve_model(options, on_event=on_event)
-
-
-def _replicas(ray: bool, replicas: str | None, address: str | None, token_env: str | None) -> Replicas | None:
-    """Return the replicas on Ray; None without --ray.
-
-    Raises:
-        UserError: --replicas or --address is given without --ray.
-    """
-    if ray:
-        return Replicas.parsed(replicas, address, token_env)
-    for option, value in (("--replicas", replicas), ("--address", address)):
-        if value is not None:
-            raise UserError(f"{option} {value}: has no effect without --ray; add --ray, or remove it")
-    return None
+            serve_model(options, on_event, lambda uri: terminal.result({"uri": uri, "model": model}))

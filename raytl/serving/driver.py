@@ -27,6 +27,10 @@ def serve(
         PortError: the address cannot be listened on.
     """
     if options.ray is not None:
+        if observer is not None:
+            raise UserError(
+                "an observer sees the answers of this process; expected none with Ray, whose replicas are others"
+            )
         _serve_on_ray(options, on_event, on_ready)
         return
     try:

@@ -53,6 +53,20 @@ class Replicas:
     token_env: str | None = None
 
     @classmethod
+    def chosen(cls, on_ray: bool, text: str | None, address: str | None, token_env: str | None) -> Replicas | None:
+        """Return the replicas on Ray; None without Ray.
+
+        Raises:
+            UserError: replicas or an address are named without Ray, or as `parsed`.
+        """
+        if on_ray:
+            return cls.parsed(text, address, token_env)
+        for option, value in (("--replicas", text), ("--address", address)):
+            if value is not None:
+                raise UserError(f"{option} {value}: has no effect without --ray; add --ray, or remove it")
+        return None
+
+    @classmethod
     def parsed(cls, text: str | None, address: str | None, token_env: str | None) -> Replicas:
         """Return the replicas that `MIN[:MAX]` and an address name.
 

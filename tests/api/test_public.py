@@ -81,7 +81,7 @@ def test_every_exported_class_is_frozen_and_documented(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_is_documented(name: str) -> None:
     first = (inspect.getdoc(getattr(raytl, name)) or "").split(" ")[0]
-    assert first in {"Return", "Fine-tune", "Search", "Run", "Score", "Load"}
+    assert first in {"Return", "Fine-tune", "Search", "Run", "Score", "Load", "Serve"}
 
 
 def test_a_name_that_raytl_does_not_have_is_an_error() -> None:
