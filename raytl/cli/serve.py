@@ -10,6 +10,7 @@ from raytl.cli.options import Json, Settings
 from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
+from raytl.feedback.opening import feedback_options, open_recorder
 from raytl.serving.options import Limits, Replicas, ServeOptions, required_token
 from raytl.store.s3_settings import S3Settings
 
@@ -75,6 +76,38 @@ ReplicaRange = Annotated[
     str | None,
     typer.Option(metavar="MIN[:MAX]", help="With --ray: replicas, added under load. Default: 1.", show_default=False),
 ]
+Feedback = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI",
+        help="Keep a sample of the answers, and uncertain and unfamiliar images, in this folder or s3:// prefix.",
+        show_default=False,
+    ),
+]
+FeedbackImages = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Images kept in each window for each reason. Default: 40.", show_default=False),
+]
+FeedbackWindow = Annotated[
+    float | None, typer.Option(metavar="SECONDS", help="Length of a window. Default: 3600.", show_default=False)
+]
+FeedbackDays = Annotated[
+    float | None, typer.Option(metavar="DAYS", help="Delete windows that are older. Default: 30.", show_default=False)
+]
+FeedbackGb = Annotated[
+    float | None,
+    typer.Option(
+        metavar="GB", help="Delete the oldest windows above this size of all. Default: 10.", show_default=False
+    ),
+]
+Redact = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="A program that gets a photo on its input and writes the redacted one. Default: RAYTL_REDACT, if it is set.",
+        show_default=False,
+    ),
+]
 
 
 def serve(
@@ -94,6 +127,12 @@ def serve(
     ray: OnRay = False,
     address: Address = None,
     replicas: ReplicaRange = None,
+    feedback: Feedback = None,
+    feedback_images: FeedbackImages = None,
+    feedback_window: FeedbackWindow = None,
+    feedback_days: FeedbackDays = None,
+    feedback_gb: FeedbackGb = None,
+    redact: Redact = None,
     set_: Settings = None,
     json: Json = False,
 ) -> None:
@@ -121,7 +160,16 @@ def serve(
             ray=Replicas.chosen(ray, replicas, address, token_env),
             s3=S3Settings.of(machine.storage),
         )
+        kept = feedback_options(
+            feedback,
+            images=feedback_images,
+            window_s=feedback_window,
+            days=feedback_days,
+            max_gb=feedback_gb,
+            redact=redact,
+        )
         with watching(terminal.err) as on_event:
             from raytl.serving.driver import serve as serve_model
 
-            serve_model(options, on_event, lambda uri: terminal.result({"uri": uri, "model": model}))
+            observer = {} if kept is None else {"observer": open_recorder(kept, options.s3, on_event)}
+            serve_model(options, on_event, lambda uri: terminal.result({"uri": uri, "model": model}), **observer)

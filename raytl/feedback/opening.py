@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raytl.errors import ConfigError, UserError
 from raytl.events import OnEvent, ignore
@@ -41,6 +42,20 @@ class FeedbackOptions:
         for name, value, low in (("window", self.window_s, 10), ("days", self.days, 0.01), ("gb", self.max_gb, 0.001)):
             if not low <= value <= 1e6:
                 raise UserError(f"--feedback-{name} {value:g}: expected {low:g} or more")
+
+
+def feedback_options(uri: str | None, **given: Any) -> FeedbackOptions | None:
+    """Return the options of feedback at `uri`, with defaults for those that are None; None without a URI.
+
+    Raises:
+        UserError: an option is given without a URI, or out of range.
+    """
+    set_ = {name: value for name, value in given.items() if value is not None}
+    if uri is not None:
+        return FeedbackOptions(uri, **set_)
+    if set_:
+        raise UserError("options of feedback have no effect without --feedback URI; add it, or remove them")
+    return None
 
 
 def open_recorder(
