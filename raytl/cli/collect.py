@@ -23,8 +23,8 @@ from raytl.sanitize import command
 
 if TYPE_CHECKING:
     from raytl.feedback.driver import Collected
-    from raytl.feedback.estimate import Estimate
-    from raytl.feedback.returned import Returned
+    from raytl.feedback.estimate import AccuracyInUse
+    from raytl.feedback.returned import ReturnedLabels
 
 _OUT = Path("to_label.csv")
 _BUDGET, _SHARE = 200, 0.2
@@ -119,7 +119,7 @@ def _chosen(result: Collected) -> Iterator[RenderableType]:
     yield facts([row for row in rows if row[1]])
 
 
-def _returned(result: Returned) -> Iterator[RenderableType]:
+def _returned(result: ReturnedLabels) -> Iterator[RenderableType]:
     rows = [
         ("labelled", f"{plural(result.labelled, 'image')}, of which {result.relabelled:,} changed"),
         ("blank", f"{plural(result.blank, 'row')} without a label" if result.blank else ""),
@@ -133,7 +133,7 @@ def _returned(result: Returned) -> Iterator[RenderableType]:
         yield _estimate(each)
 
 
-def _estimate(each: Estimate) -> Text:
+def _estimate(each: AccuracyInUse) -> Text:
     if not each.labelled:
         return Text(f"version {each.version}: no image of the random share is labelled, so its accuracy is not known")
     value, low, high = (100 * number for number in (each.accuracy.value, each.accuracy.low, each.accuracy.high))

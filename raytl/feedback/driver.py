@@ -18,7 +18,7 @@ from raytl.errors import UserError
 from raytl.events import OnEvent, ignore
 from raytl.feedback.collect import Known, pick
 from raytl.feedback.collection import write_collection
-from raytl.feedback.returned import Returned, return_labels
+from raytl.feedback.returned import ReturnedLabels, return_labels
 from raytl.feedback.sheet import write_sheet
 from raytl.models.card import read_card
 from raytl.run import journal
@@ -95,7 +95,7 @@ def collect(
 
 def returned(
     uri: str, labels: Path, *, model: str | None = None, machine: Machine | None = None, on_event: OnEvent = ignore
-) -> Returned:
+) -> ReturnedLabels:
     """Store the labels of the CSV table `labels` in the feedback prefix at `uri`, and estimate the accuracy in use.
 
     `model` is a run or version whose classes are known.

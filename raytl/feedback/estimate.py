@@ -18,7 +18,7 @@ from raytl.metrics.intervals import Interval
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class AccuracyInUse:
     """The accuracy of the model `version` in use, with its 95 % interval: `labelled` images of a share of `images`."""
 
     version: str
@@ -32,7 +32,7 @@ class Estimate:
         return self.labelled == self.images
 
 
-def estimates(share: Iterable[Chosen], labels: Mapping[str, str]) -> list[Estimate]:
+def estimates(share: Iterable[Chosen], labels: Mapping[str, str]) -> list[AccuracyInUse]:
     """Return the accuracy of each version in the random `share`, by the `labels` of photos."""
     by_version: dict[str, list[Chosen]] = {}
     for each in share:
@@ -40,11 +40,11 @@ def estimates(share: Iterable[Chosen], labels: Mapping[str, str]) -> list[Estima
     return [_estimate(version, each, labels) for version, each in sorted(by_version.items())]
 
 
-def _estimate(version: str, share: list[Chosen], labels: Mapping[str, str]) -> Estimate:
+def _estimate(version: str, share: list[Chosen], labels: Mapping[str, str]) -> AccuracyInUse:
     labelled = [each for each in share if each.photo in labels]
     weights = np.array([each.weight for each in labelled])
     correct = np.array([each.suggested == labels[each.photo] for each in labelled], np.bool_)
-    return Estimate(version, weighted_fraction(weights, correct), len(labelled), len(share))
+    return AccuracyInUse(version, weighted_fraction(weights, correct), len(labelled), len(share))
 
 
 def weighted_fraction(weights: np.ndarray, hits: np.ndarray) -> Interval:

@@ -17,7 +17,7 @@ from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.feedback.collection import read_collections
-from raytl.feedback.estimate import Estimate, estimates
+from raytl.feedback.estimate import AccuracyInUse, estimates
 from raytl.feedback.layout import stamped_id
 from raytl.store.contract import ObjectStore
 from raytl.store.retry import retried
@@ -28,7 +28,7 @@ _MAX_NAME = 200
 
 
 @dataclass(frozen=True)
-class Returned:
+class ReturnedLabels:
     """What came of returned labels: images `labelled` now, how many of them had another label before (`relabelled`), rows left `blank`, `new_classes` that
     nobody labelled or predicted before, and the estimates of the accuracy in use. `key` is that of the stored object."""
 
@@ -37,7 +37,7 @@ class Returned:
     relabelled: int
     blank: int
     new_classes: tuple[str, ...]
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[AccuracyInUse, ...]
 
 
 def return_labels(
@@ -47,7 +47,7 @@ def return_labels(
     now: datetime,
     classes: Some[str] = (),
     on_event: OnEvent = ignore,
-) -> Returned:
+) -> ReturnedLabels:
     """Check the labels in the CSV `file`, store them, and estimate the accuracy of the models in use.
 
     `classes` are those that are known beside the classes of earlier labels and of the collected answers.
@@ -67,7 +67,7 @@ def return_labels(
     known = {*classes, *suggested, *before.values()}
     key = _store(store, labels, who, now)
     share = [each for collection in collections for each in collection.share]
-    return Returned(
+    return ReturnedLabels(
         key=key,
         labelled=len(labels),
         relabelled=sum(before.get(photo, label) != label for photo, label in labels.items()),
