@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from experiments.simulations.photos import Ints, backbone, features, read
-from raytl.feedback.choose import chosen_rows, uncertainty_of
+from raytl.feedback.choose import ranked_rows, uncertainty_of
 from raytl.metrics.scores import softmax
 
 START, ROUND, ROUNDS, SEEDS = 60, 60, 4, 5
@@ -62,14 +62,15 @@ def as_collect(
     drawn = at_random(rest, probabilities, round(0.2 * count), known, seed)
     doubt = uncertainty_of(margins(probabilities)) + 1e-6
     doubt[drawn] = 0.0
-    return drawn + chosen_rows(rest, doubt, count - len(drawn), np.concatenate([known, rest[drawn]]), seed)
+    left = count - len(drawn)
+    return drawn + ranked_rows(rest, doubt, left, np.concatenate([known, rest[drawn]]), seed)[:left]
 
 
 def doubtful_only(
     rest: NDArray[np.float32], probabilities: Floats, count: int, known: NDArray[np.float32], seed: int
 ) -> list[int]:
     """Choose by uncertainty and diversity alone."""
-    return chosen_rows(rest, uncertainty_of(margins(probabilities)) + 1e-6, count, known, seed)
+    return ranked_rows(rest, uncertainty_of(margins(probabilities)) + 1e-6, count, known, seed)[:count]
 
 
 WAYS: dict[str, Choose] = {

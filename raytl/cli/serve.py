@@ -86,7 +86,9 @@ Feedback = Annotated[
 ]
 FeedbackImages = Annotated[
     int | None,
-    typer.Option(metavar="N", help="Images kept in each window for each reason. Default: 40.", show_default=False),
+    typer.Option(
+        metavar="N", help="Images feedback_settings in each window for each reason. Default: 40.", show_default=False
+    ),
 ]
 FeedbackWindow = Annotated[
     float | None, typer.Option(metavar="SECONDS", help="Length of a window. Default: 3600.", show_default=False)
@@ -160,16 +162,15 @@ def serve(
             ray=Replicas.chosen(ray, replicas, address, token_env),
             s3=S3Settings.of(machine.storage),
         )
-        kept = feedback_options(
-            feedback,
-            images=feedback_images,
-            window_s=feedback_window,
-            days=feedback_days,
-            max_gb=feedback_gb,
-            redact=redact,
+        feedback_settings = feedback_options(
+            feedback, feedback_images, feedback_window, feedback_days, feedback_gb, redact
         )
         with watching(terminal.err) as on_event:
             from raytl.serving.driver import serve as serve_model
 
-            observer = {} if kept is None else {"observer": open_recorder(kept, options.s3, on_event)}
+            observer = (
+                {}
+                if feedback_settings is None
+                else {"observer": open_recorder(feedback_settings, options.s3, on_event)}
+            )
             serve_model(options, on_event, lambda uri: terminal.result({"uri": uri, "model": model}), **observer)

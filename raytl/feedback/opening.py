@@ -44,13 +44,21 @@ class FeedbackOptions:
                 raise UserError(f"--feedback-{name} {value:g}: expected {low:g} or more")
 
 
-def feedback_options(uri: str | None, **given: Any) -> FeedbackOptions | None:
+def feedback_options(
+    uri: str | None,
+    images: int | None = None,
+    window_s: float | None = None,
+    days: float | None = None,
+    max_gb: float | None = None,
+    redact: str | None = None,
+) -> FeedbackOptions | None:
     """Return the options of feedback at `uri`, with defaults for those that are None; None without a URI.
 
     Raises:
         UserError: an option is given without a URI, or out of range.
     """
-    set_ = {name: value for name, value in given.items() if value is not None}
+    given = {"images": images, "window_s": window_s, "days": days, "max_gb": max_gb, "redact": redact}
+    set_: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     if uri is not None:
         return FeedbackOptions(uri, **set_)
     if set_:

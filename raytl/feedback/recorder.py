@@ -230,7 +230,7 @@ class Recorder:
             self._on_event(Message(f"feedback: {what}: {error}", "warning"))
 
     def _store_window(self, window: Window[_Answer]) -> None:
-        records = [self._stored(item, why, window) for why, item in window.kept()]
+        records = [self._stored(item, why, window) for why, item in window.retained()]
         content = b"".join(record.line() for record in records)
         key = f"{RECORDS}{window.start}-{self._host}.jsonl"
         retried(lambda: self._store.put_bytes(key, content), attempts=4)

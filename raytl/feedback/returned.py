@@ -64,16 +64,16 @@ def return_labels(
     if not labels:
         raise DataError(f"{file}: no row has a label; expected a class in the column label. Fill it in")
     suggested = {each.suggested for collection in collections for each in collection.chosen}
-    known = {*classes, *suggested, *before.values()}
+    named_before = {*classes, *suggested, *before.values()}
     key = _store(store, labels, who, now)
-    share = [each for collection in collections for each in collection.share]
+    drawn = [each for collection in collections for each in collection.random_images]
     return ReturnedLabels(
         key=key,
         labelled=len(labels),
         relabelled=sum(before.get(photo, label) != label for photo, label in labels.items()),
         blank=sum(not label for _, _, label in rows),
-        new_classes=tuple(sorted({*labels.values()} - known)),
-        estimates=tuple(estimates(share, {**before, **labels})),
+        new_classes=tuple(sorted({*labels.values()} - named_before)),
+        estimates=tuple(estimates(drawn, {**before, **labels})),
     )
 
 
