@@ -1,4 +1,4 @@
-"""Which images to label: uncertain ones that differ from each other and from what is labelled.
+"""Choose the images to label: uncertain ones that differ from each other and from what is labelled.
 
 Of the most uncertain images, three for each to choose, k-means++ seeding on the features chooses: each is drawn in proportion to its
 uncertainty times the squared distance to the nearest image that is chosen or labelled. To cut by the margin first and then

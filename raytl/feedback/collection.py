@@ -1,4 +1,4 @@
-"""What `raytl collect` chose, as stored in `collections/`: its random share gives unbiased estimates once labels are there."""
+"""Store what `raytl collect` chose in `collections/`: its random share gives unbiased estimates once labels are there."""
 
 from __future__ import annotations
 

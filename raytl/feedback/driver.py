@@ -126,4 +126,7 @@ def images_of(model: str, machine: Machine, on_event: OnEvent = ignore) -> Exclu
         memory = Memory.decoded(MEMORY_FORMAT.content(folder / MEMORY, lines=True), str(folder / MEMORY))
         return Excluded(digests | memory.splits.keys(), tuple(memory.hashes.values()))
     local = [sample for sample in samples[:_MOST_HASHED] if Path(sample.path).is_file()]
-    return Excluded(digests, tuple(phashes(local, machine.max_pixels, on_event=on_event).values()))
+    return Excluded(
+        digests,
+        tuple(phashes(local, machine.max_pixels, on_event=on_event, s3=S3Settings.of(machine.storage)).values()),
+    )

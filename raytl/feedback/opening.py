@@ -21,7 +21,7 @@ REDACT_ENV = "RAYTL_REDACT"
 
 @dataclass(frozen=True)
 class FeedbackOptions:
-    """Where feedback goes, and how much: `images` of each reason (random, uncertain, unfamiliar) in each window of `window_s`, for
+    """The place of feedback and its limits: `images` of each reason (random, uncertain, unfamiliar) in each window of `window_s`, for
     `days`, of at most `max_gb`. `redact` is a command that redacts photos; None = that of `RAYTL_REDACT`, empty = none."""
 
     uri: str

@@ -29,7 +29,7 @@ _MAX_NAME = 200
 
 @dataclass(frozen=True)
 class ReturnedLabels:
-    """What came of returned labels: images `labelled` now, how many of them had another label before (`relabelled`), rows left `blank`, `new_classes` that
+    """The result of returned labels: images `labelled` now, how many of them had another label before (`relabelled`), rows left `blank`, `new_classes` that
     nobody labelled or predicted before, and the estimates of the accuracy in use. `key` is that of the stored object."""
 
     key: str
