@@ -19,6 +19,7 @@ The map, from the top floor down; a module imports only from floors below its ow
          search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
          batch_inference        predictions over a bucket in parts, with Ray Data
      8  training   evaluation  the loop and its driver; the locked test, reports, predictions, maps
+         feedback               what comes back from use: records, images to label, the monitor
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
      5  data  doctor           layouts, annotations, splits, decoding, augmentation, batches; diagnostics
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.compression import compress
     from raytl.api.exporting import export_bundle
+    from raytl.api.feedback import collect, return_labels
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
     from raytl.api.serving import serve
@@ -61,6 +63,9 @@ if TYPE_CHECKING:
     from raytl.export.compress.outcome import Compression, Outcome, Speed, Verdict
     from raytl.export.driver import Exported, ParityFailed
     from raytl.export.parity import Check, Parity
+    from raytl.feedback.driver import Collected
+    from raytl.feedback.estimate import AccuracyInUse
+    from raytl.feedback.returned import ReturnedLabels
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
@@ -75,6 +80,7 @@ if TYPE_CHECKING:
     from raytl.training.plan import Plan
 
 __all__ = [
+    "AccuracyInUse",
     "Advice",
     "Assessment",
     "BatchPredictions",
@@ -82,6 +88,7 @@ __all__ = [
     "CandidateFit",
     "Check",
     "ClassScores",
+    "Collected",
     "Compression",
     "Estimates",
     "Event",
@@ -109,6 +116,7 @@ __all__ = [
     "Recipe",
     "Report",
     "Retraining",
+    "ReturnedLabels",
     "Run",
     "Speed",
     "Subject",
@@ -122,6 +130,7 @@ __all__ = [
     "Verdict",
     "advise",
     "bench",
+    "collect",
     "compress",
     "evaluate",
     "explain",
@@ -134,6 +143,7 @@ __all__ = [
     "predict",
     "report",
     "retrain",
+    "return_labels",
     "serve",
     "train",
     "tune",
@@ -143,6 +153,7 @@ _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.compression": ("compress",),
     "raytl.api.exporting": ("export_bundle",),
+    "raytl.api.feedback": ("collect", "return_labels"),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
     "raytl.api.serving": ("serve",),
@@ -172,6 +183,9 @@ _MODULES = {
     "raytl.export.compress.outcome": ("Compression", "Outcome", "Speed", "Verdict"),
     "raytl.export.driver": ("Exported", "ParityFailed"),
     "raytl.export.parity": ("Check", "Parity"),
+    "raytl.feedback.driver": ("Collected",),
+    "raytl.feedback.estimate": ("AccuracyInUse",),
+    "raytl.feedback.returned": ("ReturnedLabels",),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),
