@@ -31,7 +31,7 @@ CLASSES = ("a", "b", "c", "d")
 
 def table(wrong: int, sure: float = 0.7, only: int | None = None) -> NDArray[np.float64]:
     """Probabilities for `TARGETS`, of which the first `wrong` (of the class `only`) are wrong."""
-    places = np.flatnonzero(TARGETS == only) if only is not None else np.arange(N)
+    places = np.flatnonzero(only == TARGETS) if only is not None else np.arange(N)
     classes = TARGETS.copy()
     classes[places[:wrong]] = (TARGETS[places[:wrong]] + 1) % 4
     values = np.full((N, 4), (1 - sure) / 3)
