@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.compression import compress
+    from raytl.api.exporting import export_bundle
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
@@ -57,6 +58,8 @@ if TYPE_CHECKING:
     from raytl.evaluation.predictor import Predictor
     from raytl.events import Event, OnEvent
     from raytl.export.compress.outcome import Compression, Outcome, Speed, Verdict
+    from raytl.export.driver import Exported, ParityFailed
+    from raytl.export.parity import Check, Parity
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
@@ -76,6 +79,7 @@ __all__ = [
     "BatchPredictions",
     "Calibration",
     "CandidateFit",
+    "Check",
     "ClassScores",
     "Compression",
     "Estimates",
@@ -83,6 +87,7 @@ __all__ = [
     "Experiment",
     "Explanation",
     "Explanations",
+    "Exported",
     "Interval",
     "Judgement",
     "Latency",
@@ -91,6 +96,8 @@ __all__ = [
     "Mistake",
     "OnEvent",
     "Outcome",
+    "Parity",
+    "ParityFailed",
     "Plan",
     "PredictOptions",
     "Prediction",
@@ -117,6 +124,7 @@ __all__ = [
     "compress",
     "evaluate",
     "explain",
+    "export_bundle",
     "load",
     "load_experiment",
     "load_machine",
@@ -132,6 +140,7 @@ __all__ = [
 _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.compression": ("compress",),
+    "raytl.api.exporting": ("export_bundle",),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
     "raytl.api.sweep": ("Sweep", "Trial"),
@@ -158,6 +167,8 @@ _MODULES = {
     "raytl.evaluation.predictor": ("Predictor",),
     "raytl.events": ("Event", "OnEvent"),
     "raytl.export.compress.outcome": ("Compression", "Outcome", "Speed", "Verdict"),
+    "raytl.export.driver": ("Exported", "ParityFailed"),
+    "raytl.export.parity": ("Check", "Parity"),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),

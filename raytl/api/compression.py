@@ -54,7 +54,7 @@ def compress(
             max_drop=max_drop,
             threads=threads,
             methods=tuple(methods),
-            teachers=tuple(map(os.fspath, teachers)),
+            teachers=tuple(os.fspath(each) for each in teachers),
             student=student,
             unlabelled=unlabelled,
             epochs=epochs,

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from raytl.bundle.client import MODEL_JSON
 from raytl.errors import ModelError
 from raytl.stored import Format
-from raytl.stored.bounds import Bound, Classes, Digest, Name, at_most, within
+from raytl.stored.bounds import Bound, Classes, Name, at_most, within
+from raytl.stored.files import FileEntry
 
 Runtime = Literal["onnx", "openvino", "torch"]
 Precision = Literal["fp32", "bf16", "int8"]
@@ -22,14 +23,6 @@ _Color = Annotated[tuple[Annotated[int, within(0, 255)], ...], at_most(3, "chann
 _FileName = Annotated[
     str, Bound("a plain file name", lambda name: 0 < len(name) < 100 and "/" not in name and not name.startswith("."))
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class FileEntry:
-    """The sha256 and the size of a file of the bundle."""
-
-    sha256: Digest
-    bytes: Annotated[int, within(0, 1 << 40)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +143,7 @@ def read_bundle(folder: str | Path) -> BundleCard:
 def entry_of(path: Path) -> FileEntry:
     """Return the entry of a file."""
     with path.open("rb") as file:
-        return FileEntry(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
+        return FileEntry(path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def _fault(path: Path, entry: FileEntry) -> str:

@@ -78,12 +78,27 @@ class NotifyConfig(Section):
     """Name of the environment variable with the MLflow tracking URI that versions are mirrored to. null = no mirror."""
 
 
+class ExportConfig(Section):
+    """The bundle that a tick exports of its challenger, for `raytl serve`."""
+
+    to: Literal["onnx", "openvino"] = "onnx"
+    """The runtime that runs it: ONNX Runtime or OpenVINO."""
+    precision: Literal["fp32", "bf16", "int8"] = "fp32"
+    """The precision of its arithmetic; see `raytl export --precision`."""
+    input: Literal["photo", "crop"] = "photo"
+    """What the graph takes: whole photos, or views that the client makes."""
+    max_drop: Annotated[float, Field(ge=0, le=100)] = 0.5
+    """Points that bf16 and int8 may lose on validation, at 95 % confidence. A challenger whose export fails this is rejected."""
+
+
 class RetrainConfig(Section):
     """The policy of `raytl retrain`."""
 
     when: WhenConfig = WhenConfig()
     how: HowConfig = HowConfig()
     gate: GateConfig = GateConfig()
+    export: ExportConfig | None = None
+    """Export each challenger to a bundle that is published with it, so that `raytl serve models:...@champion` can follow the alias. null = no bundle."""
     notify: NotifyConfig = NotifyConfig()
     registry: str | None = None
     """The registry of this model's versions: a folder or s3:// prefix of its own, such as s3://bucket/models/trash."""

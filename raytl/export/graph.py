@@ -19,7 +19,7 @@ from raytl.tasks.exporting import Exporting, exporting_of
 from raytl.tasks.objects import Limits
 from raytl.tasks.saved import Saved
 
-GRAPH = "model.onnx"
+GRAPH, PROGRAM = "model.onnx", "model.pt2"
 VIEWS, PHOTO = "views", "photo"
 """The names of the graph's input, for `crop` and for `photo`."""
 OPSET = 20
@@ -106,11 +106,29 @@ def export_graph(saved: Saved, input: Input, folder: Path, limits: Limits | None
             assert exported is not None, "with dynamo, a program is returned"
             exported.save(str(path))
     except Exception as error:
-        if fault := disk_error(error, path):
+        if fault := disk_error(error, str(path)):
             raise fault from error
         raise _cannot(saved, error) from error
     if input == "photo":
         with_photo_input(path, saved.card.preprocess)
+    return path
+
+
+def export_torch(saved: Saved, folder: Path, limits: Limits | None = None) -> Path:
+    """Write the network as `model.pt2` of `torch.export` into `folder`, from views as in `export_graph`; return its path.
+
+    Raises:
+        ModelError: the network cannot be exported.
+        DiskError: the disk is full.
+    """
+    path, program = folder / PROGRAM, export_program(saved, limits)
+    try:
+        with quiet():
+            torch.export.save(program, path)
+    except Exception as error:
+        if fault := disk_error(error, str(path)):
+            raise fault from error
+        raise _cannot(saved, error) from error
     return path
 
 

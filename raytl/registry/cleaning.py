@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from raytl.errors import RegistryError
+from raytl.registry.bundles import added_objects
 from raytl.registry.record import Move, Record
 from raytl.registry.registry import FILES, Registry
 from raytl.store.retry import retried
@@ -106,6 +107,8 @@ def clean(registry: Registry, plan: CleanupPlan) -> None:
             registry.restore(record)
         else:
             tokens.append(record.token)
+            for key in added_objects(registry.store, number):
+                retried(lambda key=key: registry.store.delete(key))  # type: ignore[misc]
     for token in tokens:
         keys = [info.key for info in retried(lambda token=token: list(registry.store.list(f"{FILES}{token}/")))]  # type: ignore[misc]
         with ThreadPoolExecutor(_THREADS) as pool:

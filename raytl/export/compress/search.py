@@ -76,6 +76,14 @@ class Options:
     seconds: float = SECONDS
 
 
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A candidate, and the model that it is made of."""
+
+    source: Source
+    candidate: Candidate
+
+
 class _Rejected(Exception):
     """The bundle of a candidate is not kept; its outcome is."""
 
@@ -84,10 +92,8 @@ class _Rejected(Exception):
         super().__init__(outcome.reason)
 
 
-def search(
-    source: Source, candidates: Sequence[Candidate], options: Options, out: Path, on_event: OnEvent
-) -> Compression:
-    """Try the candidates for `source`, and write the result into the folder `out`; the first candidate is the reference.
+def search(steps: Sequence[Step], options: Options, out: Path, on_event: OnEvent) -> Compression:
+    """Try the candidates, and write the result into the folder `out`; the first candidate is the reference.
 
     Outcomes that an earlier search with the same model, images and machine left in `out` are used again.
 
@@ -96,24 +102,24 @@ def search(
         RaytlError: the reference itself is not as good as the saved model.
     """
     processor = this_processor()
-    tried, skipped = possible(candidates, processor)
+    tried, skipped = possible([step.candidate for step in steps], processor)
+    sources = {step.candidate.name: step.source for step in steps}
+    name = steps[0].source.name
     (out / "candidates").mkdir(parents=True, exist_ok=True)
     sweep(out, deep=True)
     outcomes: list[Outcome] = []
     for place, candidate in enumerate(tried):
         on_event(Work("candidates", place, len(tried), "candidates"))
-        outcome = _outcome(source, candidate, options, out, processor, on_event)
+        outcome = _outcome(sources[candidate.name], candidate, options, out, processor, on_event)
         outcomes.append(outcome)
         on_event(Message(_line(outcome)))
         if candidate.name == REFERENCE and outcome.status != "kept":
-            raise RaytlError(f"{source.name}: {REFERENCE} is rejected: {outcome.reason}. No bundle was written")
+            raise RaytlError(f"{name}: {REFERENCE} is rejected: {outcome.reason}. No bundle was written")
     on_event(Work("candidates", len(tried), len(tried), "candidates"))
-    return finished(source, [*outcomes, *map(_left_out, skipped)], options, out, processor)
+    return finished(name, [*outcomes, *map(_left_out, skipped)], options, out, processor)
 
 
-def finished(
-    source: Source, outcomes: Sequence[Outcome], options: Options, out: Path, processor: Processor
-) -> Compression:
+def finished(name: str, outcomes: Sequence[Outcome], options: Options, out: Path, processor: Processor) -> Compression:
     """Choose the best of the outcomes, and write it and the result into `out`."""
     chosen = best(outcomes, options.target_ms)
     if chosen is None:
@@ -122,7 +128,7 @@ def finished(
         with atomic_dir(out / "best") as draft:
             shutil.copytree(out / "candidates" / chosen.name, draft, dirs_exist_ok=True)
     result = Compression(
-        run=source.name,
+        run=name,
         target_ms=options.target_ms,
         max_drop=options.max_drop,
         threads=options.threads,
@@ -166,11 +172,14 @@ def _outcome(
 def _tried(source: Source, candidate: Candidate, options: Options, draft: Path, out: Path) -> Outcome:
     """Write a candidate's bundle into `draft`, judge it, and measure it: of one that fails too, to say how close it came."""
     reference = out / "candidates" / REFERENCE
+    base = out / "candidates" / candidate.base
+    if candidate.base and not base.is_dir():
+        return Outcome(candidate.name, "skipped", f"{candidate.base}, which it is made of, is rejected")
     try:
-        if candidate.name == REFERENCE:
-            source.write_base(draft)
+        if candidate.base:
+            write_variant(base, draft, candidate, source.calibration)
         else:
-            write_variant(reference, draft, candidate, source.calibration)
+            source.write_base(draft)
     except RaytlError:
         raise
     except Exception as error:  # converters raise errors of their own

@@ -14,12 +14,12 @@ from raytl.bundle.card import read_bundle
 from raytl.bundle.latency import Timing
 from raytl.bundle.processor import Processor
 from raytl.errors import RaytlError
-from raytl.events import Message, Recorder, Work, ignore
+from raytl.events import Message, OnEvent, Recorder, Work, ignore
 from raytl.export.calibration_images import CalibrationImages
 from raytl.export.compress import search as searching
-from raytl.export.compress.candidate import REFERENCE, UNTRAINED
+from raytl.export.compress.candidate import REFERENCE, UNTRAINED, Candidate
 from raytl.export.compress.outcome import Compression, Verdict
-from raytl.export.compress.search import Options, search
+from raytl.export.compress.search import Options, Step
 from tests.export.graphs import inputs, network_bundle
 
 PROCESSOR = Processor("Example 9000", ("avx2",))
@@ -69,6 +69,13 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(searching, "timed", timed)
     monkeypatch.setattr(searching, "this_processor", lambda: PROCESSOR)
+
+
+def search(
+    source: FakeSource, candidates: Sequence[Candidate], options: Options, out: Path, on_event: OnEvent
+) -> Compression:
+    """Search candidates of one model."""
+    return searching.search([Step(source, each) for each in candidates], options, out, on_event)
 
 
 def outcomes(result: Compression) -> dict[str, tuple[str, str]]:
