@@ -39,6 +39,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.compression import compress
+    from raytl.api.exporting import export_bundle
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
     from raytl.api.sweep import Sweep, Trial
@@ -56,6 +57,8 @@ if TYPE_CHECKING:
     from raytl.evaluation.predictor import Predictor
     from raytl.events import Event, OnEvent
     from raytl.export.compress.outcome import Compression, Outcome, Speed, Verdict
+    from raytl.export.driver import Exported, ParityFailed
+    from raytl.export.parity import Check, Parity
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
@@ -75,6 +78,7 @@ __all__ = [
     "BatchPredictions",
     "Calibration",
     "CandidateFit",
+    "Check",
     "ClassScores",
     "Compression",
     "Estimates",
@@ -82,6 +86,7 @@ __all__ = [
     "Experiment",
     "Explanation",
     "Explanations",
+    "Exported",
     "Interval",
     "Judgement",
     "Latency",
@@ -90,6 +95,8 @@ __all__ = [
     "Mistake",
     "OnEvent",
     "Outcome",
+    "Parity",
+    "ParityFailed",
     "Plan",
     "PredictOptions",
     "Prediction",
@@ -116,6 +123,7 @@ __all__ = [
     "compress",
     "evaluate",
     "explain",
+    "export_bundle",
     "load",
     "load_experiment",
     "load_machine",
@@ -131,6 +139,7 @@ __all__ = [
 _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.compression": ("compress",),
+    "raytl.api.exporting": ("export_bundle",),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
     "raytl.api.sweep": ("Sweep", "Trial"),
@@ -157,6 +166,8 @@ _MODULES = {
     "raytl.evaluation.predictor": ("Predictor",),
     "raytl.events": ("Event", "OnEvent"),
     "raytl.export.compress.outcome": ("Compression", "Outcome", "Speed", "Verdict"),
+    "raytl.export.driver": ("Exported", "ParityFailed"),
+    "raytl.export.parity": ("Check", "Parity"),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),

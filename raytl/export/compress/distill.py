@@ -15,7 +15,7 @@ from raytl.data.samples import SAMPLE_FORMAT
 from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.predictor import answers_of, load, reporting_of
 from raytl.events import EpochEnded, Event, Message, OnEvent, Work
-from raytl.export.compress.trained_run import TrainedRun, open_run
+from raytl.export.trained_run import TrainedRun, open_run
 from raytl.run import journal
 from raytl.run.plain import encode
 from raytl.store.open import fetched
@@ -28,7 +28,7 @@ from raytl.uris import in_bucket
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """What to train: a `student` (NAME or NAME=WEIGHTS; None = the run's own network, which continues) on the answers of the
+    """The training of a `student` (NAME or NAME=WEIGHTS; None = the run's own network, which continues) on the answers of the
     runs `teachers` (empty = the run itself), with the photos at `unlabelled` too, for `epochs` (None = as the run)."""
 
     teachers: tuple[str, ...] = ()

@@ -15,7 +15,7 @@ from raytl.export.compress.distill import Distillation, distill, distillation_ke
 from raytl.export.compress.outcome import Compression
 from raytl.export.compress.run_source import RunSource
 from raytl.export.compress.search import Options, Step, refuse_other_files, search, work_folder
-from raytl.export.compress.trained_run import TrainedRun, open_run
+from raytl.export.trained_run import TrainedRun, open_run
 from raytl.tasks.exporting import exporting_of
 
 DISTILL = "distill"
@@ -97,8 +97,8 @@ def refuse_other_answers(run: TrainedRun) -> None:
     exporting = exporting_of(run.saved.task)
     if exporting is None or exporting.kind != "classes":
         raise UserError(
-            f"{run.run_store.uri}: models of the task {run.card.task} are not compressed, as the judge compares classes; expected "
-            "a classifier. Use `raytl export --precision int8`, whose gate knows the scores of the task"
+            f"{run.run_store.uri}: models of the task {run.card.task} are not compressed; expected a classifier."
+            " Use `raytl export --precision int8`, whose gate knows the scores of the task"
         )
 
 

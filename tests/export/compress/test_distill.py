@@ -14,7 +14,7 @@ from raytl.config.stored import on_this_machine
 from raytl.errors import DataError
 from raytl.events import Message, Recorder, ignore
 from raytl.export.compress.distill import Distillation, distill, distillation_key, student_changes, unlabelled_samples
-from raytl.export.compress.trained_run import TrainedRun, open_run
+from raytl.export.trained_run import TrainedRun, open_run
 from raytl.models.card import read_card
 
 

@@ -16,12 +16,12 @@ from raytl.cli.terminal import Terminal
 from raytl.errors import UserError
 from raytl.evaluation.evaluate import verified_card
 from raytl.events import ignore
+from raytl.export.base import view_of
 from raytl.export.compress import search as searching
-from raytl.export.compress.base import view_of
 from raytl.export.compress.distill import Distillation
 from raytl.export.compress.driver import check_options, refuse_other_answers
 from raytl.export.compress.outcome import Outcome
-from raytl.export.compress.trained_run import open_run
+from raytl.export.trained_run import open_run
 from tests.cli.conftest import Raytl
 from tests.export.compress.outcomes import compression, outcome
 
@@ -48,9 +48,7 @@ def test_other_tasks_are_refused_with_the_command_that_serves_them(
 ) -> None:
     run = open_run(str(trained), None, ignore)
     monkeypatch.setattr("raytl.export.compress.driver.exporting_of", lambda task: None)
-    with pytest.raises(
-        UserError, match=r"are not compressed, as the judge compares classes.*raytl export --precision int8"
-    ):
+    with pytest.raises(UserError, match=r"are not compressed; expected a classifier.*raytl export --precision int8"):
         refuse_other_answers(run)
 
 
