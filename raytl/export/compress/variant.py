@@ -30,8 +30,8 @@ def write_variant(base: Path, out: Path, candidate: Candidate, calibration: Cali
     Everything but the graph is copied. int8 reads the images of `calibration`.
     """
     card = read_bundle(base)
-    kept = [name for name in card.files if not name.endswith(_GRAPH_SUFFIXES) and name != "parity.json"]
-    for name in kept:
+    others = [name for name in card.files if not name.endswith(_GRAPH_SUFFIXES) and name != "parity.json"]
+    for name in others:
         shutil.copyfile(base / name, out / name)
     graph, used = out / _GRAPHS[candidate.runtime], None
     if candidate.precision == "int8":
@@ -39,7 +39,7 @@ def write_variant(base: Path, out: Path, candidate: Candidate, calibration: Cali
         _quantize(base / card.graph, graph, candidate, used)
     else:
         _converted(base / card.graph, graph)
-    names = [*kept, *sorted(path.name for path in out.iterdir() if path.name.endswith(_GRAPH_SUFFIXES))]
+    names = [*others, *sorted(path.name for path in out.iterdir() if path.name.endswith(_GRAPH_SUFFIXES))]
     processor = this_processor()
     changed = replace(
         card,
