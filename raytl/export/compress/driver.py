@@ -97,8 +97,8 @@ def refuse_other_answers(run: TrainedRun) -> None:
     exporting = exporting_of(run.saved.task)
     if exporting is None or exporting.kind != "classes":
         raise UserError(
-            f"{run.run_store.uri}: models of the task {run.card.task} are not compressed, as the judge compares classes; expected "
-            "a classifier. Use `raytl export --precision int8`, whose gate knows the scores of the task"
+            f"{run.run_store.uri}: models of the task {run.card.task} are not compressed; expected a classifier."
+            " Use `raytl export --precision int8`, whose gate knows the scores of the task"
         )
 
 

@@ -1,4 +1,4 @@
-"""What is known of a candidate, and the result of a search, as values that are stored."""
+"""The measurements of a candidate and the result of a search, as values that are stored."""
 
 from __future__ import annotations
 

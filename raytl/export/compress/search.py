@@ -68,7 +68,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is searched for: at most `target_ms` a call of one photo on `threads` threads (None = as fast as possible), at most
+    """The aims of a search: at most `target_ms` a call of one photo on `threads` threads (None = as fast as possible), at most
     `max_drop` points less than the saved model."""
 
     target_ms: float | None

@@ -48,9 +48,7 @@ def test_other_tasks_are_refused_with_the_command_that_serves_them(
 ) -> None:
     run = open_run(str(trained), None, ignore)
     monkeypatch.setattr("raytl.export.compress.driver.exporting_of", lambda task: None)
-    with pytest.raises(
-        UserError, match=r"are not compressed, as the judge compares classes.*raytl export --precision int8"
-    ):
+    with pytest.raises(UserError, match=r"are not compressed; expected a classifier.*raytl export --precision int8"):
         refuse_other_answers(run)
 
 
