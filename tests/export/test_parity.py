@@ -31,7 +31,7 @@ CLASSES = ("a", "b", "c", "d")
 
 def table(wrong: int, sure: float = 0.7, only: int | None = None) -> NDArray[np.float64]:
     """Probabilities for `TARGETS`, of which the first `wrong` (of the class `only`) are wrong."""
-    places = np.flatnonzero(TARGETS == only) if only is not None else np.arange(N)
+    places = np.flatnonzero(only == TARGETS) if only is not None else np.arange(N)
     classes = TARGETS.copy()
     classes[places[:wrong]] = (TARGETS[places[:wrong]] + 1) % 4
     values = np.full((N, 4), (1 - sure) / 3)
@@ -134,7 +134,7 @@ def test_objects_agree_by_class_and_overlap() -> None:
     box = np.array([[0.0, 0, 10, 10], [20, 20, 40, 40]])
     one = {"boxes": box, "labels": np.array([0, 1]), "scores": np.array([0.9, 0.8])}
     assert object_agreement(one, one) == (1.0, 0.0)
-    moved = {**one, "boxes": box + [[0, 0, 0, 0], [10, 10, 10, 10]]}
+    moved = {**one, "boxes": [*box, [0, 0, 0, 0], [10, 10, 10, 10]]}
     assert object_agreement(one, moved) == (0.5, 0.0)
     assert object_agreement(one, {**one, "labels": np.array([0, 0])})[0] == 0.5
     nothing = {"boxes": np.zeros((0, 4)), "labels": np.zeros(0, int), "scores": np.zeros(0)}

@@ -16,8 +16,8 @@ from raytl.cli.terminal import Terminal
 from raytl.errors import UserError
 from raytl.evaluation.evaluate import verified_card
 from raytl.events import ignore
-from raytl.export.compress import search as searching
 from raytl.export.base import view_of
+from raytl.export.compress import search as searching
 from raytl.export.compress.distill import Distillation
 from raytl.export.compress.driver import check_options, refuse_other_answers
 from raytl.export.compress.outcome import Outcome
