@@ -143,9 +143,9 @@ def with_photo_input(path: Path, preprocess: Preprocess) -> None:
     steps, network = photo_graph(preprocess), onnx.load(str(path))
     steps.ir_version = network.ir_version
     merged = compose.merge_models(
-        compose.add_prefix(steps, "photo/", rename_inputs=False, rename_outputs=False),
+        compose.add_prefix(steps, "photo/", rename_inputs=False),  # torch names the results of its operators `view` too
         network,
-        io_map=[("view", network.graph.input[0].name)],
+        io_map=[("photo/view", network.graph.input[0].name)],
     )
     onnx.save(merged, str(path))
 
