@@ -18,15 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import device as Device
 
-from raytl.bundle.card import BUNDLE_FORMAT
-from raytl.bundle.client import MODEL_JSON
 from raytl.config.machine import Machine
 from raytl.config.predict import PredictConfig, PredictOptions
 from raytl.config.schema import Recipe
 from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import Levels, mismatches
 from raytl.data.manifest import listed
-from raytl.errors import DataError, ModelError, RunError, UserError
+from raytl.errors import DataError, RunError, UserError
+from raytl.evaluation.bundles import refuse_bundle
 from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.limits import limits, reported
 from raytl.evaluation.photos import Photo, PhotoBatch, batches, too_large
@@ -35,13 +34,11 @@ from raytl.evaluation.trust import Trust, TrustOptions, trust_of
 from raytl.events import Message, OnEvent, Work, ignore, throttled
 from raytl.home import expanded
 from raytl.metrics.aim import texts
-from raytl.models.card import WEIGHTS
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.parallel import computed
 from raytl.models.saved_model import saved_model_directory
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
-from raytl.sanitize import command
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.inference import BatchFeatures, Network
 from raytl.tasks.judgement import Judgement
@@ -49,8 +46,6 @@ from raytl.tasks.reporting import Reporting
 from raytl.tasks.saved import Saved, load_saved
 
 _BATCH = {"cpu": 16, "cuda": 64}
-CLIENT = "client.py"
-"""The program in every bundle."""
 PhotoLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
 """A photo: a path, an s3:// URI, a PIL image, or an array `(height, width, 3) uint8` in RGB order."""
 
@@ -305,7 +300,7 @@ def _model_folder(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, 
     """Return the folder of the saved model, and the recipe of its run; None for a model without its run."""
     saved = saved_model_directory(run)
     if saved is not None and saved == Path(run):
-        _refuse_bundle(saved)
+        refuse_bundle(saved)
         return saved, None
     folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
     if saved_model_directory(folder.root) is None:
@@ -313,21 +308,6 @@ def _model_folder(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, 
     stored = stored_experiment(folder.experiment)
     tell_ignored(stored, machine, 1, on_event)
     return folder.best, stored.recipe
-
-
-def _refuse_bundle(folder: Path) -> None:
-    """Check that the model in `folder` is one of raytl's own network.
-
-    Raises:
-        ModelError: it is a bundle, which another runtime runs.
-    """
-    if (folder / WEIGHTS).is_file() or not (folder / CLIENT).is_file():
-        return
-    origin = BUNDLE_FORMAT.load(folder / MODEL_JSON).origin
-    raise ModelError(
-        f"{folder}: this is a bundle of `raytl export`, of the run {origin.run}; expected a run, a version or a saved model. Name "
-        f"that run, or use `{command('raytl', 'serve', str(folder))}` or {CLIENT} in the bundle"
-    )
 
 
 def _items(photos: Any) -> list[Any]:
