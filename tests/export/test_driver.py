@@ -145,3 +145,9 @@ def test_a_bundle_lies_in_its_run_and_is_replaced_only_with_force(trained: Path,
     assert again.code == 2 and "there is a bundle" in again.err and "--force" in again.err
     assert open_run(str(run), None, ignore).card.digest == value["card"]["origin"]["weights"], "the run is unchanged"
     assert np.isfinite(value["parity"]["temperature_factor"])
+
+
+@pytest.mark.thorough
+def test_a_bundle_in_place_of_a_run_is_an_error_that_names_the_run(trained: Path, bundle: Path) -> None:
+    with pytest.raises(ModelError, match=f"a bundle of `raytl export`, of the run {trained.name}; expected a run"):
+        load(str(bundle))

@@ -134,7 +134,7 @@ def test_objects_agree_by_class_and_overlap() -> None:
     box = np.array([[0.0, 0, 10, 10], [20, 20, 40, 40]])
     one = {"boxes": box, "labels": np.array([0, 1]), "scores": np.array([0.9, 0.8])}
     assert object_agreement(one, one) == (1.0, 0.0)
-    moved = {**one, "boxes": box + [[0, 0, 0, 0], [10, 10, 10, 10]]}
+    moved = {**one, "boxes": [*box, [0, 0, 0, 0], [10, 10, 10, 10]]}
     assert object_agreement(one, moved) == (0.5, 0.0)
     assert object_agreement(one, {**one, "labels": np.array([0, 0])})[0] == 0.5
     nothing = {"boxes": np.zeros((0, 4)), "labels": np.zeros(0, int), "scores": np.zeros(0)}
