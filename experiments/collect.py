@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from experiments.simulations.photos import Ints, backbone, features, read
-from raytl.feedback.choose import chosen_rows, uncertainty_of
+from raytl.feedback.choose import ranked_rows, uncertainty_of
 from raytl.metrics.scores import softmax
 
 START, ROUND, ROUNDS, SEEDS = 60, 60, 4, 5
@@ -41,27 +41,36 @@ class Split:
     targets: Ints
 
 
-def at_random(rest: NDArray[np.float32], probabilities: Floats, count: int, known: NDArray[np.float32], seed: int) -> list[int]:
+def at_random(
+    rest: NDArray[np.float32], probabilities: Floats, count: int, known: NDArray[np.float32], seed: int
+) -> list[int]:
     """Choose at random."""
     return np.random.default_rng(seed).permutation(len(rest))[:count].tolist()  # type: ignore[no-any-return]
 
 
-def by_uncertainty(rest: NDArray[np.float32], probabilities: Floats, count: int, known: NDArray[np.float32], seed: int) -> list[int]:
+def by_uncertainty(
+    rest: NDArray[np.float32], probabilities: Floats, count: int, known: NDArray[np.float32], seed: int
+) -> list[int]:
     """Choose the least margins."""
     return np.argsort(margins(probabilities), kind="stable")[:count].tolist()  # type: ignore[no-any-return]
 
 
-def as_collect(rest: NDArray[np.float32], probabilities: Floats, count: int, known: NDArray[np.float32], seed: int) -> list[int]:
+def as_collect(
+    rest: NDArray[np.float32], probabilities: Floats, count: int, known: NDArray[np.float32], seed: int
+) -> list[int]:
     """Choose as `raytl collect` does: 20 % at random, the rest by uncertainty and diversity."""
     drawn = at_random(rest, probabilities, round(0.2 * count), known, seed)
     doubt = uncertainty_of(margins(probabilities)) + 1e-6
     doubt[drawn] = 0.0
-    return drawn + chosen_rows(rest, doubt, count - len(drawn), np.concatenate([known, rest[drawn]]), seed)
+    left = count - len(drawn)
+    return drawn + ranked_rows(rest, doubt, left, np.concatenate([known, rest[drawn]]), seed)[:left]
 
 
-def doubtful_only(rest: NDArray[np.float32], probabilities: Floats, count: int, known: NDArray[np.float32], seed: int) -> list[int]:
+def doubtful_only(
+    rest: NDArray[np.float32], probabilities: Floats, count: int, known: NDArray[np.float32], seed: int
+) -> list[int]:
     """Choose by uncertainty and diversity alone."""
-    return chosen_rows(rest, uncertainty_of(margins(probabilities)) + 1e-6, count, known, seed)
+    return ranked_rows(rest, uncertainty_of(margins(probabilities)) + 1e-6, count, known, seed)[:count]
 
 
 WAYS: dict[str, Choose] = {
@@ -87,7 +96,9 @@ def curve(pool: Split, test: Split, choose: Choose, seed: int) -> list[float]:
         predict = fitted(pool.features[labelled], pool.targets[labelled], classes)
         scores.append(float((predict(test.features).argmax(axis=1) == test.targets).mean()))
         rest = np.setdiff1d(np.arange(len(pool.targets)), labelled)
-        rows = choose(pool.features[rest], predict(pool.features[rest]), ROUND, pool.features[labelled], 100 * seed + number)
+        rows = choose(
+            pool.features[rest], predict(pool.features[rest]), ROUND, pool.features[labelled], 100 * seed + number
+        )
         labelled = np.concatenate([labelled, rest[rows]])
     return scores
 
@@ -102,7 +113,9 @@ def fitted(table: NDArray[np.float32], targets: Ints, classes: int) -> Callable[
         p = softmax(inputs @ matrix)
         nll = -np.log(np.maximum(p[np.arange(len(targets)), targets], 1e-300)).mean()
         penalty = _PENALTY / 1000
-        return nll + penalty * float((matrix**2).sum()) / 2, (inputs.T @ (p - truth) / len(targets) + penalty * matrix).ravel()
+        return nll + penalty * float((matrix**2).sum()) / 2, (
+            inputs.T @ (p - truth) / len(targets) + penalty * matrix
+        ).ravel()
 
     start = np.zeros(inputs.shape[1] * classes)
     matrix = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 200}).x.reshape(-1, classes)
@@ -119,7 +132,9 @@ def table(pool: Split, test: Split, seeds: int = SEEDS) -> Iterator[str]:
         gains = 100 * (scores[:, -1] - curves["random"][:, -1])
         cells = " | ".join(f"{100 * value:.1f}" for value in scores.mean(axis=0))
         spread = ", ".join(f"{gain:+.1f}" for gain in gains)
-        yield f"| {name} | {cells} | {gains.mean():+.1f} ({spread}) |" if name != "random" else f"| {name} | {cells} | |"
+        yield (
+            f"| {name} | {cells} | {gains.mean():+.1f} ({spread}) |" if name != "random" else f"| {name} | {cells} | |"
+        )
 
 
 def main() -> None:

@@ -17,7 +17,9 @@ The map, from the top floor down; a module imports only from floors below its ow
      10  retraining  starter    one tick: observe, decide, train, compare, promote or keep; experiments drafted from images
       9  assessment             `raytl report`: what can be trusted
          search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
+         batch_inference        predictions over a bucket in parts, with Ray Data
      8  training   evaluation  the loop and its driver; the locked test, reports, predictions, maps
+         feedback               what comes back from use: records, images to label, the monitor
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
      5  data  doctor           layouts, annotations, splits, decoding, augmentation, batches; diagnostics
@@ -39,6 +41,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.compression import compress
+    from raytl.api.exporting import export_bundle
+    from raytl.api.feedback import collect, return_labels
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
     from raytl.api.serving import serve
@@ -57,6 +61,11 @@ if TYPE_CHECKING:
     from raytl.evaluation.predictor import Predictor
     from raytl.events import Event, OnEvent
     from raytl.export.compress.outcome import Compression, Outcome, Speed, Verdict
+    from raytl.export.driver import Exported, ParityFailed
+    from raytl.export.parity import Check, Parity
+    from raytl.feedback.driver import Collected
+    from raytl.feedback.estimate import AccuracyInUse
+    from raytl.feedback.returned import ReturnedLabels
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
@@ -71,18 +80,22 @@ if TYPE_CHECKING:
     from raytl.training.plan import Plan
 
 __all__ = [
+    "AccuracyInUse",
     "Advice",
     "Assessment",
     "BatchPredictions",
     "Calibration",
     "CandidateFit",
+    "Check",
     "ClassScores",
+    "Collected",
     "Compression",
     "Estimates",
     "Event",
     "Experiment",
     "Explanation",
     "Explanations",
+    "Exported",
     "Interval",
     "Judgement",
     "Latency",
@@ -91,6 +104,8 @@ __all__ = [
     "Mistake",
     "OnEvent",
     "Outcome",
+    "Parity",
+    "ParityFailed",
     "Plan",
     "PredictOptions",
     "Prediction",
@@ -101,6 +116,7 @@ __all__ = [
     "Recipe",
     "Report",
     "Retraining",
+    "ReturnedLabels",
     "Run",
     "Speed",
     "Subject",
@@ -114,9 +130,11 @@ __all__ = [
     "Verdict",
     "advise",
     "bench",
+    "collect",
     "compress",
     "evaluate",
     "explain",
+    "export_bundle",
     "load",
     "load_experiment",
     "load_machine",
@@ -125,6 +143,7 @@ __all__ = [
     "predict",
     "report",
     "retrain",
+    "return_labels",
     "serve",
     "train",
     "tune",
@@ -133,6 +152,8 @@ __all__ = [
 _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.compression": ("compress",),
+    "raytl.api.exporting": ("export_bundle",),
+    "raytl.api.feedback": ("collect", "return_labels"),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
     "raytl.api.serving": ("serve",),
@@ -160,6 +181,11 @@ _MODULES = {
     "raytl.evaluation.predictor": ("Predictor",),
     "raytl.events": ("Event", "OnEvent"),
     "raytl.export.compress.outcome": ("Compression", "Outcome", "Speed", "Verdict"),
+    "raytl.export.driver": ("Exported", "ParityFailed"),
+    "raytl.export.parity": ("Check", "Parity"),
+    "raytl.feedback.driver": ("Collected",),
+    "raytl.feedback.estimate": ("AccuracyInUse",),
+    "raytl.feedback.returned": ("ReturnedLabels",),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),

@@ -6,6 +6,7 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from raytl.errors import ConfigError, UserError
 from raytl.events import OnEvent, ignore
@@ -20,7 +21,7 @@ REDACT_ENV = "RAYTL_REDACT"
 
 @dataclass(frozen=True)
 class FeedbackOptions:
-    """Where feedback goes, and how much: `images` of each reason (random, uncertain, unfamiliar) in each window of `window_s`, for
+    """The place of feedback and its limits: `images` of each reason (random, uncertain, unfamiliar) in each window of `window_s`, for
     `days`, of at most `max_gb`. `redact` is a command that redacts photos; None = that of `RAYTL_REDACT`, empty = none."""
 
     uri: str
@@ -41,6 +42,28 @@ class FeedbackOptions:
         for name, value, low in (("window", self.window_s, 10), ("days", self.days, 0.01), ("gb", self.max_gb, 0.001)):
             if not low <= value <= 1e6:
                 raise UserError(f"--feedback-{name} {value:g}: expected {low:g} or more")
+
+
+def feedback_options(
+    uri: str | None,
+    images: int | None = None,
+    window_s: float | None = None,
+    days: float | None = None,
+    max_gb: float | None = None,
+    redact: str | None = None,
+) -> FeedbackOptions | None:
+    """Return the options of feedback at `uri`, with defaults for those that are None; None without a URI.
+
+    Raises:
+        UserError: an option is given without a URI, or out of range.
+    """
+    given = {"images": images, "window_s": window_s, "days": days, "max_gb": max_gb, "redact": redact}
+    set_: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if uri is not None:
+        return FeedbackOptions(uri, **set_)
+    if set_:
+        raise UserError("options of feedback have no effect without --feedback URI; add it, or remove them")
+    return None
 
 
 def open_recorder(

@@ -75,7 +75,9 @@ def test_labels_of_photos_that_are_not_there_are_counted_and_ignored(store: Loca
     assert "1 labels of photos that are not there" in warnings_of(events)
 
 
-@pytest.mark.parametrize("name", ["../../etc/passwd", "/etc/passwd", "photos/x", "A" * 64, "a" * 63 + "\0", "a" * 64 + ".jpg/.."])
+@pytest.mark.parametrize(
+    "name", ["../../etc/passwd", "/etc/passwd", "photos/x", "A" * 64, "a" * 63 + "\0", "a" * 64 + ".jpg/.."]
+)
 def test_a_photo_that_is_no_digest_makes_labels_and_records_unreadable(store: LocalStore, name: str) -> None:
     put_labels(store, {name: "a"})
     put_records(store, [record(put_photo(store, photo(1)))])

@@ -36,7 +36,7 @@ def _records(content: bytes, folder: Path) -> object:
 
 def _collection(content: bytes, folder: Path) -> object:
     found = collection.COLLECTION_FORMAT.read(content, "collections/")
-    return [encode(asdict(found)), estimates(found.share, {ABC: "a"})]
+    return [encode(asdict(found)), estimates(found.random_images, {ABC: "a"})]
 
 
 def _state(content: bytes, folder: Path) -> object:
