@@ -17,6 +17,7 @@ The map, from the top floor down; a module imports only from floors below its ow
      10  retraining  starter    one tick: observe, decide, train, compare, promote or keep; experiments drafted from images
       9  assessment             `raytl report`: what can be trusted
          search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
+         batch_inference        predictions over a bucket in parts, with Ray Data
      8  training   evaluation  the loop and its driver; the locked test, reports, predictions, maps
          feedback               what comes back from use: records, images to label, the monitor
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
@@ -40,6 +41,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.compression import compress
+    from raytl.api.exporting import export_bundle
     from raytl.api.feedback import collect, return_labels
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
@@ -59,6 +61,8 @@ if TYPE_CHECKING:
     from raytl.evaluation.predictor import Predictor
     from raytl.events import Event, OnEvent
     from raytl.export.compress.outcome import Compression, Outcome, Speed, Verdict
+    from raytl.export.driver import Exported, ParityFailed
+    from raytl.export.parity import Check, Parity
     from raytl.feedback.driver import Collected
     from raytl.feedback.estimate import AccuracyInUse
     from raytl.feedback.returned import ReturnedLabels
@@ -82,6 +86,7 @@ __all__ = [
     "BatchPredictions",
     "Calibration",
     "CandidateFit",
+    "Check",
     "ClassScores",
     "Collected",
     "Compression",
@@ -90,6 +95,7 @@ __all__ = [
     "Experiment",
     "Explanation",
     "Explanations",
+    "Exported",
     "Interval",
     "Judgement",
     "Latency",
@@ -98,6 +104,8 @@ __all__ = [
     "Mistake",
     "OnEvent",
     "Outcome",
+    "Parity",
+    "ParityFailed",
     "Plan",
     "PredictOptions",
     "Prediction",
@@ -126,6 +134,7 @@ __all__ = [
     "compress",
     "evaluate",
     "explain",
+    "export_bundle",
     "load",
     "load_experiment",
     "load_machine",
@@ -143,6 +152,7 @@ __all__ = [
 _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.compression": ("compress",),
+    "raytl.api.exporting": ("export_bundle",),
     "raytl.api.feedback": ("collect", "return_labels"),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
@@ -171,6 +181,8 @@ _MODULES = {
     "raytl.evaluation.predictor": ("Predictor",),
     "raytl.events": ("Event", "OnEvent"),
     "raytl.export.compress.outcome": ("Compression", "Outcome", "Speed", "Verdict"),
+    "raytl.export.driver": ("Exported", "ParityFailed"),
+    "raytl.export.parity": ("Check", "Parity"),
     "raytl.feedback.driver": ("Collected",),
     "raytl.feedback.estimate": ("AccuracyInUse",),
     "raytl.feedback.returned": ("ReturnedLabels",),

@@ -30,6 +30,12 @@ def serve(
     replicas: str | None = None,
     address: str | None = None,
     ray: bool = False,
+    feedback: str | None = None,
+    feedback_images: int | None = None,
+    feedback_window_s: float | None = None,
+    feedback_days: float | None = None,
+    feedback_gb: float | None = None,
+    redact: str | None = None,
     machine: Machine | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
@@ -42,7 +48,8 @@ def serve(
     the photos that are computed at once (0 = cores / threads). Any host but this machine needs a token in the variable
     `token_env` (default: RAYTL_SERVE_TOKEN). Requests may name objects below the `s3://` prefixes in `allow`. With `ray`,
     `replicas` (`"1:4"`) run on the cluster at `address`, or on a Ray of their own.
-    `on_ready` gets the address.
+    A sample of the answered photos is recorded below the URI `feedback` for `raytl collect`: `feedback_images` (40) of each reason
+    each `feedback_window_s` (3600), for `feedback_days` (30), `feedback_gb` (10) at most, changed by the command `redact` first. `on_ready` gets the address.
 
     Raises:
         UserError: an option is wrong, the token is missing, or there is no bundle.
@@ -50,23 +57,17 @@ def serve(
     """
     from raytl.serving.driver import serve as serve_model
     from raytl.serving.options import Limits, Replicas, ServeOptions, required_token
+    from raytl.serving.recording import feedback_options
 
     settings = machine or machine_of(model) or Machine()
+    recorded = feedback_options(
+        feedback, images=feedback_images, window_s=feedback_window_s, days=feedback_days, max_gb=feedback_gb, redact=redact
+    )  # fmt: skip
     options = ServeOptions(
-        model=os.fspath(model),
-        bundle=bundle,
-        name=name,
-        host=host,
-        port=port,
-        threads=threads,
-        workers=workers,
-        token=required_token(token_env, host),
-        allow=tuple(allow),
-        poll_s=poll_s,
-        open_metrics=open_metrics,
+        os.fspath(model), bundle=bundle, name=name, host=host, port=port, threads=threads, workers=workers, poll_s=poll_s,
+        token=required_token(token_env, host), open_metrics=open_metrics, allow=tuple(allow), feedback=recorded,
         limits=Limits(max_bytes=max_bytes, max_pixels=settings.max_pixels, queue=queue),
-        ray=Replicas.chosen(ray, replicas, address, token_env),
-        s3=S3Settings.of(settings.storage),
-    )
+        ray=Replicas.chosen(ray, replicas, address, token_env), s3=S3Settings.of(settings.storage),
+    )  # fmt: skip
     with watched(progress, on_event) as emit:
         serve_model(options, emit, on_ready)

@@ -159,11 +159,11 @@ def _upright_rgb(image: Image.Image, view: Values) -> Pixels:
     return np.array(image.convert("RGB"), dtype=np.uint8)
 
 
-def _scaled(image: Image.Image, white: int, most: int) -> Image.Image:
-    """Return gray values from 0 to `white` as 8 bits; higher ones, up to `most`, are white too."""
+def _scaled(image: Image.Image, white: int, limit: int) -> Image.Image:
+    """Return gray values from 0 to `white` as 8 bits; higher ones, up to `limit`, are white too."""
     values = np.asarray(image).astype(np.float64)
-    if not (values.min() >= 0 and values.max() <= most):
-        raise ValueError(f"gray from {values.min():g} to {values.max():g}; expected 0 to {most}. Save it with 8 bits")
+    if not (values.min() >= 0 and values.max() <= limit):
+        raise ValueError(f"gray from {values.min():g} to {values.max():g}; expected 0 to {limit}. Save it with 8 bits")
     return Image.fromarray(np.rint(values.clip(max=white) * (255 / white)).astype(np.uint8))
 
 
@@ -172,7 +172,7 @@ def view_of(photo: Pixels, view: Values) -> Pixels:
     image = Image.fromarray(photo)
     if view["crop_mode"] == "center":
         keep = [min(length, int(MAX_ASPECT * min(image.size))) for length in image.size]
-        left, top = ((length - kept) // 2 for length, kept in zip(image.size, keep, strict=True))
+        left, top = ((length - side) // 2 for length, side in zip(image.size, keep, strict=True))
         image = image.crop((left, top, left + keep[0], top + keep[1]))
     size = resized_size(*image.size, view)
     mode = Image.Resampling["NEAREST" if view["interpolation"].startswith("nearest") else view["interpolation"].upper()]
@@ -313,8 +313,8 @@ def class_map(logits: Array, size: Size, view: Values) -> Pixels:
 
 def map_in_photo(values: Array, size: Size, view: Values, window: tuple[int, int, int, int]) -> NDArray[np.float32]:
     """Return `values (c, h, w)` of a framed view in the `window` (top, left, bottom, right) of its photo, by bilinear interpolation."""
-    top, left, bottom, right = window
-    parts, filled = ((left, right), (top, bottom)), resized_size(*size, view)
+    top, left, bottom, end = window
+    parts, filled = ((left, end), (top, bottom)), resized_size(*size, view)
     ratio = [values.shape[2] / view["frame"][0], values.shape[1] / view["frame"][1]]
     x, y = (
         ((np.arange(*parts[i]) + 0.5) * (filled[i] / size[i])).clip(0.5, filled[i] - 0.5) * ratio[i] for i in (0, 1)
@@ -337,11 +337,11 @@ def _interpolated(values: Array, y: NDArray[np.float64], x: NDArray[np.float64])
 def mask_counts(mask: Array, box: Array, photo_box: NDArray[np.float32], size: Size, view: Values) -> str:
     """Return the COCO run lengths of the `mask (28, 28)` of a `box` of the view, inside of `photo_box`, the box in the photo."""
     left, top = (max(0, int(v)) for v in np.floor(photo_box[:2]))
-    right, bottom = (min(int(v), side) for v, side in zip(np.ceil(photo_box[2:]), size, strict=True))
-    columns = np.zeros((max(right - left, 0), size[1]), np.bool_)
-    if right > left and bottom > top:
+    end, bottom = (min(int(v), side) for v, side in zip(np.ceil(photo_box[2:]), size, strict=True))
+    columns = np.zeros((max(end - left, 0), size[1]), np.bool_)
+    if end > left and bottom > top:
         pasted = _pasted(mask, box, view["frame"])
-        columns[:, top:bottom] = map_in_photo(pasted[None], size, view, (top, left, bottom, right))[0].T >= 0.5
+        columns[:, top:bottom] = map_in_photo(pasted[None], size, view, (top, left, bottom, end))[0].T >= 0.5
     return _run_lengths(columns.ravel(), left * size[1], size[0] * size[1])
 
 
@@ -352,11 +352,11 @@ def _pasted(mask: Array, box: Array, frame: Size) -> NDArray[np.float32]:
     half = half * np.float32((cells + 2) / cells)
     (x0, y0), (x1, y1) = ((center + sign * half).astype(np.int64).tolist() for sign in (-1, 1))
     width, height = max(x1 - x0 + 1, 1), max(y1 - y0 + 1, 1)
-    left, right, top, bottom = max(x0, 0), min(x1 + 1, frame[0]), max(y0, 0), min(y1 + 1, frame[1])
+    left, end, top, bottom = max(x0, 0), min(x1 + 1, frame[0]), max(y0, 0), min(y1 + 1, frame[1])
     y = (np.arange(top, bottom) - y0 + 0.5) * (len(padded) / height)
-    x = (np.arange(left, right) - x0 + 0.5) * (len(padded) / width)
+    x = (np.arange(left, end) - x0 + 0.5) * (len(padded) / width)
     pasted = np.zeros((frame[1], frame[0]), np.float32)
-    pasted[top:bottom, left:right] = _interpolated(padded[None], y, x)[0]
+    pasted[top:bottom, left:end] = _interpolated(padded[None], y, x)[0]
     return pasted
 
 

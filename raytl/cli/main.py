@@ -22,6 +22,7 @@ from raytl.cli.doctor import doctor
 from raytl.cli.encoding import never_fail
 from raytl.cli.evaluate import evaluate
 from raytl.cli.explain import explain
+from raytl.cli.export import export
 from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
 from raytl.cli.options import with_s3_options
@@ -110,6 +111,7 @@ EXAMPLES = {
     "report": "raytl report runs/trash --require 'accuracy>=0.95' --recall 'trash>=0.9'",
     "predict": "raytl predict runs/trash photos/ --out predictions.csv",
     "serve": "raytl serve models:trash@champion --port 8000",
+    "export": "raytl export runs/trash --to onnx",
     "compress": "raytl compress runs/trash --target-ms 5 --max-drop 0.5",
     "bench": "raytl bench exported/trash --threads 1",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
@@ -144,6 +146,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "report": report,
     "predict": predict,
     "serve": serve,
+    "export": export,
     "compress": compress,
     "bench": bench,
     "explain": explain,

@@ -10,8 +10,8 @@ from raytl.cli.options import Json, Settings
 from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
-from raytl.feedback.opening import feedback_options, open_recorder
 from raytl.serving.options import Limits, Replicas, ServeOptions, required_token
+from raytl.serving.recording import feedback_options
 from raytl.store.s3_settings import S3Settings
 
 _DEFAULTS = Limits()
@@ -76,37 +76,40 @@ ReplicaRange = Annotated[
     str | None,
     typer.Option(metavar="MIN[:MAX]", help="With --ray: replicas, added under load. Default: 1.", show_default=False),
 ]
-Feedback = Annotated[
+
+FeedbackUri = Annotated[
     str | None,
     typer.Option(
-        metavar="URI",
-        help="Keep a sample of the answers, and uncertain and unfamiliar images, in this folder or s3:// prefix.",
-        show_default=False,
+        metavar="URI", help="Record a sample of the answered photos below it, for `raytl collect`.", show_default=False
     ),
 ]
 FeedbackImages = Annotated[
     int | None,
     typer.Option(
-        metavar="N", help="Images feedback_settings in each window for each reason. Default: 40.", show_default=False
+        "--feedback-images",
+        metavar="N",
+        help="Recorded each window: random, uncertain and unfamiliar ones. Default: 40 of each.",
     ),
 ]
 FeedbackWindow = Annotated[
-    float | None, typer.Option(metavar="SECONDS", help="Length of a window. Default: 3600.", show_default=False)
-]
-FeedbackDays = Annotated[
-    float | None, typer.Option(metavar="DAYS", help="Delete windows that are older. Default: 30.", show_default=False)
+    float | None,
+    typer.Option(
+        "--feedback-window", metavar="SECONDS", help="Time after which what was recorded is stored. Default: 3600."
+    ),
 ]
 FeedbackGb = Annotated[
     float | None,
-    typer.Option(
-        metavar="GB", help="Delete the oldest windows above this size of all. Default: 10.", show_default=False
-    ),
+    typer.Option("--feedback-gb", metavar="N", help="Delete the oldest recorded photos beyond. Default: 10."),
 ]
-Redact = Annotated[
+FeedbackDays = Annotated[
+    float | None,
+    typer.Option("--feedback-days", metavar="N", help="Delete recorded photos after. Default: 30."),
+]
+RedactCommand = Annotated[
     str | None,
     typer.Option(
         metavar="COMMAND",
-        help="A program that gets a photo on its input and writes the redacted one. Default: RAYTL_REDACT, if it is set.",
+        help="Changes each recorded photo first, from standard input to output. Default: RAYTL_REDACT.",
         show_default=False,
     ),
 ]
@@ -129,12 +132,12 @@ def serve(
     ray: OnRay = False,
     address: Address = None,
     replicas: ReplicaRange = None,
-    feedback: Feedback = None,
+    feedback: FeedbackUri = None,
     feedback_images: FeedbackImages = None,
     feedback_window: FeedbackWindow = None,
     feedback_days: FeedbackDays = None,
     feedback_gb: FeedbackGb = None,
-    redact: Redact = None,
+    redact: RedactCommand = None,
     set_: Settings = None,
     json: Json = False,
 ) -> None:
@@ -146,31 +149,21 @@ def serve(
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="stopped"):
         machine = load_machine(set_ or [])
+        recorded = feedback_options(
+            feedback,
+            images=feedback_images,
+            window_s=feedback_window,
+            days=feedback_days,
+            max_gb=feedback_gb,
+            redact=redact,
+        )
         options = ServeOptions(
-            model=model,
-            bundle=bundle,
-            name=name,
-            host=host,
-            port=port,
-            threads=threads,
-            workers=workers,
-            token=required_token(token_env, host),
-            allow=tuple(allow or ()),
-            poll_s=poll,
-            open_metrics=open_metrics,
+            model, bundle=bundle, name=name, host=host, port=port, threads=threads, workers=workers, poll_s=poll,
+            token=required_token(token_env, host), open_metrics=open_metrics, allow=tuple(allow or ()), feedback=recorded,
             limits=Limits(max_bytes=max_bytes, max_pixels=machine.max_pixels, queue=queue),
-            ray=Replicas.chosen(ray, replicas, address, token_env),
-            s3=S3Settings.of(machine.storage),
-        )
-        feedback_settings = feedback_options(
-            feedback, feedback_images, feedback_window, feedback_days, feedback_gb, redact
-        )
+            ray=Replicas.chosen(ray, replicas, address, token_env), s3=S3Settings.of(machine.storage),
+        )  # fmt: skip
         with watching(terminal.err) as on_event:
             from raytl.serving.driver import serve as serve_model
 
-            observer = (
-                {}
-                if feedback_settings is None
-                else {"observer": open_recorder(feedback_settings, options.s3, on_event)}
-            )
-            serve_model(options, on_event, lambda uri: terminal.result({"uri": uri, "model": model}), **observer)
+            serve_model(options, on_event, lambda uri: terminal.result({"uri": uri, "model": model}))

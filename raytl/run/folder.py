@@ -22,7 +22,15 @@ from raytl.uris import is_remote, local_path
 if TYPE_CHECKING:
     from raytl.config.schema import Experiment
 
-_NOT_IN_MANIFEST = {"raytl.log", "tensorboard", "test_ledger.jsonl", "evaluation", "manifest.json", "failure.json"}
+_NOT_IN_MANIFEST = {
+    "raytl.log",
+    "tensorboard",
+    "test_ledger.jsonl",
+    "evaluation",
+    "bundles",
+    "manifest.json",
+    "failure.json",
+}
 _CHUNK_BYTES = 1 << 20
 REQUIRED = (
     "experiment.yaml",

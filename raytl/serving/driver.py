@@ -37,7 +37,7 @@ def serve(
         from raytl.serving import server
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; run `{_SERVE_EXTRA}`") from error
-    with server.listening(options.host, options.port) as bound, running(options, observer) as service:
+    with server.listening(options.host, options.port) as bound, running(options, observer, on_event) as service:
         port = bound.getsockname()[1]
         host = f"[{options.host}]" if ":" in options.host else options.host
         uri = f"http://{host}:{port}"

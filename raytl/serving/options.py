@@ -8,10 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raytl.errors import UserError
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import S3
+
+if TYPE_CHECKING:
+    from raytl.feedback.opening import FeedbackOptions
 
 TOKEN_ENV = "RAYTL_SERVE_TOKEN"  # noqa: S105 - the name of a variable
 MIN_TOKEN = 16
@@ -101,6 +105,7 @@ class ServeOptions:
     open_metrics: bool = False
     limits: Limits = Limits()
     ray: Replicas | None = None
+    feedback: FeedbackOptions | None = None
     s3: S3Settings = ENVIRONMENT
 
     def __post_init__(self) -> None:

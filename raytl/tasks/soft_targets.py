@@ -33,7 +33,7 @@ class SoftTargetObjective:
     weight: float = SOFT_WEIGHT
     temperature: float = TEMPERATURE
 
-    def normalizer(self, targets: Any) -> Tensor | None:
+    def normalizer(self, targets: Any) -> float | None:
         """Return the normalizer of the labels' objective."""
         return self.labels.normalizer(targets)
 

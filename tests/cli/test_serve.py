@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from raytl.cli.main import app
+from raytl.feedback.opening import FeedbackOptions
 from raytl.serving import driver
 from raytl.serving.options import Replicas, ServeOptions
 from tests.serving.bundles import write_bundle
@@ -35,45 +36,13 @@ def run(*words: str) -> tuple[int, str, str]:
 
 def test_every_option_reaches_the_server(served: list[ServeOptions], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MINE", "a-token-of-24-characters")
-    words = [
-        "b",
-        "--bundle",
-        "int8",
-        "--name",
-        "trash",
-        "--host",
-        "0.0.0.0",
-        "--port",
-        "9",
-        "--threads",
-        "2",
-        "--workers",
-        "3",
-        "--token-env",
-        "MINE",
-        "--open-metrics",
-        "--allow",
-        "s3://a/b",
-        "--allow",
-        "s3://c",
-        "--max-bytes",
-        "5000",
-        "--queue",
-        "7",
-        "--poll",
-        "5",
-        "--ray",
-        "--address",
-        "auto",
-        "--replicas",
-        "1:4",
-        "--set",
-        "data.max_pixels=1000000",
-        "--endpoint-url",
-        "http://127.0.0.1:9",
-        "--json",
-    ]
-    code, out, _ = run(*words)
+    text = (
+        "b --bundle int8 --name trash --host 0.0.0.0 --port 9 --threads 2 --workers 3 --token-env MINE --open-metrics "
+        "--allow s3://a/b --allow s3://c --max-bytes 5000 --queue 7 --poll 5 --ray --address auto --replicas 1:4 "
+        "--set data.max_pixels=1000000 --feedback s3://f/x --feedback-days 7 --feedback-images 5 --feedback-window 60 "
+        "--feedback-gb 2 --redact blur --endpoint-url http://127.0.0.1:9 --json"
+    )
+    code, out, _ = run(*text.split())
     (options,) = served
     assert (code, json.loads(out)) == (0, {"uri": "http://127.0.0.1:1", "model": "b"})
     assert (options.model, options.bundle, options.name, options.host, options.port) == (
@@ -88,6 +57,7 @@ def test_every_option_reaches_the_server(served: list[ServeOptions], monkeypatch
     limits = options.limits
     assert (limits.max_bytes, limits.queue, limits.max_pixels) == (5000, 7, 1_000_000)
     assert options.ray == Replicas(1, 4, "auto", "MINE")
+    assert options.feedback == FeedbackOptions("s3://f/x", images=5, window_s=60, days=7, max_gb=2, redact="blur")
     assert options.s3.endpoint_url == "http://127.0.0.1:9"
 
 
@@ -97,6 +67,9 @@ def test_every_option_reaches_the_server(served: list[ServeOptions], monkeypatch
         ("none", "no such folder; expected a bundle, a run"),
         ("b --host 0.0.0.0", "RAYTL_SERVE_TOKEN is not set; expected a token"),
         ("b --replicas 2", "has no effect without --ray"),
+        ("b --feedback-days 3", "--feedback-days 3.0: has no effect without --feedback"),
+        ("b --redact blur", "--redact blur: has no effect without --feedback"),
+        ("b --feedback x --feedback-images 0", "--feedback-images 0: expected 1 to 1000"),
         ("b --allow http://x", "expected s3://bucket/prefix"),
         ("b --ray --replicas x", "expected MIN or MIN:MAX"),
         ("models:trash@champion", "RAYTL_REGISTRY is not set"),

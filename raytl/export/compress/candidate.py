@@ -13,22 +13,22 @@ from raytl.errors import UserError
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A way to run a model: a runtime and a precision. `training` is the method that makes another network first, if any."""
+    """A way to run a model: a runtime and a precision. It is made of the candidate `base`; if empty, of the saved model."""
 
     name: str
     runtime: Runtime
     precision: Precision
-    training: str = ""
+    base: str = ""
 
 
 REFERENCE = "onnx-fp32"
 """The candidate that the others must beat: ONNX Runtime in fp32."""
 UNTRAINED = (
     Candidate(REFERENCE, "onnx", "fp32"),
-    Candidate("openvino-fp32", "openvino", "fp32"),
-    Candidate("openvino-bf16", "openvino", "bf16"),
-    Candidate("openvino-int8", "openvino", "int8"),
-    Candidate("onnx-int8", "onnx", "int8"),
+    Candidate("openvino-fp32", "openvino", "fp32", REFERENCE),
+    Candidate("openvino-bf16", "openvino", "bf16", REFERENCE),
+    Candidate("openvino-int8", "openvino", "int8", REFERENCE),
+    Candidate("onnx-int8", "onnx", "int8", REFERENCE),
 )
 _MODULES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
 _EXTRAS = {"openvino": "openvino", "onnx": "export"}

@@ -12,11 +12,10 @@ from raytl.config.override import override
 from raytl.config.stored import on_this_machine
 from raytl.data.manifest import Sample
 from raytl.data.samples import SAMPLE_FORMAT
-from raytl.errors import UserError
 from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.predictor import answers_of, load, reporting_of
 from raytl.events import EpochEnded, Event, Message, OnEvent, Work
-from raytl.export.compress.trained_run import TrainedRun, open_run
+from raytl.export.trained_run import TrainedRun, open_run
 from raytl.run import journal
 from raytl.run.plain import encode
 from raytl.store.open import fetched
@@ -52,11 +51,9 @@ def distill(run: TrainedRun, distillation: Distillation, folder: Path, on_event:
     of its validation or test.
 
     Raises:
-        UserError: the task has no distillation.
         ModelError: the student cannot be built, or a teacher lacks a class.
         TrainingError: training stopped; its checkpoints are intact.
     """
-    refuse_other_tasks(run)
     teachers = [open_run(each, run.machine, on_event) for each in distillation.teachers] or [run]
     train = list(run.present("train", on_event))
     if distillation.unlabelled is not None:
@@ -76,25 +73,12 @@ def distill(run: TrainedRun, distillation: Distillation, folder: Path, on_event:
     return train_here(job, _epochs_as_work(on_event)).best
 
 
-def refuse_other_tasks(run: TrainedRun) -> None:
-    """Check that the answers of the run are one probability for each class.
-
-    Raises:
-        UserError: they are not.
-    """
-    kind = run.saved.task.exporting.kind
-    if kind != "classes":
-        raise UserError(
-            f"--methods distill: answers of the task {run.card.task} ({kind}) cannot be learned from a teacher; expected one class "
-            "for each image. Use the methods that train nothing"
-        )
-
-
 def student_changes(recipe: Mapping[str, Any], distillation: Distillation, run: TrainedRun) -> dict[str, Any]:
     """Return the keys of the run's recipe that a student changes."""
     changes: dict[str, Any] = {"name": f"{recipe['name']}-student", "recipe": "none", "transfer.fallback": "off"}
     if distillation.epochs is not None:
-        changes |= {"train.epochs": distillation.epochs}
+        head_first = min(recipe["transfer"]["head_first"], distillation.epochs - 1)
+        changes |= {"train.epochs": distillation.epochs, "transfer.head_first": head_first}
     if distillation.student is None:
         own = str(run.run_store.folder.best.resolve())
         return changes | {"model.weights": own, "transfer.head_start": "weights", "transfer.head_first": 0}

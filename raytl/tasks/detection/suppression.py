@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor
 from torchvision.ops import batched_nms, nms
@@ -15,6 +17,6 @@ def suppressed(boxes: Tensor, scores: Tensor, groups: Tensor, iou: float, count:
     rounding.
     """
     if not torch.compiler.is_exporting():
-        return batched_nms(boxes, scores, groups, iou)[:count]
+        return cast(Tensor, batched_nms(boxes, scores, groups, iou)[:count])
     apart = groups.to(boxes) * (side + 1)
-    return nms(boxes + apart[:, None], scores, iou)[:count]
+    return cast(Tensor, nms(boxes + apart[:, None], scores, iou)[:count])

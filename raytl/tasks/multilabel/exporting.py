@@ -17,7 +17,7 @@ from raytl.tasks.multilabel.thresholds import thresholds_of
 from raytl.tasks.objects import Limits
 from raytl.tasks.saved import Saved
 
-_LEAST, _MOST = 1e-30, float(np.nextafter(np.float32(1), np.float32(0)))
+_LOWEST, _HIGHEST = 1e-30, float(np.nextafter(np.float32(1), np.float32(0)))
 """Probabilities whose logits are finite."""
 
 
@@ -58,5 +58,5 @@ EXPORTING = MultiLabelExporting()
 
 
 def _logits(probabilities: NDArray[Any]) -> NDArray[np.float32]:
-    table = probabilities.astype(np.float64).clip(_LEAST, _MOST)
+    table = probabilities.astype(np.float64).clip(_LOWEST, _HIGHEST)
     return np.asarray(np.log(table) - np.log1p(-table), np.float32)

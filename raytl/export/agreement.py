@@ -1,0 +1,64 @@
+"""How far two models agree on the same images, by the kind of their answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from raytl.export.parity import Agreement, class_agreement, label_agreement
+from raytl.metrics.scores import softmax
+from raytl.tasks.saved import Saved
+
+_SAME_IOU = 0.9
+"""The overlap of the boxes of the same object."""
+
+
+def agreement_of(kind: str, reference: Sequence[Any], found: Sequence[Any], saved: Saved) -> Agreement:
+    """Return the agreement of the task's own answers of the saved model and of a bundle to the same images."""
+    if kind == "classes":
+        return class_agreement(softmax(np.stack(reference)), softmax(np.stack(found)))
+    if kind == "labels":
+        tables = [_sigmoid(np.stack([each.logits for each in answers])) for answers in (reference, found)]
+        return label_agreement(tables[0], tables[1], reference[0].thresholds)
+    if kind == "map":
+        shares = [float(np.mean(a == b)) for a, b in zip(reference, found, strict=True)]
+        return Agreement(len(shares), float(sum(shares)), None)
+    pairs = [object_agreement(_reported(a), _reported(b)) for a, b in zip(reference, found, strict=True)]
+    return Agreement(len(pairs), float(sum(share for share, _ in pairs)), max((d for _, d in pairs), default=0.0))
+
+
+def object_agreement(reference: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]]) -> tuple[float, float]:
+    """Return the fraction of the objects of an image that both models report, 1 without any, and the largest difference of
+    their scores. An object is the same if its class is, and its box overlaps."""
+    total = len(reference["scores"]) + len(found["scores"])
+    free = set(range(len(found["scores"])))
+    matches, difference = 0, 0.0
+    for place, box in enumerate(reference["boxes"]):
+        own = [at for at in free if found["labels"][at] == reference["labels"][place]]
+        overlaps = {at: _overlap(box, found["boxes"][at]) for at in own}
+        best = max(overlaps, key=lambda at: overlaps[at], default=None)
+        if best is not None and overlaps[best] >= _SAME_IOU:
+            free.remove(best)
+            matches += 1
+            difference = max(difference, float(abs(found["scores"][best] - reference["scores"][place])))
+    return (2 * matches / total if total else 1.0), difference
+
+
+def _reported(answer: Any) -> dict[str, NDArray[Any]]:
+    keep = answer.scores >= answer.predict_score
+    return {"boxes": answer.boxes[keep], "labels": answer.labels[keep], "scores": answer.scores[keep]}
+
+
+def _overlap(one: NDArray[Any], other: NDArray[Any]) -> float:
+    low, high = np.maximum(one[:2], other[:2]), np.minimum(one[2:], other[2:])
+    inside = float(np.prod(np.maximum(high - low, 0)))
+    areas = [float(np.prod(np.maximum(box[2:] - box[:2], 0))) for box in (one, other)]
+    union = sum(areas) - inside
+    return inside / union if union > 0 else 1.0
+
+
+def _sigmoid(logits: NDArray[Any]) -> NDArray[np.float64]:
+    return np.asarray(1 / (1 + np.exp(-logits.astype(np.float64))))
