@@ -139,11 +139,10 @@ def parity_table(parity: Parity) -> RenderableType:
 
 def _tables(result: Exported) -> list[RenderableType]:
     parity, card = result.parity, result.card
-    unit = (lambda value: f"{100 * value:.1f} %") if is_fraction(parity.metric) else (lambda value: f"{value:.3f}")
     rows = [
         ("bundle", f"{result.out} ({size(result.bytes)})"),
         ("input", "photos of any size" if card.input == "photo" else "views, which the client makes"),
-        (title(parity.metric), f"{unit(parity.score)} (saved model {unit(parity.reference)})"),
+        (title(parity.metric), f"{_value(parity, parity.score)} (saved model {_value(parity, parity.reference)})"),
         ("agreement", f"{100 * parity.agreement:.2f} %"),
     ]
     if parity.difference is not None:
@@ -152,3 +151,7 @@ def _tables(result: Exported) -> list[RenderableType]:
         rows.append(("log loss", f"{parity.log_loss:.4f} (saved model {parity.reference_log_loss:.4f})"))
     rows.append(("next", command("raytl", "bench", result.out)))
     return [parity_table(parity), facts(rows)]
+
+
+def _value(parity: Parity, score: float) -> str:
+    return f"{100 * score:.1f} %" if is_fraction(parity.metric) else f"{score:.3f}"
