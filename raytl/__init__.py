@@ -17,7 +17,9 @@ The map, from the top floor down; a module imports only from floors below its ow
      10  retraining  starter    one tick: observe, decide, train, compare, promote or keep; experiments drafted from images
       9  assessment             `raytl report`: what can be trusted
          search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
+         batch_inference        predictions over a bucket in parts, with Ray Data
      8  training   evaluation  the loop and its driver; the locked test, reports, predictions, maps
+         feedback               what comes back from use: records, images to label, the monitor
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
      5  data  doctor           layouts, annotations, splits, decoding, augmentation, batches; diagnostics
@@ -40,8 +42,10 @@ if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.compression import compress
     from raytl.api.exporting import export_bundle
+    from raytl.api.feedback import collect, return_labels
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
+    from raytl.api.serving import serve
     from raytl.api.sweep import Sweep, Trial
     from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
@@ -59,6 +63,9 @@ if TYPE_CHECKING:
     from raytl.export.compress.outcome import Compression, Outcome, Speed, Verdict
     from raytl.export.driver import Exported, ParityFailed
     from raytl.export.parity import Check, Parity
+    from raytl.feedback.driver import Collected
+    from raytl.feedback.estimate import AccuracyInUse
+    from raytl.feedback.returned import ReturnedLabels
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
@@ -73,6 +80,7 @@ if TYPE_CHECKING:
     from raytl.training.plan import Plan
 
 __all__ = [
+    "AccuracyInUse",
     "Advice",
     "Assessment",
     "BatchPredictions",
@@ -80,6 +88,7 @@ __all__ = [
     "CandidateFit",
     "Check",
     "ClassScores",
+    "Collected",
     "Compression",
     "Estimates",
     "Event",
@@ -107,6 +116,7 @@ __all__ = [
     "Recipe",
     "Report",
     "Retraining",
+    "ReturnedLabels",
     "Run",
     "Speed",
     "Subject",
@@ -120,6 +130,7 @@ __all__ = [
     "Verdict",
     "advise",
     "bench",
+    "collect",
     "compress",
     "evaluate",
     "explain",
@@ -132,6 +143,8 @@ __all__ = [
     "predict",
     "report",
     "retrain",
+    "return_labels",
+    "serve",
     "train",
     "tune",
 ]
@@ -140,8 +153,10 @@ _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.compression": ("compress",),
     "raytl.api.exporting": ("export_bundle",),
+    "raytl.api.feedback": ("collect", "return_labels"),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
+    "raytl.api.serving": ("serve",),
     "raytl.api.sweep": ("Sweep", "Trial"),
     "raytl.api.verbs": (
         "advise",
@@ -168,6 +183,9 @@ _MODULES = {
     "raytl.export.compress.outcome": ("Compression", "Outcome", "Speed", "Verdict"),
     "raytl.export.driver": ("Exported", "ParityFailed"),
     "raytl.export.parity": ("Check", "Parity"),
+    "raytl.feedback.driver": ("Collected",),
+    "raytl.feedback.estimate": ("AccuracyInUse",),
+    "raytl.feedback.returned": ("ReturnedLabels",),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),

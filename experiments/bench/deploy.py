@@ -28,8 +28,8 @@ from raytl.bundle.processor import pinned, this_processor
 from raytl.events import Event, Message
 from raytl.export.compress.candidate import REFERENCE, UNTRAINED, possible
 from raytl.export.compress.run_source import RunSource
-from raytl.export.trained_run import open_run
 from raytl.export.compress.variant import write_variant
+from raytl.export.trained_run import open_run
 from raytl.models.card import WEIGHTS
 from raytl.models.temperature import temperature_of
 

@@ -31,7 +31,7 @@ def compress(
     progress: bool = True,
     on_event: OnEvent | None = None,
 ) -> Compression:
-    """Search for a smaller and faster variant of a trained model, and keep the best one as a bundle in `out`/best.
+    """Search for a smaller and faster variant of a trained model, and keep the best one as the bundle `out`.
 
     A candidate is kept if validation excludes a loss of more than `max_drop` points and it is faster on this machine than ONNX
     Runtime in fp32. The best is the most accurate of those whose call with one photo takes at most `target_ms` on `threads`

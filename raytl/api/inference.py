@@ -65,7 +65,7 @@ def predict(
             parts=PartOptions(workers, part_size, new),
             batch_size=batch_size,
             device=device,
-            machine=machine or machine_of(run),
+            machine=machine or machine_of(run, workers or 1),
             on_event=emit,
             score=score,
             nms_iou=nms_iou,

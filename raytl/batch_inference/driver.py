@@ -39,7 +39,7 @@ from raytl.store.s3_settings import S3Settings
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for: where the model and the photos are, with their etags and what was left out, and the settings."""
+    """A request as its process needs it: the place of the model, the photos with their etags, and the settings."""
 
     run: str
     etags: Mapping[str, str]
@@ -86,9 +86,9 @@ def predict_in_parts(
     given, name = Options(require, texts(recall), uncertainty, options), os.fspath(run)
     where = fixed(name, output.s3) if is_reference(name) else run_place(name)
     skipped: dict[str, dict[str, None]] = defaultdict(dict)
-    found = photos_with_etags(sources, lambda path, reason: skipped[reason].update({path: None}), output.s3)
+    listing = photos_with_etags(sources, lambda path, reason: skipped[reason].update({path: None}), output.s3)
     left_out = {reason: tuple(files) for reason, files in skipped.items()}
-    etags = {path: etag or etag_of(path) for path, etag in found.items()}
+    etags = {path: etag or etag_of(path) for path, etag in listing.items()}
     request = Request(where, etags, left_out, output, given, settings, parts, batch_size)
     with _sizes(settings.compute) as sizes:
         if settings.compute.cluster not in (*STARTED_HERE, "none"):
@@ -110,10 +110,10 @@ def _predicted(request: Request, sizes: Sequence[Size], on_event: OnEvent) -> Ba
     whole = plan(request.etags, settings, part_photos(request.parts.part_size, batch))
     with held(output.lease_store, on_event) as lease:
         batch_run = BatchRun(whole, output.finished(whole, request.parts.new), on_event)
-        kept = len(batch_run.receipts)
+        retained = len(batch_run.receipts)
         done = output.summary(whole) if not batch_run.todo else None
         if done is None:
-            batch_run.tell_kept(output.uri)
+            batch_run.tell_retained(output.uri)
             output.begin(whole.stored(request.run, versions()))
             job = Job(
                 run=request.run,
@@ -132,7 +132,7 @@ def _predicted(request: Request, sizes: Sequence[Size], on_event: OnEvent) -> Ba
             lease.check()
             done = _finish(request, whole, batch_run.receipts, predictor.weights)
     unreadable = unreadable_of(whole, batch_run.receipts)
-    return batch_predictions(output.uri, done, kept, unreadable, request.left_out)
+    return batch_predictions(output.uri, done, retained, unreadable, request.left_out)
 
 
 def _finish(request: Request, whole: Plan, receipts: Mapping[int, Receipt], weights: str) -> Summary:

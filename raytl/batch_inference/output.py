@@ -100,8 +100,8 @@ class Output:
             content = self._bytes(SUCCESS, SUMMARY_FORMAT.max_bytes)
         except NotFound:
             return None
-        found = SUMMARY_FORMAT.read(content, f"{self.uri}/{SUCCESS}")
-        return found if found.plan == plan.digest else None
+        summary = SUMMARY_FORMAT.read(content, f"{self.uri}/{SUCCESS}")
+        return summary if summary.plan == plan.digest else None
 
     def begin(self, stored: StoredPlan) -> None:
         """Store the plan."""

@@ -34,7 +34,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Job:
-    """What a process needs to predict parts of a batch: the model and its `weights`, the options, and where to write.
+    """The work of a process that predicts parts: the model and its `weights`, the options, and where to write.
 
     `machine` has the settings of one process. `token` is the permission to write below `output`.
     """

@@ -42,7 +42,7 @@ def is_parted(out: str | os.PathLike[str] | None, format: str | None, parts: Par
     """
     text = "" if out is None else os.fspath(out)
     is_asked = parts.workers is not None or machine.compute.cluster != Machine().compute.cluster
-    is_asked = is_asked or in_bucket(text) or (text.endswith("/") and format is None)
+    is_asked = is_asked or in_bucket(text) or (text.endswith("/") and format in (None, "parquet"))
     if parts.given and not is_asked:
         raise UserError(
             f"{', '.join(parts.given)}: needs an output in parts; expected --workers, or --out with a prefix or folder such as "

@@ -65,21 +65,21 @@ def part_name(number: int) -> str:
     return f"part-{number:05d}"
 
 
-def part_photos(asked: int | None, batch: int) -> int:
-    """Return the photos per part: those that were asked for, or about `PART_PHOTOS` in whole batches of `batch`.
+def part_photos(requested: int | None, batch: int) -> int:
+    """Return the photos per part: those that were requested, or about `PART_PHOTOS` in whole batches of `batch`.
 
     Raises:
-        UserError: those asked for are not whole batches.
+        UserError: those requested are not whole batches.
     """
-    if asked is None:
+    if requested is None:
         return -(-PART_PHOTOS // batch) * batch
-    if asked < 1 or asked % batch:
-        near = max(batch, round(asked / batch) * batch)
+    if requested < 1 or requested % batch:
+        near = max(batch, round(requested / batch) * batch)
         raise UserError(
-            f"--part-size: found {asked}, expected whole batches of {batch} photos, so that the answers are those of a local "
+            f"--part-size: found {requested}, expected whole batches of {batch} photos, so that the answers are those of a local "
             f"predict, such as {near}"
         )
-    return asked
+    return requested
 
 
 def plan(etags: Mapping[str, str], settings: Mapping[str, str], size: int) -> Plan:

@@ -10,14 +10,14 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import pickle
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from raytl.batch_inference.part import Job, PartWriter
 from raytl.batch_inference.plan import Part
 from raytl.batch_inference.record import RECEIPT_FORMAT, Receipt
 from raytl.batch_inference.sizing import Sizing
@@ -26,6 +26,9 @@ from raytl.cluster.machines import machines
 from raytl.errors import RaytlError, WorkerFailed, WorkersLost, first_line
 from raytl.events import Event, Message, OnEvent, Work
 from raytl.throttle import Throttle
+
+if TYPE_CHECKING:
+    from raytl.batch_inference.part import Job, PartWriter
 
 OnReceipt = Callable[[int, Receipt], None]
 """Called with the number of each part that is finished, and its receipt."""
@@ -51,7 +54,7 @@ class Pool:
 
 @dataclass
 class Seen:
-    """What is known of a pipeline: how many actors have loaded their model, the parts in progress with the photos done, messages,
+    """The state of a pipeline: how many actors have loaded their model, the parts in progress with the photos done, messages,
     and the rows that are ready. `error` and `is_done` say how it ended."""
 
     started: int = 0
@@ -63,12 +66,12 @@ class Seen:
 
 
 class _Pipeline:
-    """The actor that runs the pipeline and hears of its actors."""
+    """The actor that runs the pipeline and hears of its actors. It needs no torch, so it starts them early."""
 
     def __init__(self) -> None:
         self._seen, self._lock = Seen(), threading.Lock()
 
-    def run(self, job: Job, parts: Sequence[Part], wanted: Sizing, folder: str) -> None:
+    def run(self, job: bytes, parts: Sequence[Part], wanted: Sizing, folder: str) -> None:
         """Predict the parts."""
         import ray
 
@@ -113,13 +116,14 @@ class _Pipeline:
 class _PartActor:
     """An actor of Ray Data: a part in, its receipt or an error out."""
 
-    def __init__(self, job: Job, threads: int, folder: str, pipeline: Any) -> None:
+    def __init__(self, job: bytes, threads: int, folder: str, pipeline: Any) -> None:
         import torch
 
         with contextlib.suppress(OSError):
             os.chdir(folder)  # photos may have relative paths
         torch.set_num_threads(threads)
-        self._job, self._pipeline, self._part = job, pipeline, ""
+        self._job: Job = pickle.loads(job)  # noqa: S301 - from the driver
+        self._pipeline, self._part = pipeline, ""
         self._throttle = Throttle(_REPORT_S, time.monotonic)
         self._writer: PartWriter | None = None
 
@@ -134,6 +138,8 @@ class _PartActor:
 
     def _loaded(self) -> PartWriter:
         if self._writer is None:
+            from raytl.batch_inference.part import PartWriter
+
             self._writer = PartWriter(self._job, self._job.predictor(self._on_event))
             self._pipeline.start.remote()
         return self._writer
@@ -158,8 +164,9 @@ def predict_parts(
     import ray
 
     watch = _Watch(pool, on_event)
-    pipeline = ray.remote(num_cpus=0, max_restarts=0, max_concurrency=_THREADS)(_Pipeline).remote()
-    pipeline.run.remote(job, parts, pool.sizing, str(Path.cwd()))
+    remote: Any = ray.remote
+    pipeline = remote(num_cpus=0, max_restarts=0, max_concurrency=_THREADS)(_Pipeline).remote()
+    pipeline.run.remote(pickle.dumps(job), parts, pool.sizing, str(Path.cwd()))
     try:
         while True:
             seen = _seen(pipeline)
@@ -239,7 +246,7 @@ class _Watch:
             self._on_event(Message(f"waiting: {text}", "warning"))
 
 
-def _rows(job: Job, parts: Sequence[Part], wanted: Sizing, folder: str, pipeline: Any) -> Any:
+def _rows(job: bytes, parts: Sequence[Part], wanted: Sizing, folder: str, pipeline: Any) -> Any:
     """Yield a row for each part that an actor has predicted, in any order."""
     from ray.data import ActorPoolStrategy, DataContext, from_items
 

@@ -41,7 +41,7 @@ class StoredPlan:
 
 @dataclass(frozen=True)
 class Receipt:
-    """What was written for a part of the plan with the digest `plan`: the size, etag and SHA-256 of its table.
+    """The record of a finished part of the plan with the digest `plan`: the size, etag and SHA-256 of its table.
 
     A part without readable photos has no table: its size is 0. `unreadable` has places in the part, and reasons. `counts`
     are those of `unit` by class, `judged` those of the columns of judgements.

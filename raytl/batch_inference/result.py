@@ -19,7 +19,7 @@ class BatchPredictions:
     """The predictions below `out`: the tables `parts` in the order of the photos, and what they hold together.
 
     `photos` were predicted, in `rows`; `counts` has the number of `unit` by class, the most frequent first, and `judged`
-    that of photos by column of `require`, `recall` and `uncertainty`. `run` is the model, with the digest `weights`. `kept`
+    that of photos by column of `require`, `recall` and `uncertainty`. `run` is the model, with the digest `weights`. `retained`
     parts were finished before.
     """
 
@@ -32,7 +32,7 @@ class BatchPredictions:
     counts: Mapping[str, int]
     judged: Mapping[str, int]
     parts: tuple[str, ...]
-    kept: int
+    retained: int
     unreadable: tuple[Unreadable, ...]
     left_out: Mapping[str, tuple[str, ...]]
 
@@ -79,9 +79,13 @@ def summary_of(plan: Plan, receipts: Mapping[int, Receipt], run: str, weights: s
 
 
 def batch_predictions(
-    out: str, summary: Summary, kept: int, unreadable: tuple[Unreadable, ...], left_out: Mapping[str, tuple[str, ...]]
+    out: str,
+    summary: Summary,
+    retained: int,
+    unreadable: tuple[Unreadable, ...],
+    left_out: Mapping[str, tuple[str, ...]],
 ) -> BatchPredictions:
-    """Return the result of a finished batch, of which `kept` parts were finished before."""
+    """Return the result of a finished batch, of which `retained` parts were finished before."""
     return BatchPredictions(
         out=out,
         run=summary.run,
@@ -92,7 +96,7 @@ def batch_predictions(
         counts=summary.counts,
         judged=summary.judged,
         parts=tuple(f"{out}/{table_key(each.name)}" for each in summary.parts),
-        kept=kept,
+        retained=retained,
         unreadable=unreadable,
         left_out=left_out,
     )

@@ -33,6 +33,7 @@ class BatchRun:
         self.receipts = receipts
         self._plan, self._emit = plan, on_event
         self._finished = sum(len(plan.parts[number].photos) for number in receipts)
+        self._reported = -1
         self._pace: deque[tuple[float, int]] = deque([(time.monotonic(), self._finished)], maxlen=_WINDOW)
 
     @property
@@ -40,12 +41,14 @@ class BatchRun:
         """The parts that are not finished."""
         return [part for part in self._plan.parts if part.number not in self.receipts]
 
-    def tell_kept(self, uri: str) -> None:
+    def tell_retained(self, uri: str) -> None:
         """Report the parts that are kept, if there are any."""
         if self.receipts:
-            kept, total = len(self.receipts), len(self._plan.parts)
+            retained, total = len(self.receipts), len(self._plan.parts)
             self._emit(
-                Message(f"{uri}: {kept:,} of {total:,} parts are finished; predicting the other {total - kept:,}")
+                Message(
+                    f"{uri}: {retained:,} of {total:,} parts are finished; predicting the other {total - retained:,}"
+                )
             )
 
     def here(self, job: Job, predictor: Predictor) -> None:
@@ -93,5 +96,8 @@ class BatchRun:
             self._pace[0] = (now, done)
         elif now - self._pace[-1][0] > 1.0:
             self._pace.append((now, done))
+        if done == self._reported:
+            return
+        self._reported = done
         rate = (done - before) / (now - since) if now - since > 1.0 else 0.0
         self._emit(Work("predicting", done, self._plan.photos, per_s=max(0.0, rate)))

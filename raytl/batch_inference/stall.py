@@ -14,7 +14,7 @@ REPORT_EVERY_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What is seen of a batch: the actors that have started, how long nothing moved, and the machines' CPUs and GPUs.
+    """The state of a batch: the actors that have started, how long nothing moved, and the machines' CPUs and GPUs.
 
     `had_room` says whether an actor had its resources when the batch began: what is not free now may be its own.
     `current` has the parts in progress, with the number of their photos that are done.
@@ -41,10 +41,10 @@ def waits_for(seen: Situation, wanted: Sizing) -> str:
     if seen.started:
         parts = ", ".join(f"{name} ({done} photos done)" for name, done in sorted(seen.current.items())[:8])
         return f"no photo was finished for {seen.idle_s:.0f} s by {seen.started} of {wanted}; in progress: {parts or 'no part'}"
-    room = ", ".join(_room(size, free) for size, free in zip(seen.machines, seen.free, strict=True))
+    free_text = ", ".join(_free_text(size, free) for size, free in zip(seen.machines, seen.free, strict=True))
     is_loading = seen.had_room or fits(seen.free, wanted)
     why = "its process starts and loads the model" if is_loading else "something else holds the CPUs or GPUs"
-    return f"no actor has started for {seen.idle_s:.0f} s; wanted: {wanted}; free: {room or 'no machine'}; {why}"
+    return f"no actor has started for {seen.idle_s:.0f} s; wanted: {wanted}; free: {free_text or 'no machine'}; {why}"
 
 
 def fits(free: Sequence[Size], wanted: Sizing) -> bool:
@@ -57,6 +57,6 @@ def is_stuck(seen: Situation, limits: Limits) -> bool:
     return seen.idle_s > (limits.progress_s if seen.started else limits.start_s)
 
 
-def _room(size: Size, free: Size) -> str:
+def _free_text(size: Size, free: Size) -> str:
     gpus = f" and {free[1]:g} of {size[1]:g} GPUs" if size[1] else ""
     return f"{free[0]:g} of {size[0]:g} CPUs{gpus}"

@@ -18,54 +18,59 @@ from raytl.cli.progress import watching
 from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
+from raytl.config.machine import Machine
 from raytl.errors import ConfigError
 from raytl.sanitize import command
 
 if TYPE_CHECKING:
     from raytl.feedback.driver import Collected
-    from raytl.feedback.estimate import Estimate
-    from raytl.feedback.returned import Returned
+    from raytl.feedback.estimate import AccuracyInUse
+    from raytl.feedback.returned import ReturnedLabels
 
 _OUT = Path("to_label.csv")
-_BUDGET, _SHARE = 200, 0.2
+_BUDGET, _RANDOM = 200, 0.2
+
+
+Feedback = Annotated[
+    str, typer.Argument(metavar="URI", help="The feedback of `raytl serve --feedback URI`.", show_default=False)
+]
+Budget = Annotated[
+    int | None, typer.Option(metavar="N", help=f"Images to label. Default: {_BUDGET}.", show_default=False)
+]
+RandomShare = Annotated[
+    float | None,
+    typer.Option(
+        metavar="X",
+        help=f"The part drawn at random, which estimates the accuracy in use. Default: {_RANDOM}.",
+        show_default=False,
+    ),
+]
+Model = Annotated[
+    str | None,
+    typer.Option(
+        "--model",
+        metavar="RUN",
+        help=f"{RUN_HELP} Its training and test images, and copies of them, are not chosen.",
+        show_default=False,
+        autocompletion=run_folders,
+    ),
+]
+Out = Annotated[
+    Path | None, typer.Option(metavar="FILE", help=f"The table to fill in. Default: {_OUT}.", show_default=False)
+]
+LabelsFile = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Take the labels of this table back, and choose nothing.", show_default=False),
+]
 
 
 def collect(
-    uri: Annotated[
-        str,
-        typer.Argument(metavar="URI", help="The feedback of `raytl serve --feedback URI`.", show_default=False),
-    ],
-    budget: Annotated[
-        int | None, typer.Option(metavar="N", help=f"Images to label. Default: {_BUDGET}.", show_default=False)
-    ] = None,
-    random_share: Annotated[
-        float | None,
-        typer.Option(
-            metavar="X",
-            help=f"The part drawn at random, which estimates the accuracy in use. Default: {_SHARE}.",
-            show_default=False,
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            "--model",
-            metavar="RUN",
-            help=f"{RUN_HELP} Its training and test images, and copies of them, are not chosen.",
-            show_default=False,
-            autocompletion=run_folders,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help=f"The table to fill in. Default: {_OUT}.", show_default=False),
-    ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="Take the labels of this table back, and choose nothing.", show_default=False
-        ),
-    ] = None,
+    uri: Feedback,
+    budget: Budget = None,
+    random_share: RandomShare = None,
+    model: Model = None,
+    out: Out = None,
+    labels: LabelsFile = None,
     set_: Settings = None,
     json: Json = False,
 ) -> None:
@@ -77,32 +82,43 @@ def collect(
     terminal = Terminal.open(json)
     with guarded(terminal, None, "interrupted; nothing was recorded"):
         machine = load_machine(set_ or [])
-        if labels is not None:
-            idle = {"--budget": budget, "--random-share": random_share, "--out": out}
-            if given := [name for name, value in idle.items() if value is not None]:
-                raise ConfigError(f"{given[0]} chooses images, and --labels takes labels back; give one of them")
+        if labels is None:
+            _choose(terminal, uri, budget, random_share, model, out or _OUT, machine)
+            return
+        idle = {"--budget": budget, "--random-share": random_share, "--out": out}
+        if given := [name for name, value in idle.items() if value is not None]:
+            raise ConfigError(f"{given[0]} chooses images, and --labels takes labels back; give one of them")
         with watching(terminal.err) as on_event:
             from raytl.feedback import driver
 
-            if labels is not None:
-                done = driver.returned(uri, labels, model=model, machine=machine, on_event=on_event)
-                chosen = None
-            else:
-                chosen = driver.collect(
-                    uri,
-                    _BUDGET if budget is None else budget,
-                    out or _OUT,
-                    model=model,
-                    random_share=_SHARE if random_share is None else random_share,
-                    machine=machine,
-                    on_event=on_event,
-                )
-        if chosen is not None:
-            terminal.show(*_chosen(chosen))
-            terminal.result(chosen.to_json())
-        else:
-            terminal.show(*_returned(done))
-            terminal.result(asdict(done))
+            done = driver.returned(uri, labels, model=model, machine=machine, on_event=on_event)
+        terminal.show(*_returned(done))
+        terminal.result(asdict(done))
+
+
+def _choose(
+    terminal: Terminal,
+    uri: str,
+    budget: int | None,
+    random_share: float | None,
+    model: str | None,
+    out: Path,
+    machine: Machine,
+) -> None:
+    with watching(terminal.err) as on_event:
+        from raytl.feedback import driver
+
+        chosen = driver.collect(
+            uri,
+            _BUDGET if budget is None else budget,
+            out,
+            model=model,
+            random_share=_RANDOM if random_share is None else random_share,
+            machine=machine,
+            on_event=on_event,
+        )
+    terminal.show(*_chosen(chosen))
+    terminal.result(chosen.to_json())
 
 
 def _chosen(result: Collected) -> Iterator[RenderableType]:
@@ -119,7 +135,7 @@ def _chosen(result: Collected) -> Iterator[RenderableType]:
     yield facts([row for row in rows if row[1]])
 
 
-def _returned(result: Returned) -> Iterator[RenderableType]:
+def _returned(result: ReturnedLabels) -> Iterator[RenderableType]:
     rows = [
         ("labelled", f"{plural(result.labelled, 'image')}, of which {result.relabelled:,} changed"),
         ("blank", f"{plural(result.blank, 'row')} without a label" if result.blank else ""),
@@ -133,7 +149,7 @@ def _returned(result: Returned) -> Iterator[RenderableType]:
         yield _estimate(each)
 
 
-def _estimate(each: Estimate) -> Text:
+def _estimate(each: AccuracyInUse) -> Text:
     if not each.labelled:
         return Text(f"version {each.version}: no image of the random share is labelled, so its accuracy is not known")
     value, low, high = (100 * number for number in (each.accuracy.value, each.accuracy.low, each.accuracy.high))

@@ -52,15 +52,31 @@ Unlabelled = Annotated[
     ),
 ]
 
+TargetMs = Annotated[
+    float | None,
+    typer.Option(
+        metavar="MS", help="The time of a call with one photo. Default: as fast as possible.", show_default=False
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="N", help="For distill: epochs. Default: those of RUN.", show_default=False),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="The bundle to write; candidates go to DIR-search. Default: compressed/NAME.",
+        show_default=False,
+    ),
+]
+
 
 def compress(
     run: Run,
-    target_ms: Annotated[
-        float | None,
-        typer.Option(
-            metavar="MS", help="The time of a call with one photo. Default: as fast as possible.", show_default=False
-        ),
-    ] = None,
+    target_ms: TargetMs = None,
     max_drop: Annotated[
         float, typer.Option(metavar="POINTS", help="The loss of accuracy that must be excluded.")
     ] = 0.5,
@@ -69,16 +85,8 @@ def compress(
     teacher: Teacher = None,
     student: Student = None,
     unlabelled: Unlabelled = None,
-    epochs: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="For distill: epochs. Default: those of RUN.", show_default=False),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out", "-o", metavar="DIR", help="Folder to write. Default: compressed/NAME.", show_default=False
-        ),
-    ] = None,
+    epochs: Epochs = None,
+    out: Out = None,
     device: Device = None,
     set_: Settings = None,
     json: Json = False,
@@ -131,7 +139,8 @@ def compression_tables(result: Compression) -> list[RenderableType]:
         ("measured", f"{plural(result.threads, 'thread')} of {result.processor} ({', '.join(result.cpu_flags)})"),
     ]
     if result.best is not None:
-        rows.append(("written", f"{result.out}: {result.best}"))
+        rows.append(("bundle", f"{result.out}: {result.best}"))
+    rows.append(("others", result.search))
     parts: list[RenderableType] = [titled(f"{result.run}: candidates", grid), facts(rows)]
     if result.shortfall:
         target = f"no candidate meets {result.target_ms:g} ms" if result.target_ms is not None else "no candidate"

@@ -30,6 +30,21 @@ Inputs = Annotated[
         show_default=False,
     ),
 ]
+Out = Annotated[
+    str | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="OUT",
+        help="File or folder to write; a prefix in a bucket, or a folder with a slash at its end, gets parts.",
+        show_default=False,
+    ),
+]
+Format = Annotated[
+    str | None,
+    typer.Option("--format", metavar="NAME", help="Format to write, such as csv; by default that of OUT's ending."),
+]
+BatchSize = Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos per batch.")]
 Score = Annotated[float | None, typer.Option(min=0, max=1, metavar="S", help="Of objects: the lowest score to report.")]
 NmsIou = Annotated[
     float | None,
@@ -83,28 +98,15 @@ _RESUME = "interrupted; finished parts are kept, and the same command resumes"
 def predict(
     run: Run,
     inputs: Inputs,
-    out: Annotated[
-        str | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="OUT",
-            help="File or folder to write; a prefix in a bucket, or a folder with a slash at its end, gets parts.",
-        ),
-    ] = None,
-    format_: Annotated[
-        str | None,
-        typer.Option(
-            "--format", metavar="NAME", help="Format to write, such as csv; by default that of FILE's ending."
-        ),
-    ] = None,
+    out: Out = None,
+    format_: Format = None,
     score: Score = None,
     nms_iou: NmsIou = None,
     max_detections: MaxDetections = None,
     require: Require = None,
     recall: Recall = None,
     uncertainty: Uncertainty = False,
-    batch_size: Annotated[int | None, typer.Option(min=1, metavar="N", help="Photos per batch.")] = None,
+    batch_size: BatchSize = None,
     workers: Workers = None,
     part_size: PartSize = None,
     new: New = False,
@@ -147,12 +149,8 @@ def predict(
             )
             for text in [*unreadable_lines(predictions), *left_out_lines(predictions)]:
                 on_event(Message(text, "warning"))
-        if is_batch:
-            terminal.show(*batch_tables(predictions))
-            terminal.result(batch_json(predictions))
-        else:
-            terminal.show(*predictions_tables(predictions, out))
-            terminal.result(predictions_json(predictions, out))
+        terminal.show(*(batch_tables(predictions) if is_batch else predictions_tables(predictions, out)))
+        terminal.result(batch_json(predictions) if is_batch else predictions_json(predictions, out))
 
 
 def batch_json(batch: BatchPredictions) -> dict[str, Any]:
@@ -168,7 +166,7 @@ def batch_json(batch: BatchPredictions) -> dict[str, Any]:
         "judged": dict(batch.judged),
         "weights": batch.weights,
         "parts": list(batch.parts),
-        "kept": batch.kept,
+        "retained": batch.retained,
     }
 
 

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from raytl.cli.options import Json, Settings, s3_settings
+from raytl.cli.options import Json, Settings
 from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
-from raytl.errors import UserError
+from raytl.config.load import load_machine
 from raytl.serving.options import Limits, Replicas, ServeOptions, required_token
+from raytl.serving.recording import feedback_options
+from raytl.store.s3_settings import S3Settings
 
 _DEFAULTS = Limits()
 
@@ -75,6 +77,43 @@ ReplicaRange = Annotated[
     typer.Option(metavar="MIN[:MAX]", help="With --ray: replicas, added under load. Default: 1.", show_default=False),
 ]
 
+FeedbackUri = Annotated[
+    str | None,
+    typer.Option(
+        metavar="URI", help="Record a sample of the answered photos below it, for `raytl collect`.", show_default=False
+    ),
+]
+FeedbackImages = Annotated[
+    int | None,
+    typer.Option(
+        "--feedback-images",
+        metavar="N",
+        help="Recorded each window: random, uncertain and unfamiliar ones. Default: 40 of each.",
+    ),
+]
+FeedbackWindow = Annotated[
+    float | None,
+    typer.Option(
+        "--feedback-window", metavar="SECONDS", help="Time after which what was recorded is stored. Default: 3600."
+    ),
+]
+FeedbackGb = Annotated[
+    float | None,
+    typer.Option("--feedback-gb", metavar="N", help="Delete the oldest recorded photos beyond. Default: 10."),
+]
+FeedbackDays = Annotated[
+    float | None,
+    typer.Option("--feedback-days", metavar="N", help="Delete recorded photos after. Default: 30."),
+]
+RedactCommand = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMAND",
+        help="Changes each recorded photo first, from standard input to output. Default: RAYTL_REDACT.",
+        show_default=False,
+    ),
+]
+
 
 def serve(
     model: Model,
@@ -93,6 +132,12 @@ def serve(
     ray: OnRay = False,
     address: Address = None,
     replicas: ReplicaRange = None,
+    feedback: FeedbackUri = None,
+    feedback_images: FeedbackImages = None,
+    feedback_window: FeedbackWindow = None,
+    feedback_days: FeedbackDays = None,
+    feedback_gb: FeedbackGb = None,
+    redact: RedactCommand = None,
     set_: Settings = None,
     json: Json = False,
 ) -> None:
@@ -103,38 +148,22 @@ def serve(
     """
     terminal = Terminal.open(json)
     with guarded(terminal, interrupted="stopped"):
-        s3 = s3_settings(set_)
-        options = ServeOptions(
-            model=model,
-            bundle=bundle,
-            name=name,
-            host=host,
-            port=port,
-            threads=threads,
-            workers=workers,
-            token=required_token(token_env, host),
-            allow=tuple(allow or ()),
-            poll_s=poll,
-            open_metrics=open_metrics,
-            limits=Limits(max_bytes=max_bytes, queue=queue),
-            ray=_replicas(ray, replicas, address, token_env),
-            s3=s3,
+        machine = load_machine(set_ or [])
+        recorded = feedback_options(
+            feedback,
+            images=feedback_images,
+            window_s=feedback_window,
+            days=feedback_days,
+            max_gb=feedback_gb,
+            redact=redact,
         )
+        options = ServeOptions(
+            model, bundle=bundle, name=name, host=host, port=port, threads=threads, workers=workers, poll_s=poll,
+            token=required_token(token_env, host), open_metrics=open_metrics, allow=tuple(allow or ()), feedback=recorded,
+            limits=Limits(max_bytes=max_bytes, max_pixels=machine.max_pixels, queue=queue),
+            ray=Replicas.chosen(ray, replicas, address, token_env), s3=S3Settings.of(machine.storage),
+        )  # fmt: skip
         with watching(terminal.err) as on_event:
             from raytl.serving.driver import serve as serve_model
 
-            serve_model(options, on_event=on_event)
-
-
-def _replicas(ray: bool, replicas: str | None, address: str | None, token_env: str | None) -> Replicas | None:
-    """Return the replicas on Ray; None without --ray.
-
-    Raises:
-        UserError: --replicas or --address is given without --ray.
-    """
-    if ray:
-        return Replicas.parsed(replicas, address, token_env)
-    for option, value in (("--replicas", replicas), ("--address", address)):
-        if value is not None:
-            raise UserError(f"{option} {value}: has no effect without --ray; add --ray, or remove it")
-    return None
+            serve_model(options, on_event, lambda uri: terminal.result({"uri": uri, "model": model}))

@@ -146,8 +146,8 @@ def evaluation_tables(report: TaskReport) -> list[RenderableType]:
 def batch_tables(batch: BatchPredictions) -> list[RenderableType]:
     """Return the counts of the classes, and what was written."""
     judged = [(name, f"{number:,} of {batch.photos:,}") for name, number in batch.judged.items()]
-    kept = f", {batch.kept:,} of them finished before" if batch.kept else ""
-    written = f"{batch.out}/: {plural(batch.photos, 'photo')} in {plural(len(batch.parts), 'part')}{kept}"
+    before = f", {batch.retained:,} of them finished before" if batch.retained else ""
+    written = f"{batch.out}/: {plural(batch.photos, 'photo')} in {plural(len(batch.parts), 'part')}{before}"
     unreadable = (
         [("unreadable", f"{len(batch.unreadable):,}, listed in _unreadable.parquet")] if batch.unreadable else []
     )

@@ -85,8 +85,8 @@ class ExportConfig(Section):
     """The runtime that runs it: ONNX Runtime or OpenVINO."""
     precision: Literal["fp32", "bf16", "int8"] = "fp32"
     """The precision of its arithmetic; see `raytl export --precision`."""
-    input: Literal["photo", "crop"] = "photo"
-    """What the graph takes: whole photos, or views that the client makes."""
+    input: Literal["photo", "crop"] | None = None
+    """What the graph takes: whole photos, or views that the client makes. null = photo for onnx, crop for openvino."""
     max_drop: Annotated[float, Field(ge=0, le=100)] = 0.5
     """Points that bf16 and int8 may lose on validation, at 95 % confidence. A challenger whose export fails this is rejected."""
 

@@ -78,9 +78,9 @@ def located(
         keys = [PHOTOS + key.removeprefix(KEYS) for key in own.keys]
         places = _on_this_node(store, feedback, keys, on_event, s3)
         own = own.with_paths(str(places[key]) for key in keys)
-    found = iter(own.paths)
+    own_paths = iter(own.paths)
     others = iter(locate(table.where(~rows)).paths) if not rows.all() else iter(())
-    return table.with_paths(next(found) if is_own else next(others) for is_own in rows.tolist())
+    return table.with_paths(next(own_paths) if is_own else next(others) for is_own in rows.tolist())
 
 
 def labelled_samples(uri: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> Iterator[Sample]:

@@ -25,6 +25,7 @@ from raytl.config.stored import stored_experiment
 from raytl.data.bit_depth import Levels, mismatches
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
+from raytl.evaluation.bundles import refuse_bundle
 from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.limits import limits, reported
 from raytl.evaluation.photos import Photo, PhotoBatch, batches, too_large
@@ -299,6 +300,7 @@ def _model_folder(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, 
     """Return the folder of the saved model, and the recipe of its run; None for a model without its run."""
     saved = saved_model_directory(run)
     if saved is not None and saved == Path(run):
+        refuse_bundle(saved)
         return saved, None
     folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
     if saved_model_directory(folder.root) is None:

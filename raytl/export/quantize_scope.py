@@ -41,8 +41,8 @@ def scope_of(operations: Iterable[Operation], layers: Collection[str]) -> Scope:
             constant.add(each.name)
     live = [each for each in ordered if each.name not in constant]
     weighted = {each.name for each in live if each.kind in layers and any(name in constant for name in each.reads)}
-    after = _reached(((each.name, each.reads) for each in live), weighted)
-    before = _reached(_reversed(live), weighted)
+    after = _linked(((each.name, each.reads) for each in live), weighted)
+    before = _linked(_reversed(live), weighted)
     outside = tuple(
         each.name for each in live if each.name not in weighted and (each.name not in after or each.name not in before)
     )
@@ -77,7 +77,7 @@ def openvino_scope(model: Any) -> Scope:
     return scope_of(operations, _OPENVINO_LAYERS)
 
 
-def _reached(links: Iterable[tuple[str, tuple[str, ...]]], start: set[str]) -> set[str]:
+def _linked(links: Iterable[tuple[str, tuple[str, ...]]], start: set[str]) -> set[str]:
     """Return the names that read one of `start`, directly or not."""
     seen = set(start)
     for name, reads in links:

@@ -1,4 +1,4 @@
-"""What comes back from use: which images were answered, which of them to label, and whether they changed.
+"""Feedback from use: the answers of servers, the images of them to label, and a monitor of changes.
 
 record      one kept answer, and the stored records
 layout      the objects of a prefix: photos, records, collections, labels, monitors

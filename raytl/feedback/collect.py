@@ -16,7 +16,7 @@ from raytl.data.feedback import photos_in, read_labels
 from raytl.data.perceptual_hash import nearest, phash
 from raytl.errors import DataError
 from raytl.events import OnEvent, Work, ignore
-from raytl.feedback.choose import chosen_rows, uncertainty_of
+from raytl.feedback.choose import ranked_rows, uncertainty_of
 from raytl.feedback.collection import Chosen, read_collections
 from raytl.feedback.reading import photos_of, read_records
 from raytl.feedback.record import Record
@@ -24,14 +24,13 @@ from raytl.store.contract import ObjectStore
 
 _MOST_COMPARED = 50_000
 _MOST_LABELLED = 5_000
-_SPARE = 3
 _UNFAMILIAR = 0.5
 """The least uncertainty of an unfamiliar image, whose confidence says little."""
 _THUMBNAIL_PX = 192
 
 
 @dataclass(frozen=True)
-class Known:
+class Excluded:
     """Images that need no label: the `digests` of training, validation and test, and their perceptual `hashes`."""
 
     digests: frozenset[str] = frozenset()
@@ -74,7 +73,7 @@ def pick(
     store: ObjectStore,
     budget: int,
     random_share: float,
-    known: Known = Known(),
+    excluded: Excluded = Excluded(),
     max_pixels: int = 64_000_000,
     on_event: OnEvent = ignore,
     seed: int | None = None,
@@ -89,25 +88,27 @@ def pick(
     photos, labels = photos_in(store), read_labels(store, on_event)
     collections = read_collections(store, on_event)
     there = [each for each in records if each.suffix and photos.get(each.photo) == each.key]
-    fresh = [each for each in there if each.photo not in known.digests]
+    fresh = [each for each in there if each.photo not in excluded.digests]
     if not fresh:
         raise DataError(
             f"{store.uri}: none of {len(records):,} answers has a photo that is new to training and test; expected some. "
             "Check the redaction command of the server, or wait"
         )
-    search = _Search(store, known, labels, max_pixels, on_event, np.random.default_rng(seed))
+    search = _Search(store, excluded, labels, max_pixels, on_event, np.random.default_rng(seed))
     search.add_labelled(there)
-    drawn = {(each.photo, each.time) for collection in collections for each in collection.share}
+    drawn = {(each.photo, each.time) for collection in collections for each in collection.random_images}
     pool = [each for each in fresh if each.why == "random" and (each.photo, each.time) not in drawn]
-    share = search.random_share(pool, round(budget * random_share))
+    drawn_now = search.random_share(pool, round(budget * random_share))
     waiting = {each.photo for collection in collections for each in collection.chosen} - labels.keys()
-    rest = search.doubtful(_distinct(fresh, labels.keys() | waiting), budget - len(share[0]))
+    rest = search.doubtful(_distinct(fresh, labels.keys() | waiting), budget - len(drawn_now[0]))
     left_out = {
         "without a photo": len(records) - len(there),
         "in training or test": len(there) - len(fresh),
         "near copies": search.copies,
     }
-    return Picked((*share[0], *rest), tuple(share[1]), len(records), {name: n for name, n in left_out.items() if n})
+    return Picked(
+        (*drawn_now[0], *rest), tuple(drawn_now[1]), len(records), {name: n for name, n in left_out.items() if n}
+    )
 
 
 def _distinct(records: Iterable[Record], without: Iterable[str]) -> list[Record]:
@@ -122,7 +123,7 @@ class _Search:
     def __init__(
         self,
         store: ObjectStore,
-        known: Known,
+        excluded: Excluded,
         labels: Mapping[str, str],
         max_pixels: int,
         on_event: OnEvent,
@@ -130,7 +131,7 @@ class _Search:
     ) -> None:
         self._store, self._labels, self._max_pixels = store, labels, max_pixels
         self._on_event, self._rng = on_event, rng
-        self._trained, self._hashes = known.hashes, list[int]()
+        self._trained, self._hashes = excluded.hashes, list[int]()
         self._features: list[NDArray[np.float32]] = []
         self._chosen: set[str] = set()
         self.copies = 0
@@ -169,14 +170,14 @@ class _Search:
     def doubtful(self, records: Sequence[Record], count: int) -> list[Pick]:
         """Return `count` images by uncertainty and diversity, far from those chosen or labelled."""
         records = [each for each in records if each.photo not in self._chosen]
-        doubt = _uncertainty(records)
+        uncertainty = _uncertainty(records)
         if len(records) > _MOST_COMPARED:
-            most = np.argsort(-doubt, kind="stable")[:_MOST_COMPARED]
-            records, doubt = [records[i] for i in most.tolist()], doubt[most]
-        rows = chosen_rows(
+            places = np.argsort(-uncertainty, kind="stable")[:_MOST_COMPARED]
+            records, uncertainty = [records[i] for i in places.tolist()], uncertainty[places]
+        rows = ranked_rows(
             _table(records),
-            doubt,
-            _SPARE * count,
+            uncertainty,
+            count,
             _known_table(self._features, records),
             int(self._rng.integers(2**31)),
         )
@@ -207,9 +208,9 @@ def _scaled(each: Pick, factor: float) -> Pick:
 
 
 def _uncertainty(records: Sequence[Record]) -> NDArray[np.float64]:
-    doubt = uncertainty_of([each.margin for each in records]) + 1e-6
+    uncertainty = uncertainty_of([each.margin for each in records]) + 1e-6
     strange = np.array(["unfamiliar" in each.flags for each in records], np.bool_)
-    return np.where(strange, np.maximum(doubt, _UNFAMILIAR), doubt)
+    return np.where(strange, np.maximum(uncertainty, _UNFAMILIAR), uncertainty)
 
 
 def _table(records: Sequence[Record]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""What `raytl collect` chose, as stored in `collections/`: its random share gives unbiased estimates once labels are there."""
+"""Store what `raytl collect` chose in `collections/`: its random share gives unbiased estimates once labels are there."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Collection:
     chosen: Annotated[tuple[Chosen, ...], at_most(MAX_CHOSEN, "images")] = ()
 
     @property
-    def share(self) -> tuple[Chosen, ...]:
+    def random_images(self) -> tuple[Chosen, ...]:
         """The random share."""
         return tuple(each for each in self.chosen if each.weight > 0)
 
@@ -70,10 +70,13 @@ def write_collection(store: ObjectStore, who: str, now: datetime, chosen: Iterab
 def read_collections(store: ObjectStore, on_event: OnEvent = ignore) -> list[Collection]:
     """Return every readable collection, oldest first; the others are named in warnings."""
     keys = sorted(info.key for info in retried(lambda: list(store.list(COLLECTIONS))) if is_collection(info.key))
-    found = []
-    for key in keys:
-        try:
-            found.append(COLLECTION_FORMAT.read(retried(lambda key=key: store.get_bytes(key)), f"{store.uri}/{key}"))  # type: ignore[misc]
-        except RaytlError as error:
-            on_event(Message(f"ignored an unreadable collection: {error}", "warning"))
-    return found
+    return [each for key in keys if (each := _collection_at(store, key, on_event)) is not None]
+
+
+def _collection_at(store: ObjectStore, key: str, on_event: OnEvent) -> Collection | None:
+    try:
+        content = retried(lambda: store.get_bytes(key, max_bytes=COLLECTION_FORMAT.max_bytes))
+        return COLLECTION_FORMAT.read(content, f"{store.uri}/{key}")
+    except RaytlError as error:
+        on_event(Message(f"ignored an unreadable collection: {error}", "warning"))
+        return None

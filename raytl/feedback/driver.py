@@ -16,9 +16,9 @@ from raytl.data.samples import SAMPLE_FORMAT
 from raytl.data.split_memory import MEMORY, MEMORY_FORMAT, Memory
 from raytl.errors import UserError
 from raytl.events import OnEvent, ignore
-from raytl.feedback.collect import Known, pick
+from raytl.feedback.collect import Excluded, pick
 from raytl.feedback.collection import write_collection
-from raytl.feedback.returned import Returned, return_labels
+from raytl.feedback.returned import ReturnedLabels, return_labels
 from raytl.feedback.sheet import write_sheet
 from raytl.models.card import read_card
 from raytl.run import journal
@@ -79,8 +79,8 @@ def collect(
     machine = machine or Machine()
     s3 = S3Settings.of(machine.storage)
     store = open_store(uri, s3)
-    known = Known() if model is None else known_images(model, machine, on_event)
-    picked = pick(store, budget, random_share, known, machine.max_pixels, on_event, seed)
+    excluded = Excluded() if model is None else images_of(model, machine, on_event)
+    picked = pick(store, budget, random_share, excluded, machine.max_pixels, on_event, seed)
     if not picked.picks:
         raise UserError(f"{uri}: no image is left to label; expected some that are new. Wait, or choose again later")
     page = write_sheet(out, uri, picked)
@@ -95,10 +95,10 @@ def collect(
 
 def returned(
     uri: str, labels: Path, *, model: str | None = None, machine: Machine | None = None, on_event: OnEvent = ignore
-) -> Returned:
+) -> ReturnedLabels:
     """Store the labels of the CSV table `labels` in the feedback prefix at `uri`, and estimate the accuracy in use.
 
-    `model` is a run or version whose classes are known.
+    `model` is a run or version whose classes are excluded.
 
     Raises:
         DataError: a row is wrong; all are listed, and nothing is stored.
@@ -110,8 +110,8 @@ def returned(
     return return_labels(open_store(uri, s3), labels, user(), datetime.now(UTC), classes, on_event)
 
 
-def known_images(model: str, machine: Machine, on_event: OnEvent = ignore) -> Known:
-    """Return the images of every split of a run or version, and what they look like, as far as it is known.
+def images_of(model: str, machine: Machine, on_event: OnEvent = ignore) -> Excluded:
+    """Return the images of every split of a run or version, and what they look like, as far as it is excluded.
 
     A version remembers the perceptual hashes of its images; those of a run are computed from files on this machine, for the
     first 20,000.
@@ -124,6 +124,9 @@ def known_images(model: str, machine: Machine, on_event: OnEvent = ignore) -> Kn
     digests = frozenset(sample.digest for sample in samples)
     if (folder / MEMORY).is_file():
         memory = Memory.decoded(MEMORY_FORMAT.content(folder / MEMORY, lines=True), str(folder / MEMORY))
-        return Known(digests | memory.splits.keys(), tuple(memory.hashes.values()))
+        return Excluded(digests | memory.splits.keys(), tuple(memory.hashes.values()))
     local = [sample for sample in samples[:_MOST_HASHED] if Path(sample.path).is_file()]
-    return Known(digests, tuple(phashes(local, machine.max_pixels, on_event=on_event).values()))
+    return Excluded(
+        digests,
+        tuple(phashes(local, machine.max_pixels, on_event=on_event, s3=S3Settings.of(machine.storage)).values()),
+    )

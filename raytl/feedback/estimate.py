@@ -18,7 +18,7 @@ from raytl.metrics.intervals import Interval
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class AccuracyInUse:
     """The accuracy of the model `version` in use, with its 95 % interval: `labelled` images of a share of `images`."""
 
     version: str
@@ -32,25 +32,26 @@ class Estimate:
         return self.labelled == self.images
 
 
-def estimates(share: Iterable[Chosen], labels: Mapping[str, str]) -> list[Estimate]:
-    """Return the accuracy of each version in the random `share`, by the `labels` of photos."""
+def estimates(drawn: Iterable[Chosen], labels: Mapping[str, str]) -> list[AccuracyInUse]:
+    """Return the accuracy of each version in the random `drawn`, by the `labels` of photos."""
     by_version: dict[str, list[Chosen]] = {}
-    for each in share:
+    for each in drawn:
         by_version.setdefault(each.version, []).append(each)
     return [_estimate(version, each, labels) for version, each in sorted(by_version.items())]
 
 
-def _estimate(version: str, share: list[Chosen], labels: Mapping[str, str]) -> Estimate:
-    labelled = [each for each in share if each.photo in labels]
+def _estimate(version: str, drawn: list[Chosen], labels: Mapping[str, str]) -> AccuracyInUse:
+    labelled = [each for each in drawn if each.photo in labels]
     weights = np.array([each.weight for each in labelled])
     correct = np.array([each.suggested == labels[each.photo] for each in labelled], np.bool_)
-    return Estimate(version, weighted_fraction(weights, correct), len(labelled), len(share))
+    return AccuracyInUse(version, weighted_fraction(weights, correct), len(labelled), len(drawn))
 
 
 def weighted_fraction(weights: np.ndarray, hits: np.ndarray) -> Interval:
     """Return the fraction of the total of `weights (n,)` on `hits (n,)`, with its 95 % interval; NaN without an image."""
     if not len(weights):
         return Interval(math.nan, 0.0, 1.0)
+    weights = weights / weights.max()
     value = float(weights[hits].sum() / weights.sum())
     effective = float(weights.sum() ** 2 / (weights**2).sum())
     low, high = clopper_pearson(value * effective, effective)

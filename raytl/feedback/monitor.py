@@ -90,7 +90,7 @@ STATE_FORMAT = Format[MonitorState](
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """What the monitors of all servers say: the `evidence` reached `needed`, first `at` this time, in these `statistics`."""
+    """The alarm of the monitors of all servers: the `evidence` reached `needed`, first `at` this time, in these `statistics`."""
 
     version: str
     at: datetime

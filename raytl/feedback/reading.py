@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from PIL import Image
 
-from raytl.data.decode import BadImage, decode
+from raytl.data.decode import BadImage, load
 from raytl.data.feedback import MAX_PHOTO_BYTES
 from raytl.errors import DataError, NotFound, RaytlError, TooLarge
 from raytl.events import Message, OnEvent, Work, ignore
@@ -88,6 +88,6 @@ def _photo(store: ObjectStore, record: Record, max_pixels: int) -> Image.Image |
     if hashlib.sha256(content).hexdigest() != record.photo:
         return None
     try:
-        return decode(content, max_pixels)
+        return load(content, max_pixels).rgb()
     except BadImage:
         return None

@@ -1,4 +1,4 @@
-"""What a server calls after each answer. It never waits: a full queue drops the answer and counts it.
+"""Record the answers of a server. It never waits: a full queue drops the answer and counts it.
 
 A thread samples the answers of each window, and at the window's end redacts and stores what it kept: photos first, then the
 records, in whole objects. Torch and Ray are not needed.
@@ -39,7 +39,7 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class Keep:
-    """How much is kept: images of each window of `window_s` by reason, and how long, in `days` and bytes of the whole prefix."""
+    """The limits of what is kept: images of each window of `window_s` by reason, and how long, in `days` and bytes of the whole prefix."""
 
     random_images: int = 40
     uncertain: int = 40
@@ -52,7 +52,7 @@ class Keep:
 
 @dataclass
 class Counts:
-    """What a recorder did since its start: answers `seen`, `dropped` as the queue was full, photos `stored` and `unstored`
+    """Counts since the start of a recorder: answers `seen`, `dropped` as the queue was full, photos `stored` and `unstored`
     (refused by the redaction, too large, or of an unknown kind), and windows that could not be written, `failed`."""
 
     seen: int = 0
@@ -111,7 +111,7 @@ class Recorder:
         self.add(photo, answer, features, version)
 
     def on_model(self, folder: Path, card: BundleCard, version: str) -> None:
-        """Go on with the monitor and the view of the bundle in `folder`, which answers from now on as `version`."""
+        """Change to the monitor and the view of the bundle in `folder`, which answers from now on as `version`."""
         monitor: list[Monitor | None] = [None]
         self._guarded("there is no monitor", lambda: monitor.append(open_monitor(folder, card, version)))
         self.use(monitor[-1], asdict(card)["view"])
@@ -148,7 +148,7 @@ class Recorder:
                 self.counts.dropped += 1
 
     def use(self, monitor: Monitor | None, view: Mapping[str, Any] | None) -> None:
-        """Go on with the monitor and the view of another version of the model."""
+        """Change to the monitor and the view of another version of the model."""
         self._view, self._monitor = view, monitor
 
     @property
@@ -230,7 +230,7 @@ class Recorder:
             self._on_event(Message(f"feedback: {what}: {error}", "warning"))
 
     def _store_window(self, window: Window[_Answer]) -> None:
-        records = [self._stored(item, why, window) for why, item in window.kept()]
+        records = [self._stored(item, why, window) for why, item in window.retained()]
         content = b"".join(record.line() for record in records)
         key = f"{RECORDS}{window.start}-{self._host}.jsonl"
         retried(lambda: self._store.put_bytes(key, content), attempts=4)

@@ -102,7 +102,7 @@ class Window(Generic[T]):
         """The probability with which each item was kept for the uniform sample."""
         return self._sample.inclusion
 
-    def kept(self) -> Iterator[tuple[Why, T]]:
+    def retained(self) -> Iterator[tuple[Why, T]]:
         """Yield each retained item with the reason."""
         yield from (("random", each.item) for each in self._sample.items)
         yield from (("unfamiliar", item) for item in self._unfamiliar.items)

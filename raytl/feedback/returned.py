@@ -17,7 +17,7 @@ from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.feedback.collection import read_collections
-from raytl.feedback.estimate import Estimate, estimates
+from raytl.feedback.estimate import AccuracyInUse, estimates
 from raytl.feedback.layout import stamped_id
 from raytl.store.contract import ObjectStore
 from raytl.store.retry import retried
@@ -28,8 +28,8 @@ _MAX_NAME = 200
 
 
 @dataclass(frozen=True)
-class Returned:
-    """What came of returned labels: images `labelled` now, how many of them had another label before (`relabelled`), rows left `blank`, `new_classes` that
+class ReturnedLabels:
+    """The result of returned labels: images `labelled` now, how many of them had another label before (`relabelled`), rows left `blank`, `new_classes` that
     nobody labelled or predicted before, and the estimates of the accuracy in use. `key` is that of the stored object."""
 
     key: str
@@ -37,7 +37,7 @@ class Returned:
     relabelled: int
     blank: int
     new_classes: tuple[str, ...]
-    estimates: tuple[Estimate, ...]
+    estimates: tuple[AccuracyInUse, ...]
 
 
 def return_labels(
@@ -47,7 +47,7 @@ def return_labels(
     now: datetime,
     classes: Some[str] = (),
     on_event: OnEvent = ignore,
-) -> Returned:
+) -> ReturnedLabels:
     """Check the labels in the CSV `file`, store them, and estimate the accuracy of the models in use.
 
     `classes` are those that are known beside the classes of earlier labels and of the collected answers.
@@ -64,16 +64,16 @@ def return_labels(
     if not labels:
         raise DataError(f"{file}: no row has a label; expected a class in the column label. Fill it in")
     suggested = {each.suggested for collection in collections for each in collection.chosen}
-    known = {*classes, *suggested, *before.values()}
+    named_before = {*classes, *suggested, *before.values()}
     key = _store(store, labels, who, now)
-    share = [each for collection in collections for each in collection.share]
-    return Returned(
+    drawn = [each for collection in collections for each in collection.random_images]
+    return ReturnedLabels(
         key=key,
         labelled=len(labels),
         relabelled=sum(before.get(photo, label) != label for photo, label in labels.items()),
         blank=sum(not label for _, _, label in rows),
-        new_classes=tuple(sorted({*labels.values()} - known)),
-        estimates=tuple(estimates(share, {**before, **labels})),
+        new_classes=tuple(sorted({*labels.values()} - named_before)),
+        estimates=tuple(estimates(drawn, {**before, **labels})),
     )
 
 

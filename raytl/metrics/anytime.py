@@ -21,7 +21,7 @@ from raytl.metrics.confusion import Floats
 BETS = 6
 """The bets on a p-value: low, high, very low, very high, at both ends, in the middle."""
 _POWER = 0.4
-_SHARE = 0.01
+_JUMP_RATE = 0.01
 """The part of the wealth that is divided anew among the bets after each image (the jump rate of Vovk et al. 2021)."""
 _RESERVE, _DELAY = 0.5, 100.0
 _LEAST_P = 1e-6
@@ -45,7 +45,7 @@ class Wealth:
         The reserve is invested slowly over the whole stream, so that a late change is found about as fast as an early one.
         """
         won = self.bets * bet_returns(p)
-        shared = (1 - _SHARE) * won + _SHARE * won.mean(axis=1, keepdims=True)
+        shared = (1 - _JUMP_RATE) * won + _JUMP_RATE * won.mean(axis=1, keepdims=True)
         invested = (reserve(self.images) - reserve(self.images + 1)) / BETS
         return Wealth(self.images + 1, np.minimum(shared + invested, 1e100))
 
@@ -76,12 +76,12 @@ class Stream:
         assert rows.ndim == 2 and len(rows) > 0 and np.isfinite(rows).all(), "rows of finite statistics"
         return cls(rows, Wealth.start(rows.shape[1]))
 
-    def after(self, row: ArrayLike, rng: np.random.Generator, most: int) -> Stream:
-        """Return the test after one more image with the statistics `row (k,)`, with at most `most` images retained."""
+    def after(self, row: ArrayLike, rng: np.random.Generator, limit: int) -> Stream:
+        """Return the test after one more image with the statistics `row (k,)`, with at most `limit` images retained."""
         values = np.asarray(row, np.float64)
         wealth = self.wealth.after(conformal_p(values, self.retained, rng))
         retained = np.concatenate([self.retained, values[None]])
-        if len(retained) > most:
+        if len(retained) > limit:
             retained = np.delete(retained, rng.integers(len(retained)), axis=0)
         if wealth.value > self.peak:
             return Stream(retained, wealth, wealth.value, wealth.images)

@@ -13,6 +13,7 @@ from raytl.data.split_memory import MEMORY as MEMORY
 from raytl.errors import ModelError
 from raytl.events import Message, OnEvent
 from raytl.models.card import read_card
+from raytl.registry.bundles import BUNDLES
 from raytl.registry.record import About, Record
 from raytl.registry.registry import Registry
 from raytl.retraining.features import FILE as REFERENCE
@@ -58,6 +59,8 @@ def publish_version(
                 shutil.copyfile(run.root / name, stage.root / name)
         shutil.copytree(run.best, stage.best)
         copy_evaluations(run, stage)
+        if (run.root / BUNDLES).is_dir():
+            shutil.copytree(run.root / BUNDLES, stage.root / BUNDLES, ignore=shutil.ignore_patterns(".*"))
         write_bytes(stage.root / MEMORY, memory.encoded())
         _write_reference(run, stage, experiment, on_event)
         stage.write_manifest(run.summary())

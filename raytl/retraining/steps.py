@@ -14,7 +14,8 @@ from raytl.errors import RunError
 from raytl.registry.reader import folder_of
 from raytl.retraining.compare import EVALUATED, SavedModel, compare
 from raytl.retraining.context import TickContext
-from raytl.retraining.gate import Promote, judge
+from raytl.retraining.exporting import export_challenger
+from raytl.retraining.gate import Promote, Reject, judge
 from raytl.retraining.observe import frozen_samples
 from raytl.retraining.policy import Search, Skip
 from raytl.retraining.publish import publish_version, recorded_samples
@@ -86,15 +87,19 @@ def compare_with_champion(context: TickContext, tick: Tick) -> Tick:
 
 
 def publish_challenger(context: TickContext, tick: Tick) -> Tick:
-    """Publish the challenger as a version."""
-    assert tick.comparison is not None, "it was compared"
-    run, memory = _run(context, tick).folder, context.memory(tick)
-    record = publish_version(context.registry, tick, tick.comparison, run, memory, context.experiment, context.on_event)
+    """Publish the challenger as a version, with its bundle; one whose bundle fails is rejected."""
+    assert tick.comparison is not None and tick.verdict is not None, "it was compared"
+    run, memory = _run(context, tick), context.memory(tick)
+    refused = export_challenger(context.experiment, run, context.on_event)
+    record = publish_version(
+        context.registry, tick, tick.comparison, run.folder, memory, context.experiment, context.on_event
+    )
     return context.save(
         replace(
             tick,
             stage="published",
             version=record.number,
+            verdict=Reject((refused,), tick.verdict.worse) if refused else tick.verdict,
             comparison=replace(tick.comparison, challenger=record.number),
             trained=record.number,
             trained_at=record.about.created,

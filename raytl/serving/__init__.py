@@ -11,6 +11,7 @@ payload    photos out of a body: raw, multipart, or the URI of an object
 protocol   the Open Inference Protocol, version 2
 metrics    counters and histograms as Prometheus text
 observe    pass answers on, without delaying or failing them
+recording  the options of feedback as a value
 app        the ASGI application
 pages      the OpenAPI document and its page
 guard      connections within limits, below the application

@@ -27,13 +27,17 @@ def serve(
         PortError: the address cannot be listened on.
     """
     if options.ray is not None:
+        if observer is not None:
+            raise UserError(
+                "an observer sees the answers of this process; expected none with Ray, whose replicas are others"
+            )
         _serve_on_ray(options, on_event, on_ready)
         return
     try:
         from raytl.serving import server
     except ImportError as error:
         raise UserError(f"{error.name} is not installed; run `{_SERVE_EXTRA}`") from error
-    with server.listening(options.host, options.port) as bound, running(options, observer) as service:
+    with server.listening(options.host, options.port) as bound, running(options, observer, on_event) as service:
         port = bound.getsockname()[1]
         host = f"[{options.host}]" if ":" in options.host else options.host
         uri = f"http://{host}:{port}"

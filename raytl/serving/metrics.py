@@ -70,7 +70,8 @@ class Counters:
         with self._lock:
             lines = [*self._counter_lines(), *self._histogram_lines()]
         for name, value in gauges.items():
-            lines += [*_head(name.removeprefix("raytl_"), "gauge"), f"raytl_{name.removeprefix('raytl_')} {value:g}"]
+            kind = "counter" if name.endswith("_total") else "gauge"
+            lines += [*_head(name.removeprefix("raytl_"), kind), f"raytl_{name.removeprefix('raytl_')} {value:g}"]
         lines += [*_head("model_info", "gauge"), f"raytl_model_info{_labels(tuple(model.items()))} 1"]
         return "\n".join(lines) + "\n"
 

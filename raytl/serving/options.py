@@ -8,10 +8,14 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from raytl.errors import UserError
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import S3
+
+if TYPE_CHECKING:
+    from raytl.feedback.opening import FeedbackOptions
 
 TOKEN_ENV = "RAYTL_SERVE_TOKEN"  # noqa: S105 - the name of a variable
 MIN_TOKEN = 16
@@ -53,6 +57,20 @@ class Replicas:
     token_env: str | None = None
 
     @classmethod
+    def chosen(cls, on_ray: bool, text: str | None, address: str | None, token_env: str | None) -> Replicas | None:
+        """Return the replicas on Ray; None without Ray.
+
+        Raises:
+            UserError: replicas or an address are named without Ray, or as `parsed`.
+        """
+        if on_ray:
+            return cls.parsed(text, address, token_env)
+        for option, value in (("--replicas", text), ("--address", address)):
+            if value is not None:
+                raise UserError(f"{option} {value}: has no effect without --ray; add --ray, or remove it")
+        return None
+
+    @classmethod
     def parsed(cls, text: str | None, address: str | None, token_env: str | None) -> Replicas:
         """Return the replicas that `MIN[:MAX]` and an address name.
 
@@ -87,6 +105,7 @@ class ServeOptions:
     open_metrics: bool = False
     limits: Limits = Limits()
     ray: Replicas | None = None
+    feedback: FeedbackOptions | None = None
     s3: S3Settings = ENVIRONMENT
 
     def __post_init__(self) -> None:

@@ -19,12 +19,15 @@ from typing import Any
 from raytl.cluster.session import STARTED_HERE, session
 from raytl.errors import RaytlError, UserError, first_line
 from raytl.events import Message, OnEvent, ignore
+from raytl.feedback.opening import FeedbackOptions
 from raytl.serving.app import Application
 from raytl.serving.options import Replicas, ServeOptions, required_token
 from raytl.serving.running import running
 
 APP = "raytl"
 _HEALTH_S = 10.0
+_DRAIN_S = "1"
+"""Of replicas on a Ray of their own, before which nothing balances that must learn of their end (30 s by default)."""
 _THROUGHPUT = {"RAY_SERVE_ENABLE_HA_PROXY": "1", "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1"}
 
 
@@ -78,7 +81,8 @@ def application(args: Mapping[str, str]) -> Any:
     """Return the application for the configuration file of Ray Serve (`raytl.serving.ray_serve:application`).
 
     `args` has `model`, and may have `bundle`, `name`, `threads`, `workers`, `allow` (separated by spaces), `token_env`,
-    `poll_s`, `open_metrics` and `replicas` (MIN:MAX).
+    `poll_s`, `open_metrics` and `replicas` (MIN:MAX) and
+    `feedback` (a URI).
 
     Raises:
         UserError: an unknown or wrong argument.
@@ -97,6 +101,7 @@ def options_of(args: Mapping[str, str]) -> ServeOptions:
         "allow": lambda text: tuple(text.split()),
         "poll_s": float,
         "open_metrics": lambda text: text.lower() == "true",
+        "feedback": FeedbackOptions,
     }
     unknown = set(args) - {*readers, "token_env", "replicas"}
     if unknown or "model" not in args:
@@ -167,6 +172,7 @@ def _environment() -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="raytl-serve-") as folder:
         variables = {
             **_THROUGHPUT,
+            "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": _DRAIN_S,
             "RAY_SERVE_HAPROXY_CONFIG_FILE_LOC": str(Path(folder, "haproxy.cfg")),
             "RAY_SERVE_HAPROXY_SOCKET_PATH": str(Path(folder, "admin.sock")),
             "RAY_SERVE_HAPROXY_SERVER_STATE_BASE": folder,

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator
 from functools import partial
 
+from raytl.events import OnEvent, ignore
 from raytl.serving.live import LiveModel, opened
 from raytl.serving.observe import Observer
 from raytl.serving.options import ServeOptions
@@ -15,7 +16,7 @@ from raytl.serving.watch import Watcher
 
 
 @contextlib.contextmanager
-def running(options: ServeOptions, observer: Observer | None = None) -> Iterator[Service]:
+def running(options: ServeOptions, observer: Observer | None = None, on_event: OnEvent = ignore) -> Iterator[Service]:
     """Yield the service of a model that is open and warm, and follow its source meanwhile.
 
     Raises:
@@ -27,6 +28,10 @@ def running(options: ServeOptions, observer: Observer | None = None) -> Iterator
     open_ = partial(opened, threads=options.threads, max_pixels=limits.max_pixels, s3=options.s3)
     version = source.version()
     live = LiveModel(open_(source.folder(version), version))
+    if observer is None and options.feedback is not None:
+        from raytl.feedback.opening import open_recorder
+
+        observer = open_recorder(options.feedback, options.s3, on_event)
     service = Service(options, live, source.name, observer)
     watcher = None
     if not isinstance(source, FolderSource):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -14,6 +13,7 @@ from raytl.bundle.card import BUNDLE_FORMAT, read_bundle
 from raytl.bundle.client import MODEL_JSON
 from raytl.errors import ModelError, NotFound
 from raytl.home import expanded
+from raytl.registry.bundles import BUNDLES, bundle_uris
 from raytl.registry.reference import Reference, is_reference, reference
 from raytl.registry.registry import Registry
 from raytl.serving.options import ServeOptions
@@ -26,7 +26,6 @@ from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import is_remote, local_path
 
-BUNDLES = "bundles"
 _DIGITS = 12
 
 
@@ -83,10 +82,6 @@ class BucketSource:
     def folder(self, version: str) -> Path:
         """Return the fetched bundle."""
         return fetched_bundle(open_store(self.uri, self.s3), self.s3.cache_name(self.uri))
-
-
-BundleOf = Callable[[Registry, int, str | None], Path]
-"""Fetches the bundle of a version of a registry: by number, and by its name if there are several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +169,13 @@ def fetched_bundle(store: ObjectStore, cache_name: str) -> Path:
 
 
 def bundle_of_version(registry: Registry, number: int, wanted: str | None, s3: S3Settings) -> Path:
-    """Return the bundle of a version: one of those in its files, `bundles/NAME/`.
+    """Return the bundle of a version, of those published with it or added later.
 
     Raises:
         ModelError: it has none, or several and no choice.
     """
-    record = registry.record(number)
-    prefix = f"files/{record.token}/{BUNDLES}"
-    marks = [name for name in record.files if re.fullmatch(rf"{BUNDLES}/[^/]+/{re.escape(MODEL_JSON)}", name)]
-    name = chosen(sorted(mark.split("/")[1] for mark in marks), wanted, f"{registry.uri}: version {number}")
-    uri = f"{registry.uri}/{prefix}/{name}"
+    uris = bundle_uris(registry, registry.record(number))
+    uri = uris[chosen(list(uris), wanted, f"{registry.uri}: version {number}")]
     return fetched_bundle(open_store(uri, s3), s3.cache_name(uri))
 
 

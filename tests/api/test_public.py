@@ -81,12 +81,12 @@ def test_every_exported_class_is_frozen_and_documented(name: str) -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_function_is_documented(name: str) -> None:
     first = (inspect.getdoc(getattr(raytl, name)) or "").split(" ")[0]
-    assert first in {"Return", "Fine-tune", "Search", "Run", "Score", "Load"}
+    assert first in {"Return", "Fine-tune", "Search", "Run", "Score", "Load", "Serve", "Choose", "Store"}
 
 
 def test_a_name_that_raytl_does_not_have_is_an_error() -> None:
     with pytest.raises(
-        AttributeError, match="module 'raytl' has no attribute 'fly'; it has Advice, Assessment, Calibration"
+        AttributeError, match="module 'raytl' has no attribute 'fly'; it has AccuracyInUse, Advice, Assessment"
     ):
         _ = raytl.fly  # type: ignore[attr-defined]
 

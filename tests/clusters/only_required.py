@@ -9,6 +9,7 @@ import asyncio
 import re
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 from pathlib import Path
@@ -80,6 +81,7 @@ def main(folder: str) -> None:
     """Serve the bundle in `folder`, and ask every kind of endpoint."""
     refusing = Refusing(closure(required()))
     sys.meta_path.insert(0, refusing)
+    import_module("raytl.cli.main")  # the command of the image
     from raytl.serving import server
     from raytl.serving.app import Application
     from raytl.serving.options import ServeOptions

@@ -55,7 +55,7 @@ def faults(text: str) -> list[str]:
         container["lifecycle"]["preStop"]["exec"]["command"][1]
     ):
         lines.append("it is killed before requests have finished")
-    token = next((one for one in container["env"] if one["name"] == "RAYTL_SERVE_TOKEN"), {})
+    token: dict[str, Any] = next((one for one in container["env"] if one["name"] == "RAYTL_SERVE_TOKEN"), {})
     if "secretKeyRef" not in token.get("valueFrom", {}):
         lines.append("the token is not from a Secret")
     if any(not rule.get("from") for rule in kind(text, "NetworkPolicy")["spec"]["ingress"]):

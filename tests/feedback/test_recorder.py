@@ -74,7 +74,7 @@ def test_what_the_sample_drops_may_be_kept_for_another_reason() -> None:
     window = Window[int]("x", 2, 2, 1, random.Random(0))
     for item in range(50):
         window.offer(item, margin=item / 50, is_unfamiliar=item > 45)
-    kept = list(window.kept())
+    kept = list(window.retained())
     assert len(kept) == 5 == len({item for _, item in kept}) and window.seen == 50
     sampled = {item for why, item in kept if why == "random"}
     assert [item for why, item in kept if why == "uncertain"] == [item for item in range(46) if item not in sampled][:2]

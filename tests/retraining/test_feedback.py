@@ -69,6 +69,7 @@ def test_unchanged_labels_are_skipped_by_the_listing_and_new_ones_are_not(make_d
     assert days.tick(dry_run=True).next_step == "train"
 
 
+@pytest.mark.thorough
 def test_a_relabelled_feedback_image_is_a_change(make_days: MakeDays, tmp_path: Path) -> None:
     days, store = with_feedback(make_days(), tmp_path)
     digests = [put_photo(store, photo(n, (20, 20, 200))) for n in range(5)]
@@ -81,6 +82,7 @@ def test_a_relabelled_feedback_image_is_a_change(make_days: MakeDays, tmp_path: 
     assert "blue -> red" in changes.relabelled
 
 
+@pytest.mark.thorough
 def test_a_prefix_without_labels_changes_nothing(make_days: MakeDays, tmp_path: Path) -> None:
     days, store = with_feedback(make_days(), tmp_path)
     put_photo(store, photo(1))
@@ -122,6 +124,7 @@ def test_an_alarm_before_the_last_training_is_settled(last: datetime) -> None:
     assert isinstance(decide(history, Changes("x", 1, added={"a": 3}), AT, policy()), Skip)
 
 
+@pytest.mark.thorough
 def test_the_challenger_can_be_trained_where_the_photos_were_removed_from_this_machine(
     make_days: MakeDays, tmp_path: Path
 ) -> None:

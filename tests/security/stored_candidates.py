@@ -1,4 +1,4 @@
-"""The stored formats of `raytl compress`."""
+"""The stored formats of `raytl export` and `raytl compress`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from raytl.export.compress.choose import best, frontier, judged, shortfall
 from raytl.export.compress.outcome import CANDIDATE_FORMAT, Stored
 from raytl.export.compress.plots import draw_frontier
+from raytl.export.parity import PARITY_FORMAT, Check, Parity
 from raytl.run.plain import encode
 from tests.export.compress.outcomes import compression, outcome
 from tests.security.stored_document import Stored as Document
@@ -21,7 +22,18 @@ def _candidate(folder: Path) -> object:
     return frontier([value]), best([value], 5.0), shortfall([value], 1e-3, 0.5)
 
 
+def _parity(folder: Path) -> object:
+    value = PARITY_FORMAT.load(folder / "parity.json")
+    return value.passed, value.failures, value.to_json()
+
+
+_PARITY = Parity(
+    format=1, precision="int8", images=376, agreement=0.99, difference=0.1, metric="accuracy", score=0.92, reference=0.93,
+    least=-0.01, log_loss=0.2, reference_log_loss=0.2, ece=0.02, reference_ece=0.02, worst_class="class 'a'", corrupted_images=208,
+    corrupted_agreement=0.95, max_drop=1.0, checks=(Check("log loss", "+0.001", "at most +0.05", True),),
+)  # fmt: skip
 CANDIDATES = [
+    Document("export.parity:PARITY_FORMAT", encode(asdict(_PARITY)), at("parity.json", _parity), "parity.json"),
     Document(
         "export.compress.outcome:CANDIDATE_FORMAT",
         encode(asdict(Stored(1, "0" * 64, outcome("onnx-fp32", 0.91, 8)))),

@@ -12,7 +12,8 @@ import onnx
 from onnx import TensorProto, helper
 from PIL import Image
 
-from raytl.bundle.card import BundleCard, FileEntry, Origin, Thresholds, Unfamiliar, View, entry_of
+from raytl.bundle.card import BundleCard, Origin, Thresholds, Unfamiliar, View, entry_of
+from raytl.stored.files import FileEntry
 
 CLASSES = ("red", "green", "blue")
 _ZEROS = "0" * 64

@@ -12,7 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from raytl.feedback.opening import FeedbackOptions
+from raytl.feedback.reading import read_records
 from raytl.serving.options import Limits
+from raytl.store.open import open_store
 from tests.serving.bundles import CLASSES, photo
 from tests.serving.conftest import TOKEN, Client
 from tests.serving.recording import Recording
@@ -336,3 +339,14 @@ def test_an_observer_that_fails_or_hangs_costs_no_answer(serving: Serving) -> No
     client = serving(observer=recording)
     assert [client.post("/predict", photo()).status_code for _ in range(5)] == [200] * 5
     recording.gate.set()
+
+
+def test_a_sample_of_the_answers_is_recorded_below_the_feedback_uri(serving: Serving, tmp_path: Path) -> None:
+    client = serving(feedback=FeedbackOptions(str(tmp_path / "feedback")))
+    for color in ((255, 0, 0), (120, 120, 110)):
+        assert client.post("/predict", photo(color)).status_code == 200
+    client.service.close()
+    records = read_records(open_store(str(tmp_path / "feedback")))
+    assert {(each.label, each.version) for each in records} == {("red", client.service.live.current.version)}
+    assert {"unfamiliar", "abstained"} <= {flag for each in records for flag in each.flags}
+    assert "raytl_feedback_seen_total 2" in client.get("/metrics").text

@@ -75,8 +75,11 @@ def test_metrics_are_prometheus_text_whatever_the_labels_hold() -> None:
     counters.request("/predict", 200, 0.01)
     counters.answer({"label": label, "confidence": 0.97}, 0.01, 3)
     counters.answer({"label": "of too many classes", "confidence": 0.2, "answered": False}, 0.01, 10**5)
-    text = counters.text({"queue_photos": 2.0, "raytl_drift_e_value": 0.5}, {"version": "7"})
+    text = counters.text(
+        {"queue_photos": 2.0, "raytl_drift_e_value": 0.5, "raytl_feedback_seen_total": 3.0}, {"version": "7"}
+    )
     families = {family.name: family for family in text_string_to_metric_families(text)}
+    assert families["raytl_feedback_seen"].type == "counter"
     assert families["raytl_drift_e_value"].samples[0].value == 0.5
     assert [sample.labels["label"] for sample in families["raytl_answers"].samples] == [label]
     assert families["raytl_abstained"].samples[0].value == 1

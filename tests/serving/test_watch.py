@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from raytl.registry.bundles import put_bundle
 from raytl.registry.record import About
 from raytl.registry.registry import Registry
 from raytl.serving.live import LiveModel, opened
@@ -108,6 +109,22 @@ def test_a_version_without_a_bundle_keeps_the_old_one_and_says_so(registry: Regi
         assert follow(service.live, source)
         assert client.get("/readyz").json() == {"ready": True, "version": "3"}
         assert "raytl_swaps 1" in client.get("/metrics").text and "raytl_swap_failures 1" in client.get("/metrics").text
+
+
+def test_a_bundle_that_is_added_to_a_version_later_is_served(
+    registry: Registry, publish: Publish, tmp_path: Path
+) -> None:
+    publish("onnx")
+    options = ServeOptions(f"models:{registry.uri}@champion")
+    source = source_of(options)
+    assert isinstance(source, RegistrySource)
+    with running(options) as service:
+        number = publish()
+        assert not follow(service.live, source)
+        added = write_bundle(tmp_path / "later", ("later", "x", "y"))
+        put_bundle(registry, registry.record(number), added, "int8")
+        assert follow(service.live, source)
+        assert Client(service).post("/predict", photo()).json()["label"] == "later"
 
 
 @pytest.mark.parametrize("file", ["model.onnx", "model.json", "reference.npy"])

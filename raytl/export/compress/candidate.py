@@ -42,16 +42,16 @@ class Skipped:
     reason: str
 
 
-def requested(methods: Sequence[str], known: Sequence[str]) -> tuple[str, ...]:
+def requested(methods: Sequence[str], choices: Sequence[str]) -> tuple[str, ...]:
     """Return the methods by name, all if none are given; the reference is always one of them.
 
     Raises:
         UserError: there is no such method.
     """
-    unknown = [name for name in methods if name not in known]
+    unknown = [name for name in methods if name not in choices]
     if unknown:
-        raise UserError(f"--methods {', '.join(unknown)}: expected some of {', '.join(known)}")
-    return tuple(name for name in known if not methods or name in methods or name == REFERENCE)
+        raise UserError(f"--methods {', '.join(unknown)}: expected some of {', '.join(choices)}")
+    return tuple(name for name in choices if not methods or name in methods or name == REFERENCE)
 
 
 def possible(candidates: Sequence[Candidate], processor: Processor) -> tuple[list[Candidate], list[Skipped]]:

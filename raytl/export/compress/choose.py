@@ -22,18 +22,18 @@ def judged(outcome: Outcome) -> Outcome:
 
 
 def frontier(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """Return the names of the kept candidates that no other one beats in score, latency and size at once."""
-    kept = [each for each in outcomes if each.status == "kept"]
-    return tuple(each.name for each in kept if not any(_beats(other, each) for other in kept))
+    """Return the names of the kept candidates that no other one dominates in score, latency and size at once."""
+    passing = [each for each in outcomes if each.status == "kept"]
+    return tuple(each.name for each in passing if not any(_dominates(other, each) for other in passing))
 
 
 def best(outcomes: Sequence[Outcome], target_ms: float | None) -> Outcome | None:
     """Return the kept candidate to use: within `target_ms`, the most accurate one, and of equals the fastest; without a
     target, the fastest. None if none is within the target."""
-    kept = [each for each in outcomes if each.status == "kept"]
+    passing = [each for each in outcomes if each.status == "kept"]
     if target_ms is None:
-        return min(kept, key=lambda each: (_speed(each).median_ms, -_score(each)), default=None)
-    fast = [each for each in kept if _speed(each).median_ms <= target_ms]
+        return min(passing, key=lambda each: (_speed(each).median_ms, -_score(each)), default=None)
+    fast = [each for each in passing if _speed(each).median_ms <= target_ms]
     return min(fast, key=lambda each: (-_score(each), _speed(each).median_ms), default=None)
 
 
@@ -41,13 +41,13 @@ def shortfall(outcomes: Sequence[Outcome], target_ms: float | None, max_drop: fl
     """Return how close the candidates came to the target; empty if one meets it."""
     if target_ms is None or best(outcomes, target_ms) is not None:
         return ""
-    kept = min((each for each in outcomes if each.status == "kept"), key=lambda e: _speed(e).median_ms, default=None)
+    fastest = min((each for each in outcomes if each.status == "kept"), key=lambda e: _speed(e).median_ms, default=None)
     fast = [each for each in outcomes if each.speed is not None and each.speed.median_ms <= target_ms]
     texts = []
-    if kept is not None:
-        speed = _speed(kept).median_ms
+    if fastest is not None:
+        speed = _speed(fastest).median_ms
         texts.append(
-            f"the fastest that passes is {kept.name}: {speed:.2f} ms a call, {speed / target_ms:.1f} x the target of {target_ms:g} ms"
+            f"the fastest that passes is {fastest.name}: {speed:.2f} ms a call, {speed / target_ms:.1f} x the target of {target_ms:g} ms"
         )
     nearest = max((each for each in fast if each.verdict is not None), key=lambda each: _least(each), default=None)
     if nearest is not None:
@@ -58,7 +58,7 @@ def shortfall(outcomes: Sequence[Outcome], target_ms: float | None, max_drop: fl
     return "; ".join(texts) or "no candidate could be measured"
 
 
-def _beats(one: Outcome, other: Outcome) -> bool:
+def _dominates(one: Outcome, other: Outcome) -> bool:
     mine, theirs = _place(one), _place(other)
     return mine != theirs and all(a <= b for a, b in zip(mine, theirs, strict=True))
 

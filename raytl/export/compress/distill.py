@@ -28,7 +28,7 @@ from raytl.uris import in_bucket
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """What to train: a `student` (NAME or NAME=WEIGHTS; None = the run's own network, which continues) on the answers of the
+    """The training of a `student` (NAME or NAME=WEIGHTS; None = the run's own network, which continues) on the answers of the
     runs `teachers` (empty = the run itself), with the photos at `unlabelled` too, for `epochs` (None = as the run)."""
 
     teachers: tuple[str, ...] = ()

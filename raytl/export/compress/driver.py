@@ -14,7 +14,7 @@ from raytl.export.compress.candidate import REFERENCE, UNTRAINED, Candidate, req
 from raytl.export.compress.distill import Distillation, distill, distillation_key
 from raytl.export.compress.outcome import Compression
 from raytl.export.compress.run_source import RunSource
-from raytl.export.compress.search import Options, Step, search
+from raytl.export.compress.search import Options, Step, refuse_other_files, search, work_folder
 from raytl.export.trained_run import TrainedRun, open_run
 from raytl.tasks.exporting import exporting_of
 
@@ -52,6 +52,7 @@ def compress(
     refuse_other_answers(trained)
     source = RunSource(trained, max_drop, on_event)
     folder = Path(out) if out is not None else Path("compressed") / trained.run_store.name
+    refuse_other_files(folder)
     steps = [Step(source, each) for each in UNTRAINED if each.name in names]
     if DISTILL in names:
         steps += _student_steps(trained, source, distillation, folder, on_event)
@@ -96,8 +97,8 @@ def refuse_other_answers(run: TrainedRun) -> None:
     exporting = exporting_of(run.saved.task)
     if exporting is None or exporting.kind != "classes":
         raise UserError(
-            f"{run.run_store.uri}: models of the task {run.card.task} are not compressed, as the judge compares classes; expected "
-            "a classifier. Use `raytl export --precision int8`, whose gate knows the scores of the task"
+            f"{run.run_store.uri}: models of the task {run.card.task} are not compressed; expected a classifier."
+            " Use `raytl export --precision int8`, whose gate knows the scores of the task"
         )
 
 
@@ -106,7 +107,11 @@ def _student_steps(
 ) -> list[Step]:
     """Train the student, and return the candidates that are made of it."""
     weights = [open_run(each, run.machine, ignore).card.digest for each in distillation.teachers] or [run.card.digest]
-    place = folder / "students" / distillation_key(distillation, [run.card.digest, run.snapshot, *weights])[:16]
+    place = (
+        work_folder(folder)
+        / "students"
+        / distillation_key(distillation, [run.card.digest, run.snapshot, *weights])[:16]
+    )
     on_event(Message(f"distill: training the student in {place}"))
     student = replace(source, student=distill(run, distillation, place, on_event))
     base = f"{DISTILL}-{REFERENCE}"

@@ -1,4 +1,4 @@
-"""What is known of a candidate, and the result of a search, as values that are stored."""
+"""The measurements of a candidate and the result of a search, as values that are stored."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ CANDIDATE_FORMAT = Format[Stored](
 class Compression:
     """The result of a search for `run`: all outcomes, those on the `frontier`, and the `best` that meets `target_ms`.
 
-    `best` is None if none does, and `shortfall` says how close the search came. `out` is the folder of the best bundle.
+    `best` is None if none does, and `shortfall` says how close the search came. `out` is the folder of the best bundle, `search` that of all others.
     """
 
     run: Name
@@ -96,6 +96,7 @@ class Compression:
     best: Name | None
     shortfall: str
     out: str
+    search: str = ""
     warnings: tuple[str, ...] = field(default=())
 
     def to_json(self) -> dict[str, Any]:

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 from raytl.bundle.card import read_bundle
 from raytl.events import Message, OnEvent
-from raytl.export.base import write_base
+from raytl.export.base import graph_limits, write_base
 from raytl.export.calibration_images import CalibrationImages, calibration_images
-from raytl.export.compress.judge import Judge
 from raytl.export.compress.outcome import Verdict
+from raytl.export.compress.variant import with_files
+from raytl.export.gate import Gate
+from raytl.export.temperature import scale_temperature
 from raytl.export.trained_run import TrainedRun
+from raytl.run.atomic import write_json
 from raytl.run.plain import encode
 from raytl.tasks.saved import Saved, load_saved
+
+PARITY = "parity.json"
+_SETTLED = 0.01
+"""A change of the temperature that is left out."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,18 +55,43 @@ class RunSource:
         write_base(self.run, self.saved, out)
 
     def judge(self, bundle: Path) -> Verdict:
-        """Return the judgement of a bundle on the validation images of the run, beside the run's own model."""
-        is_same = self.student is None and read_bundle(bundle).precision == "fp32"
-        return self.judge_of_run.verdict(bundle, self.max_drop, is_same)
+        """Return the judgement of a bundle by the parity gate, on the validation images of the run, beside the run's own model.
+
+        The temperature of int8 is fitted again first, and the comparison is written into the bundle. A student is judged as
+        int8 is: it is another network, whose loss must be excluded.
+        """
+        card = read_bundle(bundle)
+        factor = self._fitted_temperature(bundle) if card.precision == "int8" else 1.0
+        precision = card.precision if self.student is None else "int8"
+        parity, _ = self._gate.parity(bundle, precision, self.max_drop, factor)
+        write_json(bundle / PARITY, parity.to_json())
+        with_files(bundle)
+        return Verdict(
+            metric=parity.metric,
+            score=parity.score,
+            reference=parity.reference,
+            least=parity.least,
+            agreement=parity.agreement,
+            images=parity.images,
+            reason="; ".join(parity.failures),
+        )
 
     def calibration(self) -> CalibrationImages:
         """Return the images that int8 takes its ranges from."""
         return self._calibration
 
+    def _fitted_temperature(self, bundle: Path) -> float:
+        """Fit the temperature of a bundle again; return the factor by which it changed."""
+        factor = self._gate.temperature_factor(bundle)
+        if abs(math.log(factor)) < _SETTLED:
+            return 1.0
+        scale_temperature(bundle / read_bundle(bundle).graph, factor)
+        with_files(bundle)
+        return factor
+
     @cached_property
-    def judge_of_run(self) -> Judge:
-        """Return the judge, which has the answers of the run's model."""
-        return Judge.of(self.run, self.on_event)
+    def _gate(self) -> Gate:
+        return Gate.of(self.run, graph_limits(self.run), self.on_event)
 
     @cached_property
     def _calibration(self) -> CalibrationImages:

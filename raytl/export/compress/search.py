@@ -1,9 +1,9 @@
 """Try the candidates one after the other, judge and measure each, and keep the best. Complete or absent, and resumable.
 
-OUT/candidates/<name>/        the bundle of a candidate that was kept
-OUT/candidates/<name>.json    its outcome; one that was rejected has an outcome and no bundle
-OUT/best/                     a copy of the best bundle
-OUT/compression.json          the result, and OUT/frontier.png, its plot
+OUT/                                the best bundle
+OUT-search/candidates/<name>/       the bundle of a candidate that was kept
+OUT-search/candidates/<name>.json   its outcome; one that was rejected has an outcome and no bundle
+OUT-search/compression.json         the result, and frontier.png, its plot
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from raytl.bundle.client import MODEL_JSON
 from raytl.bundle.latency import drawn_photos, graph_bytes, timed
 from raytl.bundle.opening import open_bundle
 from raytl.bundle.processor import Processor, pinned, this_processor
-from raytl.errors import RaytlError, first_line
+from raytl.errors import RaytlError, UserError, first_line
 from raytl.events import Message, OnEvent, Work
 from raytl.export.calibration_images import CalibrationImages
 from raytl.export.compress.candidate import REFERENCE, Candidate, Skipped, possible
@@ -67,7 +68,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What is searched for: at most `target_ms` a call of one photo on `threads` threads (None = as fast as possible), at most
+    """The aims of a search: at most `target_ms` a call of one photo on `threads` threads (None = as fast as possible), at most
     `max_drop` points less than the saved model."""
 
     target_ms: float | None
@@ -93,24 +94,28 @@ class _Rejected(Exception):
 
 
 def search(steps: Sequence[Step], options: Options, out: Path, on_event: OnEvent) -> Compression:
-    """Try the candidates, and write the result into the folder `out`; the first candidate is the reference.
+    """Try the candidates, and write the best bundle as the folder `out`; the first candidate is the reference.
 
-    Outcomes that an earlier search with the same model, images and machine left in `out` are used again.
+    Outcomes that an earlier search with the same model, images and machine left beside `out` are used again. If no candidate
+    meets the target, `out` is left as it is.
 
     Raises:
+        UserError: `out` is a folder with other files.
         ModelError: the model cannot be exported.
         RaytlError: the reference itself is not as good as the saved model.
     """
-    processor = this_processor()
+    refuse_other_files(out)
+    processor, work = this_processor(), work_folder(out)
     tried, skipped = possible([step.candidate for step in steps], processor)
     sources = {step.candidate.name: step.source for step in steps}
     name = steps[0].source.name
-    (out / "candidates").mkdir(parents=True, exist_ok=True)
-    sweep(out, deep=True)
+    (work / "candidates").mkdir(parents=True, exist_ok=True)
+    sweep(work, deep=True)
+    sweep(out.parent, deep=False)
     outcomes: list[Outcome] = []
     for place, candidate in enumerate(tried):
         on_event(Work("candidates", place, len(tried), "candidates"))
-        outcome = _outcome(sources[candidate.name], candidate, options, out, processor, on_event)
+        outcome = _outcome(sources[candidate.name], candidate, options, work, processor, on_event)
         outcomes.append(outcome)
         on_event(Message(_line(outcome)))
         if candidate.name == REFERENCE and outcome.status != "kept":
@@ -120,13 +125,11 @@ def search(steps: Sequence[Step], options: Options, out: Path, on_event: OnEvent
 
 
 def finished(name: str, outcomes: Sequence[Outcome], options: Options, out: Path, processor: Processor) -> Compression:
-    """Choose the best of the outcomes, and write it and the result into `out`."""
-    chosen = best(outcomes, options.target_ms)
-    if chosen is None:
-        shutil.rmtree(out / "best", ignore_errors=True)
-    else:
-        with atomic_dir(out / "best") as draft:
-            shutil.copytree(out / "candidates" / chosen.name, draft, dirs_exist_ok=True)
+    """Choose the best of the outcomes, and write it to `out` and the result beside it."""
+    chosen, work = best(outcomes, options.target_ms), work_folder(out)
+    if chosen is not None:
+        with atomic_dir(out) as draft:
+            shutil.copytree(work / "candidates" / chosen.name, draft, dirs_exist_ok=True)
     result = Compression(
         run=name,
         target_ms=options.target_ms,
@@ -138,19 +141,37 @@ def finished(name: str, outcomes: Sequence[Outcome], options: Options, out: Path
         frontier=frontier(outcomes),
         best=None if chosen is None else chosen.name,
         shortfall=shortfall(outcomes, options.target_ms, options.max_drop),
-        out=str(out / "best"),
+        out=str(out),
+        search=str(work),
         warnings=_warnings(outcomes, processor),
     )
-    write_bytes(out / FRONTIER, draw_frontier(result))
-    write_json(out / RESULT, result.to_json())
+    write_bytes(work / FRONTIER, draw_frontier(result))
+    write_json(work / RESULT, result.to_json())
     return result
 
 
+def work_folder(out: Path) -> Path:
+    """Return the folder of the candidates of a search, beside the folder of its best bundle."""
+    return out.with_name(f"{out.name}-search")
+
+
+def refuse_other_files(out: Path) -> None:
+    """Check that `out` is absent, empty or a bundle, which the best one replaces.
+
+    Raises:
+        UserError: it has other files.
+    """
+    if out.exists() and not (out / MODEL_JSON).is_file() and (not out.is_dir() or any(out.iterdir())):
+        raise UserError(
+            f"--out {out}: found other files; expected a new folder or a bundle, which is replaced. Name another"
+        )
+
+
 def _outcome(
-    source: Source, candidate: Candidate, options: Options, out: Path, processor: Processor, on_event: OnEvent
+    source: Source, candidate: Candidate, options: Options, work: Path, processor: Processor, on_event: OnEvent
 ) -> Outcome:
     """Return the outcome of a candidate: the stored one if nothing that it depends on has changed, else a new one."""
-    folder, record = out / "candidates" / candidate.name, out / "candidates" / f"{candidate.name}.json"
+    folder, record = work / "candidates" / candidate.name, work / "candidates" / f"{candidate.name}.json"
     key = _key(source, candidate, options, processor)
     stored = CANDIDATE_FORMAT.load(record, on_event) if record.is_file() else None
     if stored is not None and stored.key == key and (stored.outcome.status != "kept" or folder.is_dir()):
@@ -158,7 +179,7 @@ def _outcome(
     began = time.monotonic()
     try:
         with atomic_dir(folder) as draft:
-            outcome = _tried(source, candidate, options, draft, out)
+            outcome = _tried(source, candidate, options, draft, work)
             if outcome.status != "kept":
                 raise _Rejected(outcome)
     except _Rejected as rejected:
@@ -169,10 +190,10 @@ def _outcome(
     return outcome
 
 
-def _tried(source: Source, candidate: Candidate, options: Options, draft: Path, out: Path) -> Outcome:
+def _tried(source: Source, candidate: Candidate, options: Options, draft: Path, work: Path) -> Outcome:
     """Write a candidate's bundle into `draft`, judge it, and measure it: of one that fails too, to say how close it came."""
-    reference = out / "candidates" / REFERENCE
-    base = out / "candidates" / candidate.base
+    reference = work / "candidates" / REFERENCE
+    base = work / "candidates" / candidate.base
     if candidate.base and not base.is_dir():
         return Outcome(candidate.name, "skipped", f"{candidate.base}, which it is made of, is rejected")
     try:

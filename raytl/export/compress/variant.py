@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from raytl.bundle.card import BundleCard, entry_of, read_bundle
+from raytl.bundle.card import BUNDLE_FORMAT, BundleCard, entry_of, read_bundle
 from raytl.bundle.client import MODEL_JSON
 from raytl.bundle.processor import this_processor
 from raytl.export.calibration_images import CalibrationImages
@@ -30,8 +30,8 @@ def write_variant(base: Path, out: Path, candidate: Candidate, calibration: Cali
     Everything but the graph is copied. int8 reads the images of `calibration`.
     """
     card = read_bundle(base)
-    kept = [name for name in card.files if not name.endswith(_GRAPH_SUFFIXES)]
-    for name in kept:
+    others = [name for name in card.files if not name.endswith(_GRAPH_SUFFIXES) and name != "parity.json"]
+    for name in others:
         shutil.copyfile(base / name, out / name)
     graph, used = out / _GRAPHS[candidate.runtime], None
     if candidate.precision == "int8":
@@ -39,7 +39,7 @@ def write_variant(base: Path, out: Path, candidate: Candidate, calibration: Cali
         _quantize(base / card.graph, graph, candidate, used)
     else:
         _converted(base / card.graph, graph)
-    names = [*kept, *sorted(path.name for path in out.iterdir() if path.name.endswith(_GRAPH_SUFFIXES))]
+    names = [*others, *sorted(path.name for path in out.iterdir() if path.name.endswith(_GRAPH_SUFFIXES))]
     processor = this_processor()
     changed = replace(
         card,
@@ -56,6 +56,15 @@ def write_variant(base: Path, out: Path, candidate: Candidate, calibration: Cali
     )
     write_json(out / MODEL_JSON, changed.to_json())
     return changed
+
+
+def with_files(folder: Path) -> BundleCard:
+    """Write the card of the bundle in `folder` with the digests of its files as they are now; return it."""
+    card = BUNDLE_FORMAT.load(folder / MODEL_JSON)
+    names = sorted(path.name for path in folder.iterdir() if path.is_file() and path.name != MODEL_JSON)
+    whole = replace(card, files={name: entry_of(folder / name) for name in names})
+    write_json(folder / MODEL_JSON, whole.to_json())
+    return whole
 
 
 def _converted(graph: Path, out: Path) -> None:

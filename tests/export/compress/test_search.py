@@ -13,7 +13,7 @@ import pytest
 from raytl.bundle.card import read_bundle
 from raytl.bundle.latency import Timing
 from raytl.bundle.processor import Processor
-from raytl.errors import RaytlError
+from raytl.errors import RaytlError, UserError
 from raytl.events import Message, OnEvent, Recorder, Work, ignore
 from raytl.export.calibration_images import CalibrationImages
 from raytl.export.compress import search as searching
@@ -92,11 +92,11 @@ def test_a_search_keeps_the_best_bundle_that_meets_the_target(tmp_path: Path) ->
         "openvino-fp32": ("rejected", "9.00 ms a call, not faster than onnx-fp32 on this machine (0.89 x)"),
         "onnx-int8": ("kept", ""),
     }
-    card = read_bundle(out / "best")
+    work, card = tmp_path / "out-search", read_bundle(out)
     assert (card.precision, card.origin.calibration, card.origin.machine) == ("int8", "d" * 64, card.origin.machine)
-    assert not (out / "candidates" / "openvino-fp32").exists(), "what is rejected is not written"
-    assert (out / "frontier.png").read_bytes().startswith(b"\x89PNG")
-    assert json.loads((out / "compression.json").read_text())["best"] == "onnx-int8"
+    assert not (work / "candidates" / "openvino-fp32").exists(), "what is rejected is not written"
+    assert (work / "frontier.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((work / "compression.json").read_text())["best"] == "onnx-int8"
     assert "no dot products of int8 (VNNI)" in result.warnings[0]
     assert any(
         isinstance(event, Message) and "onnx-int8: kept, accuracy 91.0 %, 4.00 ms" in event.text
@@ -106,19 +106,19 @@ def test_a_search_keeps_the_best_bundle_that_meets_the_target(tmp_path: Path) ->
 
 
 def test_a_candidate_that_loses_too_much_is_not_written(tmp_path: Path) -> None:
-    result = search(FakeSource({"onnx-int8": 0.86}), FAST, OPTIONS, tmp_path, ignore)
+    result = search(FakeSource({"onnx-int8": 0.86}), FAST, OPTIONS, tmp_path / "out", ignore)
     assert outcomes(result)["onnx-int8"] == ("rejected", "may lose 5.0 points")
-    assert result.best is None and not (tmp_path / "best").exists()
+    assert result.best is None and not (tmp_path / "out").exists()
     assert "onnx-int8 is fast (4.00 ms) but may lose 5.0 points (allowed: 0.5)" in result.shortfall
 
 
 def test_a_search_resumes_with_the_candidates_that_are_not_done(tmp_path: Path) -> None:
     first = FakeSource()
-    search(first, FAST[:2], OPTIONS, tmp_path, ignore)
+    search(first, FAST[:2], OPTIONS, tmp_path / "out", ignore)
     again = FakeSource()
-    result = search(again, FAST, OPTIONS, tmp_path, ignore)
+    result = search(again, FAST, OPTIONS, tmp_path / "out", ignore)
     assert again.judged == ["onnx-int8"] and result.best == "onnx-int8"
-    assert search(again, FAST, OPTIONS, tmp_path, ignore) == result
+    assert search(again, FAST, OPTIONS, tmp_path / "out", ignore) == result
     assert again.judged == ["onnx-int8"]
 
 
@@ -131,16 +131,16 @@ def test_a_search_resumes_with_the_candidates_that_are_not_done(tmp_path: Path) 
     ],
 )
 def test_what_depends_on_something_that_changed_is_redone(source: FakeSource, options: Options, tmp_path: Path) -> None:
-    search(FakeSource(), FAST[:1], OPTIONS, tmp_path, ignore)
-    search(source, FAST[:1], options, tmp_path, ignore)
+    search(FakeSource(), FAST[:1], OPTIONS, tmp_path / "out", ignore)
+    search(source, FAST[:1], options, tmp_path / "out", ignore)
     assert source.judged == ["onnx-fp32"]
 
 
-def test_another_target_chooses_anew_without_work(tmp_path: Path) -> None:
-    search(FakeSource(), FAST, OPTIONS, tmp_path, ignore)
+def test_another_target_chooses_anew_without_work_and_leaves_the_bundle(tmp_path: Path) -> None:
+    search(FakeSource(), FAST, OPTIONS, tmp_path / "out", ignore)
     again = FakeSource()
-    result = search(again, FAST, Options(1.0, 0.5), tmp_path, ignore)
-    assert again.judged == [] and result.best is None and not (tmp_path / "best").exists()
+    result = search(again, FAST, Options(1.0, 0.5), tmp_path / "out", ignore)
+    assert again.judged == [] and result.best is None and read_bundle(tmp_path / "out").precision == "int8"
 
 
 def test_an_interrupted_candidate_leaves_nothing(tmp_path: Path) -> None:
@@ -151,9 +151,12 @@ def test_an_interrupted_candidate_leaves_nothing(tmp_path: Path) -> None:
             return super().judge(bundle)
 
     with pytest.raises(KeyboardInterrupt):
-        search(Interrupted(), FAST, OPTIONS, tmp_path, ignore)
-    assert sorted(path.name for path in (tmp_path / "candidates").iterdir()) == ["onnx-fp32", "onnx-fp32.json"]
-    assert not (tmp_path / "compression.json").exists()
+        search(Interrupted(), FAST, OPTIONS, tmp_path / "out", ignore)
+    assert sorted(path.name for path in (tmp_path / "out-search" / "candidates").iterdir()) == [
+        "onnx-fp32",
+        "onnx-fp32.json",
+    ]
+    assert not (tmp_path / "out-search" / "compression.json").exists()
 
 
 def test_a_candidate_that_cannot_be_converted_is_rejected_and_the_others_are_tried(
@@ -163,19 +166,26 @@ def test_a_candidate_that_cannot_be_converted_is_rejected_and_the_others_are_tri
         raise RuntimeError("operator Foo is unknown\nand more")
 
     monkeypatch.setattr("raytl.export.compress.variant._converted", fail)
-    result = search(FakeSource(), FAST, OPTIONS, tmp_path, ignore)
+    result = search(FakeSource(), FAST, OPTIONS, tmp_path / "out", ignore)
     assert outcomes(result)["openvino-fp32"] == ("rejected", "cannot be converted: operator Foo is unknown")
     assert result.best == "onnx-int8"
 
 
 def test_a_reference_that_is_not_as_good_ends_the_search(tmp_path: Path) -> None:
     with pytest.raises(RaytlError, match="trash: onnx-fp32 is rejected: may lose 11.0 points. No bundle was written"):
-        search(FakeSource({"onnx-fp32": 0.80}), FAST, OPTIONS, tmp_path, ignore)
-    assert not (tmp_path / "candidates" / REFERENCE).exists()
+        search(FakeSource({"onnx-fp32": 0.80}), FAST, OPTIONS, tmp_path / "out", ignore)
+    assert not (tmp_path / "out-search" / "candidates" / REFERENCE).exists()
 
 
 def test_a_damaged_outcome_names_its_file(tmp_path: Path) -> None:
-    search(FakeSource(), FAST[:1], OPTIONS, tmp_path, ignore)
-    (tmp_path / "candidates" / "onnx-fp32.json").write_text("{")
+    search(FakeSource(), FAST[:1], OPTIONS, tmp_path / "out", ignore)
+    (tmp_path / "out-search" / "candidates" / "onnx-fp32.json").write_text("{")
     with pytest.raises(RaytlError, match=r"onnx-fp32.json.*Remove the file; it is measured again"):
+        search(FakeSource(), FAST[:1], OPTIONS, tmp_path / "out", ignore)
+
+
+def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"found other files; expected a new folder or a bundle, which is replaced"):
         search(FakeSource(), FAST[:1], OPTIONS, tmp_path, ignore)
+    assert (tmp_path / "notes.txt").read_text() == "mine"

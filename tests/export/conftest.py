@@ -1,4 +1,4 @@
-"""A finished run to compress."""
+"""A finished run to export and to compress."""
 
 from __future__ import annotations
 

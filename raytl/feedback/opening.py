@@ -1,0 +1,93 @@
+"""Open the recorder that `raytl serve --feedback` names."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from raytl.errors import ConfigError, UserError
+from raytl.events import OnEvent, ignore
+from raytl.feedback.recorder import Keep, Recorder
+from raytl.feedback.redact import redact_with, unredacted
+from raytl.store.open import open_store
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
+
+REDACT_ENV = "RAYTL_REDACT"
+"""The variable with the redaction command, if the command line has none."""
+
+
+@dataclass(frozen=True)
+class FeedbackOptions:
+    """The place of feedback and its limits: `images` of each reason (random, uncertain, unfamiliar) in each window of `window_s`, for
+    `days`, of at most `max_gb`. `redact` is a command that redacts photos; None = that of `RAYTL_REDACT`, empty = none."""
+
+    uri: str
+    images: int = 40
+    window_s: float = 3600.0
+    days: float = 30.0
+    max_gb: float = 10.0
+    redact: str | None = None
+
+    def __post_init__(self) -> None:
+        """Check the numbers.
+
+        Raises:
+            UserError: one of them is out of range.
+        """
+        if not 1 <= self.images <= 1000:
+            raise UserError(f"--feedback-images {self.images}: expected 1 to 1000")
+        for name, value, low in (("window", self.window_s, 10), ("days", self.days, 0.01), ("gb", self.max_gb, 0.001)):
+            if not low <= value <= 1e6:
+                raise UserError(f"--feedback-{name} {value:g}: expected {low:g} or more")
+
+
+def feedback_options(
+    uri: str | None,
+    images: int | None = None,
+    window_s: float | None = None,
+    days: float | None = None,
+    max_gb: float | None = None,
+    redact: str | None = None,
+) -> FeedbackOptions | None:
+    """Return the options of feedback at `uri`, with defaults for those that are None; None without a URI.
+
+    Raises:
+        UserError: an option is given without a URI, or out of range.
+    """
+    given = {"images": images, "window_s": window_s, "days": days, "max_gb": max_gb, "redact": redact}
+    set_: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+    if uri is not None:
+        return FeedbackOptions(uri, **set_)
+    if set_:
+        raise UserError("options of feedback have no effect without --feedback URI; add it, or remove them")
+    return None
+
+
+def open_recorder(
+    options: FeedbackOptions,
+    s3: S3Settings = ENVIRONMENT,
+    on_event: OnEvent = ignore,
+    environment: Mapping[str, str] = os.environ,
+) -> Recorder:
+    """Return the recorder of this server, which is named by its host.
+
+    Raises:
+        ConfigError: the redaction command is none.
+        StoreError: the URI names no store.
+    """
+    command = options.redact if options.redact is not None else environment.get(REDACT_ENV, "")
+    keep = Keep(
+        random_images=options.images,
+        uncertain=options.images,
+        unfamiliar=options.images,
+        window_s=options.window_s,
+        days=options.days,
+        max_bytes=int(options.max_gb * 1e9),
+    )
+    if options.redact is not None and not command.strip():
+        raise ConfigError("--redact is empty; expected a program and its arguments, or leave it out")
+    redact = redact_with(command, keep.max_photo_bytes) if command.strip() else unredacted
+    return Recorder(open_store(options.uri, s3), socket.gethostname(), keep, redact=redact, on_event=on_event)
