@@ -48,50 +48,57 @@ class PrecisionName(StrEnum):
     INT8 = "int8"
 
 
+To = Annotated[Target, typer.Option("--to", help="The runtime: ONNX Runtime, OpenVINO, or torch.export.")]
+Input = Annotated[
+    InputName | None,
+    typer.Option(
+        "--input",
+        help="What the graph takes: whole photos, or views that the client makes. Default: photo for onnx, else crop.",
+        show_default=False,
+    ),
+]
+Precision = Annotated[
+    PrecisionName,
+    typer.Option(help="The precision of the arithmetic; bf16 for openvino, int8 for openvino and onnx."),
+]
+MaxDrop = Annotated[
+    float, typer.Option(metavar="POINTS", help="Of bf16 and int8: the loss on validation that must be excluded.")
+]
+Require = Annotated[
+    str | None,
+    typer.Option(
+        metavar="accuracy>=X", help="Abstain where the report does not certify this accuracy.", show_default=False
+    ),
+]
+Recall = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="CLASS>=X",
+        help="Say whether a photo counts as the class for this recall; may be repeated.",
+        show_default=False,
+    ),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        "--out",
+        "-o",
+        metavar="DIR",
+        help="Folder to write. Default: bundles/ of the run or version.",
+        show_default=False,
+    ),
+]
+
+
 def export(
     run: Run,
-    to: Annotated[
-        Target, typer.Option("--to", help="The runtime: ONNX Runtime, OpenVINO, or torch.export.")
-    ] = Target.ONNX,
-    input_: Annotated[
-        InputName | None,
-        typer.Option(
-            "--input",
-            help="What the graph takes: whole photos, or views that the client makes. Default: photo for onnx, else crop.",
-            show_default=False,
-        ),
-    ] = None,
-    precision: Annotated[
-        PrecisionName,
-        typer.Option(help="The precision of the arithmetic; bf16 for openvino, int8 for openvino and onnx."),
-    ] = PrecisionName.FP32,
-    max_drop: Annotated[
-        float, typer.Option(metavar="POINTS", help="Of bf16 and int8: the loss on validation that must be excluded.")
-    ] = 0.5,
-    require: Annotated[
-        str | None,
-        typer.Option(
-            metavar="accuracy>=X", help="Abstain where the report does not certify this accuracy.", show_default=False
-        ),
-    ] = None,
-    recall: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="CLASS>=X",
-            help="Say whether a photo counts as the class for this recall; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        typer.Option(
-            "--out",
-            "-o",
-            metavar="DIR",
-            help="Folder to write. Default: bundles/ of the run or version.",
-            show_default=False,
-        ),
-    ] = None,
+    to: To = Target.ONNX,
+    input_: Input = None,
+    precision: Precision = PrecisionName.FP32,
+    max_drop: MaxDrop = 0.5,
+    require: Require = None,
+    recall: Recall = None,
+    out: Out = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an existing bundle.")] = False,
     set_: Settings = None,
     json: Json = False,
@@ -139,11 +146,10 @@ def parity_table(parity: Parity) -> RenderableType:
 
 def _tables(result: Exported) -> list[RenderableType]:
     parity, card = result.parity, result.card
-    unit = (lambda value: f"{100 * value:.1f} %") if is_fraction(parity.metric) else (lambda value: f"{value:.3f}")
     rows = [
         ("bundle", f"{result.out} ({size(result.bytes)})"),
         ("input", "photos of any size" if card.input == "photo" else "views, which the client makes"),
-        (title(parity.metric), f"{unit(parity.score)} (saved model {unit(parity.reference)})"),
+        (title(parity.metric), f"{_value(parity, parity.score)} (saved model {_value(parity, parity.reference)})"),
         ("agreement", f"{100 * parity.agreement:.2f} %"),
     ]
     if parity.difference is not None:
@@ -152,3 +158,7 @@ def _tables(result: Exported) -> list[RenderableType]:
         rows.append(("log loss", f"{parity.log_loss:.4f} (saved model {parity.reference_log_loss:.4f})"))
     rows.append(("next", command("raytl", "bench", result.out)))
     return [parity_table(parity), facts(rows)]
+
+
+def _value(parity: Parity, score: float) -> str:
+    return f"{100 * score:.1f} %" if is_fraction(parity.metric) else f"{score:.3f}"

@@ -136,7 +136,7 @@ def view_of(saved: Saved) -> View:
         image_px=preprocess.image_px,
         resize_px=preprocess.resize_px,
         crop_mode=preprocess.crop_mode,
-        interpolation=preprocess.interpolation,
+        interpolation=preprocess.interpolation,  # type: ignore[arg-type]  # its bound has the same names
         bits=preprocess.bit_depth.bits,
         bits_fixed=preprocess.bit_depth.fixed,
         frame=preprocess.frame,

@@ -34,6 +34,9 @@ class FromPixels(nn.Module):
     The arithmetic is that of `raytl.models.forward.to_input`.
     """
 
+    mean: Tensor
+    scale: Tensor
+
     def __init__(self, network: nn.Module, preprocess: Preprocess) -> None:
         super().__init__()
         self.network = network
