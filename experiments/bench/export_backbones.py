@@ -218,7 +218,7 @@ def table(records: list[dict[str, Any]]) -> str:
     """Return the table and its summary as Markdown."""
     exported = sum("refused" not in record and verdict(record) == "exported" for record in records)
     lines = [
-        f"{exported} of {len(records)} backbones are exported with parity in both runtimes; the others are refused with the reason.",
+        f"{exported} of the {len(records)} backbones tried are exported with parity in both runtimes.",
         "",
         "| backbone | pixels | parameters | export | ONNX Runtime | OpenVINO | outcome |",
         "|---|--:|--:|--:|--:|--:|---|",
@@ -233,7 +233,9 @@ def write_table(records: Path, page: Path) -> None:
     if _START not in text or _END not in text:
         raise SystemExit(f"{page}: no {_START} and {_END}; add both lines where the table should be")
     before, after = text.split(_START)[0], text.split(_END)[1]
-    page.write_text(f"{before}{_START}\n{table(list(read(records)))}\n{_END}{after}")
+    page.write_text(
+        f"{before}{_START}\n{table([record for record in read(records) if not record.get('started')])}\n{_END}{after}"
+    )
 
 
 if __name__ == "__main__":

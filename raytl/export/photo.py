@@ -56,8 +56,8 @@ _FITTED = """
   ratio = ReduceMin<keepdims=1>(ratios)
   exact = Mul(whole, ratio)
   rounded = Round(exact)
-  integral = Cast<to=7>(rounded)
-  target = Max(integral, one)
+  lengths = Cast<to=7>(rounded)
+  target = Max(lengths, one)
 """
 _RESIZED = """
   sizes = Concat<axis=0>(planes, target)

@@ -6,7 +6,6 @@ import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from raytl.errors import ConfigError, UserError
 from raytl.events import OnEvent, ignore
@@ -42,28 +41,6 @@ class FeedbackOptions:
         for name, value, low in (("window", self.window_s, 10), ("days", self.days, 0.01), ("gb", self.max_gb, 0.001)):
             if not low <= value <= 1e6:
                 raise UserError(f"--feedback-{name} {value:g}: expected {low:g} or more")
-
-
-def feedback_options(
-    uri: str | None,
-    images: int | None = None,
-    window_s: float | None = None,
-    days: float | None = None,
-    max_gb: float | None = None,
-    redact: str | None = None,
-) -> FeedbackOptions | None:
-    """Return the options of feedback at `uri`, with defaults for those that are None; None without a URI.
-
-    Raises:
-        UserError: an option is given without a URI, or out of range.
-    """
-    given = {"images": images, "window_s": window_s, "days": days, "max_gb": max_gb, "redact": redact}
-    set_: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if uri is not None:
-        return FeedbackOptions(uri, **set_)
-    if set_:
-        raise UserError("options of feedback have no effect without --feedback URI; add it, or remove them")
-    return None
 
 
 def open_recorder(

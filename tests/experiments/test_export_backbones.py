@@ -53,12 +53,13 @@ def test_a_backbone_that_killed_the_process_is_not_tried_again(tmp_path: Path, m
 
 def test_the_table_is_put_between_the_markers_of_the_page(tmp_path: Path) -> None:
     records, page = tmp_path / "records.jsonl", tmp_path / "export.md"
-    records.write_text(json.dumps(RECORD) + "\n")
+    unfinished = {"name": "alexnet", "started": True}
+    records.write_text(json.dumps(RECORD) + "\n" + json.dumps(unfinished) + "\n")
     page.write_text("before\n<!-- backbones: begin -->\nold\n<!-- backbones: end -->\nafter\n")
     bench.write_table(records, page)
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("\nafter\n") and "old" not in text
-    assert "1 of 1 backbones are exported with parity" in text and bench.row(RECORD) in text
+    assert "1 of the 1 backbones tried are exported with parity" in text and bench.row(RECORD) in text
     page.write_text("no markers")
     with pytest.raises(SystemExit, match="add both lines where the table should be"):
         bench.write_table(records, page)

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
-from raytl.cli.main import app
 from raytl.errors import ConfigError, UserError
-from raytl.feedback.opening import FeedbackOptions, feedback_options, open_recorder
+from raytl.feedback.opening import FeedbackOptions, open_recorder
 from raytl.feedback.reading import read_records
-from raytl.serving import driver
 from raytl.store.local import LocalStore
 from tests.feedback.made import photo
 
@@ -41,27 +38,9 @@ def test_the_options_reach_the_recorder_and_redaction_comes_from_the_environment
 )
 def test_numbers_out_of_range_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        feedback_options("x", **given)
-
-
-def test_options_without_a_prefix_have_no_effect_and_are_refused() -> None:
-    assert feedback_options(None, images=None) is None
-    with pytest.raises(UserError, match="no effect without --feedback URI"):
-        feedback_options(None, redact="blur")
+        FeedbackOptions("x", **given)
 
 
 def test_an_empty_redaction_is_refused_rather_than_none(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--redact is empty"):
         open_recorder(FeedbackOptions(str(tmp_path), redact=" "))
-
-
-def test_the_command_line_gives_the_server_its_observer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    given: dict[str, Any] = {}
-    monkeypatch.setattr(driver, "serve", lambda options, on_event, on_ready, **more: given.update(more))
-    done = CliRunner().invoke(app, ["serve", "b", "--feedback", str(tmp_path / "f"), "--feedback-images", "3"])
-    assert done.exit_code == 0, done.output
-    given["observer"].close()
-    given.clear()
-    assert CliRunner().invoke(app, ["serve", "b"]).exit_code == 0 and given == {}
-    refused = CliRunner().invoke(app, ["serve", "b", "--feedback-days", "3"])
-    assert refused.exit_code == 2 and "without --feedback URI" in refused.stderr
