@@ -81,7 +81,7 @@ def collect(
     machine = machine or Machine()
     s3 = S3Settings.of(machine.storage)
     store = open_store(uri, s3)
-    check_replaceable(out, read_labels(store, on_event))
+    check_replaceable(out, read_labels(store))
     excluded = Excluded() if model is None else images_of(model, machine, on_event)
     picked = pick(store, budget, random_share, excluded, machine.max_pixels, on_event, seed)
     if not picked.picks:
