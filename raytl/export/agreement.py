@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from raytl.export.parity import Agreement, class_agreement, label_agreement
 from raytl.metrics.scores import softmax
+from raytl.tasks.instances.answer import Segments, bitmaps
 from raytl.tasks.saved import Saved
 
 _SAME_IOU = 0.9
-"""The overlap of the boxes of the same object."""
+"""The overlap of the boxes of the same object, and of its masks."""
 
 
 def agreement_of(kind: str, reference: Sequence[Any], answers: Sequence[Any], saved: Saved) -> Agreement:
@@ -27,12 +28,14 @@ def agreement_of(kind: str, reference: Sequence[Any], answers: Sequence[Any], sa
         shares = [float(np.mean(a == b)) for a, b in zip(reference, answers, strict=True)]
         return Agreement(len(shares), float(sum(shares)), None)
     pairs = [object_agreement(_reported(a), _reported(b)) for a, b in zip(reference, answers, strict=True)]
-    return Agreement(len(pairs), float(sum(fraction for fraction, _ in pairs)), max((d for _, d in pairs), default=0.0))
+    objects = sum(int((each.scores >= each.predict_score).sum()) for part in (reference, answers) for each in part)
+    difference = max((d for _, d in pairs), default=0.0)
+    return Agreement(len(pairs), float(sum(fraction for fraction, _ in pairs)), difference, objects=objects)
 
 
 def object_agreement(reference: Mapping[str, NDArray[Any]], answers: Mapping[str, NDArray[Any]]) -> tuple[float, float]:
     """Return the fraction of the objects of an image that both models report, 1 without any, and the largest difference of
-    their scores. An object is the same if its class is, and its box overlaps."""
+    their scores. An object is the same if its class is, and its box and its mask overlap."""
     total = len(reference["scores"]) + len(answers["scores"])
     free = set(range(len(answers["scores"])))
     matches, difference = 0, 0.0
@@ -40,7 +43,7 @@ def object_agreement(reference: Mapping[str, NDArray[Any]], answers: Mapping[str
         own = [at for at in free if answers["labels"][at] == reference["labels"][place]]
         overlaps = {at: _overlap(box, answers["boxes"][at]) for at in own}
         best = max(overlaps, key=lambda at: overlaps[at], default=None)
-        if best is not None and overlaps[best] >= _SAME_IOU:
+        if best is not None and overlaps[best] >= _SAME_IOU and _has_same_mask(reference, place, answers, best):
             free.remove(best)
             matches += 1
             difference = max(difference, float(abs(answers["scores"][best] - reference["scores"][place])))
@@ -49,7 +52,21 @@ def object_agreement(reference: Mapping[str, NDArray[Any]], answers: Mapping[str
 
 def _reported(answer: Any) -> dict[str, NDArray[Any]]:
     keep = answer.scores >= answer.predict_score
-    return {"boxes": answer.boxes[keep], "labels": answer.labels[keep], "scores": answer.scores[keep]}
+    fields = {"boxes": answer.boxes[keep], "labels": answer.labels[keep], "scores": answer.scores[keep]}
+    if isinstance(answer, Segments):
+        counts = [each for each, is_kept in zip(answer.counts, keep, strict=True) if is_kept]
+        fields["masks"] = np.array([*bitmaps(counts, answer.size)], bool)
+    return fields
+
+
+def _has_same_mask(
+    reference: Mapping[str, NDArray[Any]], place: int, answers: Mapping[str, NDArray[Any]], at: int
+) -> bool:
+    """Return whether the masks of two objects overlap; true if objects have none."""
+    if "masks" not in reference:
+        return True
+    one, other = reference["masks"][place], answers["masks"][at]
+    return bool((one & other).sum() >= _SAME_IOU * (one | other).sum())
 
 
 def _overlap(one: NDArray[Any], other: NDArray[Any]) -> float:

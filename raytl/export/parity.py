@@ -101,12 +101,14 @@ PARITY_FORMAT = Format[Parity](
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """The agreement of the answers to n images: the number `same` (which may be a fraction of an image) and the largest
-    `difference` of a probability; `ties` are images whose answers differ where the saved model itself is undecided."""
+    `difference` of a probability; `ties` are images whose answers differ where the saved model itself is undecided, and `objects`
+    is the number of those that the models report together, None for other answers."""
 
     images: int
     same: float
     difference: float | None
     ties: int = 0
+    objects: int | None = None
 
     @property
     def fraction(self) -> float:
@@ -180,6 +182,8 @@ def parity_of(
     checks = [*_same(agreement, corrupted)] if precision == "fp32" else [*_as_good(pair, max_drop, agreement.images)]
     if precision != "fp32":
         checks += _noise(worst, old, new, corrupted, max_drop)
+    if agreement.objects == 0:
+        checks.append(Check("objects", "none that either model reports", "at least one, or nothing is compared", False))
     return Parity(
         format=1,
         precision=precision,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from raytl.export.agreement import object_agreement
+from raytl.export.agreement import agreement_of, object_agreement
 from raytl.export.parity import (
     PARITY_FORMAT,
     Agreement,
@@ -23,6 +24,7 @@ from raytl.export.parity import (
 )
 from raytl.metrics.paired import paired
 from raytl.tasks.classification.comparison import slices_of
+from raytl.tasks.detection.answer import Detections
 
 N = 400
 TARGETS = np.arange(N) % 4
@@ -122,6 +124,25 @@ def test_fp32_must_agree_on_corrupted_photos() -> None:
     assert failed(judged(table(40), "fp32", corrupted=Corrupted(Agreement(200, 190, 0.1)))) == [
         "agreement on corrupted photos"
     ]
+
+
+def test_a_detector_that_reports_nothing_shows_nothing() -> None:
+    quiet = Detections(np.zeros((1, 4)), np.array([0.1]), np.zeros(1, int), predict_score=0.3)
+    heard = replace(quiet, scores=np.array([0.4]))
+    assert agreement_of("objects", [quiet], [quiet], Any).objects == 0
+    assert agreement_of("objects", [heard], [heard], Any) == Agreement(1, 1.0, 0.0, objects=2)
+    old = table(40)
+    pair, slices = paired(TARGETS, old, old, "accuracy"), slices_of(CLASSES, TARGETS, old, old, np.zeros(N, bool))
+    for precision in ("fp32", "int8"):
+        parity = parity_of(precision, Agreement(9, 9.0, 0.0, objects=0), pair, slices, None, None, 5)  # type: ignore[arg-type]
+        assert parity.failures == ("objects: found none that either model reports; expected at least one, or nothing is compared",)
+
+
+def test_an_object_with_another_mask_is_another_object() -> None:
+    full, half = np.ones((4, 4), bool), np.arange(16).reshape(4, 4) < 8
+    box = {"boxes": np.array([[0.0, 0, 4, 4]]), "labels": np.array([1]), "scores": np.array([0.9])}
+    assert object_agreement(box | {"masks": full[None]}, box | {"masks": full[None]}) == (1.0, 0.0)
+    assert object_agreement(box | {"masks": full[None]}, box | {"masks": half[None]})[0] == 0.0
 
 
 def test_labels_agree_by_their_thresholds() -> None:
