@@ -13,9 +13,11 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Protocol
 
+from raytl.bundle import client
 from raytl.bundle.client import MODEL_JSON
 from raytl.bundle.latency import drawn_photos, graph_bytes, timed
 from raytl.bundle.opening import open_bundle
@@ -36,6 +38,8 @@ from raytl.store.drafts import sweep
 SECONDS = 2.0
 """The time to measure a candidate for each batch size."""
 BATCHES = (1, 32)
+_PROGRAMS = ("raytl", "torch", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
+_CODE = Path(__file__).parents[1]
 RESULT = "compression.json"
 FRONTIER = "frontier.png"
 
@@ -222,8 +226,18 @@ def _measured(folder: Path, reference: Path, options: Options) -> tuple[Speed, i
 
 
 def _key(source: Source, candidate: Candidate, options: Options, processor: Processor) -> str:
-    parts = [source.key, candidate.name, options.max_drop, options.threads, asdict(processor), version("raytl")]
+    """Return a digest of what an outcome depends on: the model, the images, the machine, the recipe, and the programs that run it."""
+    programs = [version(name) for name in _PROGRAMS]
+    recipe = [asdict(candidate), _recipe()]
+    parts = [source.key, recipe, options.max_drop, options.threads, asdict(processor), programs]
     return hashlib.sha256(encode(parts)).hexdigest()
+
+
+@cache
+def _recipe() -> str:
+    """Return a digest of the code that exports, quantizes, judges and answers: its version stays the same while it is changed."""
+    files = [*sorted(_CODE.rglob("*.py")), Path(client.__file__)]
+    return hashlib.sha256(encode([path.read_text("utf-8") for path in files])).hexdigest()
 
 
 def _left_out(skipped: Skipped) -> Outcome:

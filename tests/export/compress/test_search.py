@@ -189,3 +189,14 @@ def test_a_folder_with_other_files_is_not_replaced(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"found other files; expected a new folder or a bundle, which is replaced"):
         search(FakeSource(), FAST[:1], OPTIONS, tmp_path, ignore)
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("changed", ["_recipe", "version"])
+def test_an_outcome_of_another_recipe_or_program_is_not_used_again(
+    changed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search(FakeSource(), FAST, OPTIONS, tmp_path / "out", ignore)
+    monkeypatch.setattr(f"raytl.export.compress.search.{changed}", lambda *names: "another")
+    again = FakeSource()
+    search(again, FAST, OPTIONS, tmp_path / "out", ignore)
+    assert again.judged == [each.name for each in FAST]
