@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from raytl.export.parity import Agreement, class_agreement, label_agreement
 from raytl.metrics.scores import softmax
 from raytl.tasks.instances.answer import Segments, bitmaps
-from raytl.tasks.saved import Saved
 
 _SAME_IOU = 0.9
 """The overlap of the boxes of the same object, and of its masks."""
 
 
-def agreement_of(kind: str, reference: Sequence[Any], answers: Sequence[Any], saved: Saved) -> Agreement:
-    """Return the agreement of the task's own answers of the saved model and of a bundle to the same images."""
+def agreement_of(kind: str, reference: Sequence[Any], answers: Sequence[Any], score: float) -> Agreement:
+    """Return the agreement of the task's own answers of the saved model and of a bundle to the same images.
+    Objects count from `score` on, as the bundle reports them."""
     if kind == "classes":
         return class_agreement(softmax(np.stack(reference)), softmax(np.stack(answers)))
     if kind == "labels":
@@ -27,8 +27,10 @@ def agreement_of(kind: str, reference: Sequence[Any], answers: Sequence[Any], sa
     if kind == "map":
         shares = [float(np.mean(a == b)) for a, b in zip(reference, answers, strict=True)]
         return Agreement(len(shares), float(sum(shares)), None)
-    pairs = [object_agreement(_reported(a), _reported(b)) for a, b in zip(reference, answers, strict=True)]
-    objects = sum(int((each.scores >= each.predict_score).sum()) for part in (reference, answers) for each in part)
+    pairs = [
+        object_agreement(_reported(a, score), _reported(b, score)) for a, b in zip(reference, answers, strict=True)
+    ]
+    objects = sum(int((each.scores >= score).sum()) for part in (reference, answers) for each in part)
     difference = max((d for _, d in pairs), default=0.0)
     return Agreement(len(pairs), float(sum(fraction for fraction, _ in pairs)), difference, objects=objects)
 
@@ -50,8 +52,8 @@ def object_agreement(reference: Mapping[str, NDArray[Any]], answers: Mapping[str
     return (2 * matches / total if total else 1.0), difference
 
 
-def _reported(answer: Any) -> dict[str, NDArray[Any]]:
-    keep = answer.scores >= answer.predict_score
+def _reported(answer: Any, score: float) -> dict[str, NDArray[Any]]:
+    keep = answer.scores >= score
     fields = {"boxes": answer.boxes[keep], "labels": answer.labels[keep], "scores": answer.scores[keep]}
     if isinstance(answer, Segments):
         counts = [each for each, is_kept in zip(answer.counts, keep, strict=True) if is_kept]

@@ -24,6 +24,7 @@ from raytl.data.image_properties import of_batch
 from raytl.data.manifest import Sample
 from raytl.data.transforms import eval_view, prepare
 from raytl.evaluation.corrupted import corruptions_for
+from raytl.evaluation.limits import limits as reported_limits
 from raytl.evaluation.robustness import SUITE, chosen_photos
 from raytl.events import OnEvent, Work
 from raytl.export.agreement import agreement_of
@@ -81,7 +82,7 @@ class Gate:
         assert compared.paired is not None, "both models were compared"
         parity = parity_of(
             precision,
-            agreement_of(self.kind, self.reference.answers, seen.answers, self.run.saved),
+            agreement_of(self.kind, self.reference.answers, seen.answers, self._reported_score),
             compared.paired,
             compared.slices,
             self._calibrations(seen.answers),
@@ -127,6 +128,10 @@ class Gate:
     def properties(self) -> NDArray[np.float32]:
         """Return the properties of the views of the validation images, `(n, 5)`."""
         return np.concatenate([of_batch(self._view(self.run.decode(each.path))[None])[1] for each in self.samples])
+
+    @property
+    def _reported_score(self) -> float:
+        return reported_limits(self.run.recipe.predict, self.run.card).score
 
     @cached_property
     def _truths(self) -> Truths:
@@ -212,7 +217,7 @@ class Gate:
             return exporting.answers(model.outputs(part), sizes, saved)
 
         old, new = self._corrupted_reference, _in_parts(photos, answers, self.on_event, "corrupted photos")
-        agreement = agreement_of(self.kind, old, new, saved)
+        agreement = agreement_of(self.kind, old, new, self._reported_score)
         if self.kind != "classes":
             return Corrupted(agreement)
         place = {name: i for i, name in enumerate(self.run.card.classes)}

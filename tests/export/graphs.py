@@ -78,19 +78,17 @@ def inputs(count: int = 8, side: int = 32) -> list[NDArray[np.uint8]]:
     return list(np.random.default_rng(1).integers(0, 256, (count, 1, side, side, 3), dtype=np.uint8))
 
 
-def probabilities(graph: Path, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return what ONNX Runtime or OpenVINO answers with the graph."""
+def probabilities(graph: Path, *pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return what ONNX Runtime or OpenVINO answers with the graph to each of the inputs, in one array."""
     if graph.suffix == ".onnx":
         import onnxruntime
 
         session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
-        answer: NDArray[np.float32] = session.run(None, {"pixels": pixels})[0]
-        return answer
+        return np.concatenate([np.asarray(session.run(None, {"pixels": each})[0]) for each in pixels])
     import openvino
 
     model = openvino.Core().compile_model(str(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-    result: NDArray[np.float32] = model(pixels)[0]
-    return result
+    return np.concatenate([np.array(model(each)[0]) for each in pixels])
 
 
 def _saved(

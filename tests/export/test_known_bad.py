@@ -16,9 +16,11 @@ from torch import nn
 
 from raytl.data.transforms import Preprocess
 from raytl.export.graph import FromPixels
+from raytl.export.parity import Parity, class_agreement, parity_of
 from raytl.export.quantize_onnx import quantize_onnx
 from raytl.export.quantize_openvino import quantize_openvino
 from raytl.export.quiet import quiet
+from raytl.metrics.paired import paired
 from tests.export.graphs import probabilities
 
 pytestmark = [pytest.mark.assets, pytest.mark.slow]
@@ -61,10 +63,11 @@ def views(assets: Path, split: str, count: int) -> Views:
     return [np.asarray(Image.open(path).convert("RGB").resize((224, 224)), np.uint8)[None] for path in chosen]
 
 
-def agreement(graph: Path, other: Path, photos: Views) -> float:
-    """Return the fraction of photos that both graphs answer alike."""
-    answers = [np.concatenate([probabilities(each, view) for view in photos]).argmax(1) for each in (graph, other)]
-    return float((answers[0] == answers[1]).mean())
+def judged(graph: Path, other: Path, photos: Views) -> Parity:
+    """Return the judgement of an int8 graph by the gate, with the answers of fp32 as the truth and a drop of 20 points allowed."""
+    old, new = (probabilities(each, *photos).astype(np.float64) for each in (graph, other))
+    truth = old.argmax(axis=1)
+    return parity_of("int8", class_agreement(old, new), paired(truth, old, new, "accuracy"), (), None, None, 20)
 
 
 def test_weights_per_tensor_destroy_mobilenetv2(assets: Path, tmp_path: Path) -> None:
@@ -72,7 +75,9 @@ def test_weights_per_tensor_destroy_mobilenetv2(assets: Path, tmp_path: Path) ->
     train, val = views(assets, "train", 24), views(assets, "val", 32)
     good = quantize_onnx(graph, tmp_path / "good.onnx", train, reduced_range=True)
     bad = quantize_onnx(graph, tmp_path / "bad.onnx", train, reduced_range=True, per_channel=False, ranges="minmax")
-    assert agreement(graph, good, val) > agreement(graph, bad, val) + 0.2
+    passes, fails = judged(graph, good, val), judged(graph, bad, val)
+    assert passes.agreement > fails.agreement + 0.2
+    assert not fails.passed and fails.failures[0].startswith("loss of accuracy: found -"), "the gate refuses it"
 
 
 def test_the_default_preset_destroys_a_vit(assets: Path, tmp_path: Path) -> None:
@@ -80,4 +85,6 @@ def test_the_default_preset_destroys_a_vit(assets: Path, tmp_path: Path) -> None
     train, val = views(assets, "train", 24), views(assets, "val", 32)
     good = quantize_openvino(graph, tmp_path / "good.xml", train, reduced_range=True)
     bad = quantize_openvino(graph, tmp_path / "bad.xml", train, reduced_range=True, transformer=False)
-    assert agreement(graph, good, val) > agreement(graph, bad, val) + 0.2
+    passes, fails = judged(graph, good, val), judged(graph, bad, val)
+    assert passes.agreement > fails.agreement + 0.2
+    assert not fails.passed and fails.failures[0].startswith("loss of accuracy: found -"), "the gate refuses it"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -127,15 +126,17 @@ def test_fp32_must_agree_on_corrupted_photos() -> None:
 
 
 def test_a_detector_that_reports_nothing_shows_nothing() -> None:
-    quiet = Detections(np.zeros((1, 4)), np.array([0.1]), np.zeros(1, int), predict_score=0.3)
+    quiet = Detections(np.zeros((1, 4)), np.array([0.1]), np.zeros(1, int))
     heard = replace(quiet, scores=np.array([0.4]))
-    assert agreement_of("objects", [quiet], [quiet], Any).objects == 0
-    assert agreement_of("objects", [heard], [heard], Any) == Agreement(1, 1.0, 0.0, objects=2)
+    assert agreement_of("objects", [quiet], [quiet], 0.3).objects == 0
+    assert agreement_of("objects", [heard], [heard], 0.3) == Agreement(1, 1.0, 0.0, objects=2)
     old = table(40)
     pair, slices = paired(TARGETS, old, old, "accuracy"), slices_of(CLASSES, TARGETS, old, old, np.zeros(N, bool))
     for precision in ("fp32", "int8"):
         parity = parity_of(precision, Agreement(9, 9.0, 0.0, objects=0), pair, slices, None, None, 5)  # type: ignore[arg-type]
-        assert parity.failures == ("objects: found none that either model reports; expected at least one, or nothing is compared",)
+        assert parity.failures == (
+            "objects: found none that either model reports; expected at least one, or nothing is compared",
+        )
 
 
 def test_an_object_with_another_mask_is_another_object() -> None:
