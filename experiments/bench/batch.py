@@ -189,7 +189,9 @@ def main() -> None:
     base = statistics.median(rates.get("plain", [math.nan]))
     for name, values in rates.items():
         middle = statistics.median(values)
-        print(f"{name}: {middle:.0f} photos/s ({min(values):.0f} to {max(values):.0f}), {middle / base:.2f} x the plain loop")
+        print(
+            f"{name}: {middle:.0f} photos/s ({min(values):.0f} to {max(values):.0f}), {middle / base:.2f} x the plain loop"
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,14 @@ from raytl.batch_inference.part import Job, Options, loaded
 from raytl.batch_inference.places import PartOptions, check_seen_by_all, etag_of, output_uri, run_place
 from raytl.batch_inference.plan import Plan, part_photos, plan
 from raytl.batch_inference.record import Receipt, Summary
-from raytl.batch_inference.result import BatchPredictions, batch_predictions, is_summary_of, summary_of, unreadable_of, versions
+from raytl.batch_inference.result import (
+    BatchPredictions,
+    batch_predictions,
+    is_summary_of,
+    summary_of,
+    unreadable_of,
+    versions,
+)
 from raytl.batch_inference.run import BatchRun
 from raytl.batch_inference.sizing import sizing
 from raytl.cluster.machines import machines

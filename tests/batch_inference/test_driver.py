@@ -123,7 +123,9 @@ def test_a_table_that_the_plan_does_not_have_is_refused_and_new_removes_it(
     out = tmp_path / "out"
     in_parts(model, photos, out)
     (out / "part-00099.parquet").write_bytes((out / "part-00000.parquet").read_bytes())
-    with pytest.raises(UserError, match=r"(?s)found 1 parts that this batch does not have, expected its 4:.*part-00099"):
+    with pytest.raises(
+        UserError, match=r"(?s)found 1 parts that this batch does not have, expected its 4:.*part-00099"
+    ):
         in_parts(model, photos, out)
     in_parts(model, photos, out, PartOptions(1, 8, new=True))
     assert tables(out).num_rows == 29
