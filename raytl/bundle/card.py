@@ -133,8 +133,9 @@ def read_bundle(folder: str | Path) -> BundleCard:
         raise ModelError(f"{root}: no {MODEL_JSON}; expected a bundle of `raytl export`. Name the folder that it wrote")
     card = BUNDLE_FORMAT.load(root / MODEL_JSON)
     problems = [line for name, entry in card.files.items() if (line := _fault(root / name, entry))]
-    if card.graph not in card.files:
-        problems.append(f"{card.graph}: not in the list of files")
+    unfamiliar = card.thresholds.unfamiliar
+    opened = (card.graph, *([] if unfamiliar is None else [unfamiliar.file]))
+    problems += [f"{name}: not in the list of files" for name in opened if name not in card.files]
     if problems:
         raise ModelError(f"{root}: the bundle is damaged; export it again:\n" + "\n".join(problems))
     return card

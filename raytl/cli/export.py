@@ -34,7 +34,7 @@ class Target(StrEnum):
 
 
 class InputName(StrEnum):
-    """What the graph of a bundle takes."""
+    """The input of the graph of a bundle."""
 
     PHOTO = "photo"
     CROP = "crop"
@@ -140,7 +140,7 @@ def parity_table(parity: Parity) -> RenderableType:
     grid = table(("check", "found", "expected", "result"))
     for each in parity.checks:
         result = Text("passed", style="green") if each.passed else Text("failed", style="red")
-        grid.add_row(Text(each.name), Text(each.found), Text(each.allowed), result)
+        grid.add_row(Text(each.name), Text(each.value), Text(each.allowed), result)
     return titled(f"{parity.precision} beside the saved model on {parity.images} validation images", grid)
 
 

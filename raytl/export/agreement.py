@@ -1,4 +1,4 @@
-"""How far two models agree on the same images, by the kind of their answers."""
+"""The agreement of two models on the same images, by the kind of their answers."""
 
 from __future__ import annotations
 
@@ -16,34 +16,34 @@ _SAME_IOU = 0.9
 """The overlap of the boxes of the same object."""
 
 
-def agreement_of(kind: str, reference: Sequence[Any], found: Sequence[Any], saved: Saved) -> Agreement:
+def agreement_of(kind: str, reference: Sequence[Any], answers: Sequence[Any], saved: Saved) -> Agreement:
     """Return the agreement of the task's own answers of the saved model and of a bundle to the same images."""
     if kind == "classes":
-        return class_agreement(softmax(np.stack(reference)), softmax(np.stack(found)))
+        return class_agreement(softmax(np.stack(reference)), softmax(np.stack(answers)))
     if kind == "labels":
-        tables = [_sigmoid(np.stack([each.logits for each in answers])) for answers in (reference, found)]
+        tables = [_sigmoid(np.stack([each.logits for each in part])) for part in (reference, answers)]
         return label_agreement(tables[0], tables[1], reference[0].thresholds)
     if kind == "map":
-        shares = [float(np.mean(a == b)) for a, b in zip(reference, found, strict=True)]
+        shares = [float(np.mean(a == b)) for a, b in zip(reference, answers, strict=True)]
         return Agreement(len(shares), float(sum(shares)), None)
-    pairs = [object_agreement(_reported(a), _reported(b)) for a, b in zip(reference, found, strict=True)]
-    return Agreement(len(pairs), float(sum(share for share, _ in pairs)), max((d for _, d in pairs), default=0.0))
+    pairs = [object_agreement(_reported(a), _reported(b)) for a, b in zip(reference, answers, strict=True)]
+    return Agreement(len(pairs), float(sum(fraction for fraction, _ in pairs)), max((d for _, d in pairs), default=0.0))
 
 
-def object_agreement(reference: Mapping[str, NDArray[Any]], found: Mapping[str, NDArray[Any]]) -> tuple[float, float]:
+def object_agreement(reference: Mapping[str, NDArray[Any]], answers: Mapping[str, NDArray[Any]]) -> tuple[float, float]:
     """Return the fraction of the objects of an image that both models report, 1 without any, and the largest difference of
     their scores. An object is the same if its class is, and its box overlaps."""
-    total = len(reference["scores"]) + len(found["scores"])
-    free = set(range(len(found["scores"])))
+    total = len(reference["scores"]) + len(answers["scores"])
+    free = set(range(len(answers["scores"])))
     matches, difference = 0, 0.0
     for place, box in enumerate(reference["boxes"]):
-        own = [at for at in free if found["labels"][at] == reference["labels"][place]]
-        overlaps = {at: _overlap(box, found["boxes"][at]) for at in own}
+        own = [at for at in free if answers["labels"][at] == reference["labels"][place]]
+        overlaps = {at: _overlap(box, answers["boxes"][at]) for at in own}
         best = max(overlaps, key=lambda at: overlaps[at], default=None)
         if best is not None and overlaps[best] >= _SAME_IOU:
             free.remove(best)
             matches += 1
-            difference = max(difference, float(abs(found["scores"][best] - reference["scores"][place])))
+            difference = max(difference, float(abs(answers["scores"][best] - reference["scores"][place])))
     return (2 * matches / total if total else 1.0), difference
 
 

@@ -52,7 +52,7 @@ _SETTLED = 0.01
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export: the runtime `to`, the `precision`, and the `input` of the graph (None = photo where the runtime resizes as
+    """The bundle to export: the runtime `to`, the `precision`, and the `input` of the graph (None = photo where the runtime resizes as
     raytl does). `max_drop` are the points that bf16 and int8 may lose; `require` and `recall` are aims that the report certifies."""
 
     to: Runtime = "onnx"
@@ -130,8 +130,8 @@ def export(
         card, parity = write_bundle(trained, options, draft, on_event)
     if out is None:
         trained.run_store.push()
-    shown = str(place) if out is not None else f"{trained.run_store.uri.rstrip('/')}/{BUNDLES}/{options.name}"
-    return _exported(shown, place, card, parity, warnings)
+    shown_uri = str(place) if out is not None else f"{trained.run_store.uri.rstrip('/')}/{BUNDLES}/{options.name}"
+    return _exported(shown_uri, place, card, parity, warnings)
 
 
 def write_bundle(

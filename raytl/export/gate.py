@@ -217,8 +217,8 @@ class Gate:
             return Corrupted(agreement)
         place = {name: i for i, name in enumerate(self.run.card.classes)}
         truth = np.array([place.get(str(sample.target), -1) for sample in samples])
-        right = [np.stack(each).argmax(axis=1) == truth for each in (old, new)]
-        return Corrupted(agreement, int((right[0] & ~right[1]).sum()), int((~right[0] & right[1]).sum()))
+        correct = [np.stack(each).argmax(axis=1) == truth for each in (old, new)]
+        return Corrupted(agreement, int((correct[0] & ~correct[1]).sum()), int((~correct[0] & correct[1]).sum()))
 
 
 def _in_parts(

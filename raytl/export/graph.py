@@ -54,13 +54,13 @@ def exporting_for(saved: Saved) -> Exporting:
     Raises:
         ModelError: nothing does.
     """
-    found = exporting_of(saved.task)
-    if found is None:
+    exporting = exporting_of(saved.task)
+    if exporting is None:
         raise ModelError(
             f"{saved.card.model}: models of the task {saved.task.name} cannot be exported; expected a task with a graph. Use "
             "`raytl predict` on the run"
         )
-    return found
+    return exporting
 
 
 def module_of(saved: Saved, limits: Limits | None = None, *, is_single: bool = False) -> tuple[nn.Module, Tensor]:
@@ -143,7 +143,7 @@ def _cannot(saved: Saved, error: Exception) -> ModelError:
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)  # type: ignore[arg-type]
-    operator = next((found for each in reversed(causes) if (found := _OPERATOR.search(str(each)))), None)
+    operator = next((match for each in reversed(causes) if (match := _OPERATOR.search(str(each)))), None)
     reason = f"its operator {operator.group(0)}" if operator else first_line(causes[-1])
     return ModelError(
         f"{saved.card.model} cannot be exported: {reason}; expected operators of ONNX opset {OPSET}. Use `raytl predict` on the "

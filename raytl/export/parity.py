@@ -40,7 +40,7 @@ class Check:
     """One comparison: what was found, what is allowed, and whether it passed."""
 
     name: Name
-    found: Name
+    value: Name
     allowed: Name
     passed: bool
 
@@ -85,7 +85,7 @@ class Parity:
     def failures(self) -> tuple[str, ...]:
         """A sentence for each check that failed."""
         return tuple(
-            f"{each.name}: found {each.found}; expected {each.allowed}" for each in self.checks if not each.passed
+            f"{each.name}: found {each.value}; expected {each.allowed}" for each in self.checks if not each.passed
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -100,7 +100,7 @@ PARITY_FORMAT = Format[Parity](
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How far the answers to n images are the same: the number `same` (which may be a fraction of an image) and the largest
+    """The agreement of the answers to n images: the number `same` (which may be a fraction of an image) and the largest
     `difference` of a probability; `ties` are images whose answers differ where the saved model itself is undecided."""
 
     images: int
@@ -132,9 +132,9 @@ class Corrupted:
     gained: int = 0
 
 
-def class_agreement(reference: ArrayLike, found: ArrayLike) -> Agreement:
+def class_agreement(reference: ArrayLike, answers: ArrayLike) -> Agreement:
     """Return the agreement of probabilities `(n, classes)`: of the most probable class."""
-    old, new = np.asarray(reference, np.float64), np.asarray(found, np.float64)
+    old, new = np.asarray(reference, np.float64), np.asarray(answers, np.float64)
     difference = np.abs(old - new).max(axis=1)
     same = old.argmax(axis=1) == new.argmax(axis=1)
     top = np.sort(old, axis=1)[:, -2:]
@@ -142,9 +142,9 @@ def class_agreement(reference: ArrayLike, found: ArrayLike) -> Agreement:
     return Agreement(len(old), float(same.sum()), float(difference.max(initial=0)), int(is_tie.sum()))
 
 
-def label_agreement(reference: ArrayLike, found: ArrayLike, thresholds: ArrayLike) -> Agreement:
+def label_agreement(reference: ArrayLike, answers: ArrayLike, thresholds: ArrayLike) -> Agreement:
     """Return the agreement of probabilities `(n, labels)`: of every label, present or absent by its threshold `(labels,)`."""
-    old, new = np.asarray(reference, np.float64), np.asarray(found, np.float64)
+    old, new = np.asarray(reference, np.float64), np.asarray(answers, np.float64)
     least = np.asarray(thresholds, np.float64)
     differs = (old >= least) != (new >= least)
     is_tie = differs & (np.abs(old - least) <= DIFFERENCE)
@@ -215,13 +215,13 @@ def _same(agreement: Agreement, corrupted: Corrupted | None) -> list[Check]:
             Check("probabilities", f"{difference:.2g}", f"at most {DIFFERENCE:g} apart", difference <= DIFFERENCE)
         )
     if corrupted is not None:
-        share = corrupted.agreement.fraction
+        fraction = corrupted.agreement.fraction
         checks.append(
             Check(
                 "agreement on corrupted photos",
-                f"{100 * share:.1f} %",
+                f"{100 * fraction:.1f} %",
                 f"at least {100 * CORRUPTED_AGREEMENT:.0f} %",
-                share >= CORRUPTED_AGREEMENT,
+                fraction >= CORRUPTED_AGREEMENT,
             )
         )
     return checks

@@ -3,7 +3,7 @@
 Sizes are computed from integers as in `raytl.data.transforms`, and the pixels are resized as Pillow does it: antialiased, with
 the kernel cut at the edges. Less than 0.5 % of the values differ from those of Pillow, by one level. Where a photo is squashed,
 Pillow chooses whether it resizes the rows or the columns first, and ONNX Runtime does not: up to a quarter of the values of some
-photos differ by up to 2 levels. The parity check decides whether that matters.
+photos differ by up to 3 levels. The parity check decides whether that matters.
 """
 
 from __future__ import annotations

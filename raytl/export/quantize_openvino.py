@@ -23,7 +23,8 @@ def quantize_openvino(
 
     `calibration` are inputs of the graph. `reduced_range` gives weights 7 bits, so that sums do not overflow on processors
     without dot products of int8. `transformer` chooses NNCF's patterns for attention, None = if the network has attention;
-    without them, a ViT loses most of its accuracy.
+    without them, a ViT loses most of its accuracy. Activations are asymmetric: with NNCF's default for convolutions, a MobileNetV2
+    of TrashNet answers 21 % of the validation images as in fp32, so with 95 %.
     """
     import openvino
 
@@ -37,6 +38,7 @@ def quantize_openvino(
         quantized: Any = nncf.quantize(
             model,
             nncf.Dataset(calibration),
+            preset=nncf.QuantizationPreset.MIXED,
             target_device=nncf.TargetDevice.CPU,
             subset_size=len(calibration),
             fast_bias_correction=True,

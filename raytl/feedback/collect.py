@@ -91,8 +91,9 @@ def pick(
     fresh = [each for each in there if each.photo not in excluded.digests]
     if not fresh:
         raise DataError(
-            f"{store.uri}: none of {len(records):,} answers has a photo that is new to training and test; expected some. "
-            "Check the redaction command of the server, or wait"
+            f"{store.uri}: of {len(records):,} recorded answers, {len(records) - len(there):,} have no stored photo, and the "
+            f"photos of {len(there):,} are in the model's own data; expected new photos. "
+            + ("Wait for more answers" if there else "Check the redaction command of the server")
         )
     search = _Search(store, excluded, labels, max_pixels, on_event, np.random.default_rng(seed))
     search.add_labelled(there)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from raytl.config.machine import Machine
+from raytl.data.feedback import read_labels
 from raytl.data.manifest import Sample
 from raytl.data.perceptual_hash import phashes
 from raytl.data.samples import SAMPLE_FORMAT
@@ -18,7 +19,7 @@ from raytl.errors import UserError
 from raytl.events import OnEvent, ignore
 from raytl.feedback.collect import Excluded, pick
 from raytl.feedback.collection import write_collection
-from raytl.feedback.returned import ReturnedLabels, return_labels
+from raytl.feedback.returned import ReturnedLabels, check_replaceable, return_labels
 from raytl.feedback.sheet import write_sheet
 from raytl.models.card import read_card
 from raytl.run import journal
@@ -68,6 +69,7 @@ def collect(
 
     Raises:
         UserError: an option is wrong, or the prefix has no images to label.
+        DataError: `out` is a table with labels that are not returned yet, or another file.
         StoreError: the prefix cannot be read or written.
     """
     if not 1 <= budget <= MAX_BUDGET:
@@ -79,6 +81,7 @@ def collect(
     machine = machine or Machine()
     s3 = S3Settings.of(machine.storage)
     store = open_store(uri, s3)
+    check_replaceable(out, read_labels(store))
     excluded = Excluded() if model is None else images_of(model, machine, on_event)
     picked = pick(store, budget, random_share, excluded, machine.max_pixels, on_event, seed)
     if not picked.picks:

@@ -105,8 +105,25 @@ def _rows(file: Path) -> Iterator[tuple[int, str, str]]:
                 if count >= MAX_LABELS:
                     raise DataError(f"{file}: more than {MAX_LABELS:,} rows; expected fewer. Split the file")
                 yield reader.line_num, (row["photo"] or "").strip(), nfc((row["label"] or "").strip())
+    except FileNotFoundError:
+        raise DataError(f"{file}: no such file; expected the table of `raytl collect --out`, filled in") from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{file}: cannot be read ({error}); expected a CSV table in UTF-8") from error
+
+
+def check_replaceable(file: Path, stored: Mapping[str, str]) -> None:
+    """Check that a new table at `file` replaces no labels that are not among the `stored` ones.
+
+    Raises:
+        DataError: it has such labels, or is no table of images to label.
+    """
+    if not file.exists():
+        return
+    lost = sum(bool(label) and stored.get(photo) != label for _, photo, label in _rows(file))
+    if lost:
+        raise DataError(
+            f"{file}: has {lost} label{'s' * (lost > 1)} that would be lost; return the table with --labels first, or choose another --out"
+        )
 
 
 def _check(file: Path, rows: list[tuple[int, str, str]], photos: Mapping[str, str]) -> None:
@@ -117,11 +134,13 @@ def _check(file: Path, rows: list[tuple[int, str, str]], photos: Mapping[str, st
         by_photo[photo] |= {label} - {""}
     twice = [f"{photo[:12]}: {', '.join(sorted(each))}" for photo, each in by_photo.items() if len(each) > 1]
     problems = (
-        (unknown, "photos are not in the prefix"),
-        (odd, f"labels are no class names (printable, {_MAX_NAME} characters at most)"),
-        (twice, "photos have two labels"),
+        (unknown, "row", "with a photo that is not in the prefix"),
+        (odd, "label", f"that cannot be a class (expected printable text of {_MAX_NAME} characters at most)"),
+        (twice, "photo", "with two labels"),
     )
-    lines = [f"{len(each)} {what}:\n{listed(each)}" for each, what in problems if each]
+    lines = [
+        f"{len(each)} {noun}{'s' * (len(each) > 1)} {what}:\n{listed(each)}" for each, noun, what in problems if each
+    ]
     if lines:
         raise DataError(f"{file}: no label was stored; fix the rows and return the file again:\n" + "\n".join(lines))
 

@@ -54,7 +54,7 @@ class Endpoints:
             answers = await service.answers(images, model)
         finally:
             service.bodies.release(len(body))
-        background = BackgroundTask(service.observe, images, answers, model.version)
+        background = service.observing(images, answers, model.version)
         if kind != "multipart/form-data":
             return Json(_unrefused(answers)[0].answer, background=background)
         return _listed(photos, answers, background)
@@ -78,7 +78,7 @@ class Endpoints:
             service.bodies.release(len(body))
         plain = [each.answer for each in _unrefused(answers)]
         result = protocol.response(parsed, plain, model.bundle.card, service.name, model.version)
-        return Json(result, background=BackgroundTask(service.observe, images, answers, model.version))
+        return Json(result, background=service.observing(images, answers, model.version))
 
     async def model(self, request: Request) -> Response:
         """Return the description of the model."""
@@ -176,7 +176,7 @@ def _unrefused(answers: list[Answered | Refusal]) -> list[Answered]:
     return answers  # type: ignore[return-value]
 
 
-def _listed(photos: list[Photo], answers: list[Answered | Refusal], background: BackgroundTask) -> Response:
+def _listed(photos: list[Photo], answers: list[Answered | Refusal], background: BackgroundTask | None) -> Response:
     """Return an answer or an error for each file; 422 if all are errors."""
     entries: list[dict[str, Any]] = []
     for photo, each in zip(photos, answers, strict=True):

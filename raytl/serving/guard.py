@@ -60,6 +60,11 @@ class GuardedConnection(HttpToolsProtocol):
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431, _LONG)
 
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, and count it."""
+        self._on_refused(400)
+        super().send_400_response(msg)
+
     def on_message_begin(self) -> None:
         """Begin a head."""
         self._is_in_head, self._head_bytes = True, 0

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from starlette.background import BackgroundTask
 
 from raytl.errors import StoreError
 from raytl.serving.access import Access, allowed_uri
@@ -59,13 +60,13 @@ class Service:
         allowed = allowed_uri(uri, self.options.allow)
         return (await self.fetches.map(self._fetch, [allowed]))[0]  # type: ignore[return-value]
 
-    def observe(self, images: Sequence[Image], answers: Sequence[Answered | Refusal], version: str) -> None:
-        """Pass the answers for image files on."""
+    def observing(
+        self, images: Sequence[Image], answers: Sequence[Answered | Refusal], version: str
+    ) -> BackgroundTask | None:
+        """Return what passes the answers for image files on, after the response; None without an observer."""
         if self.observations is None:
-            return
-        for image, answered in zip(images, answers, strict=True):
-            if isinstance(answered, Answered) and isinstance(image, bytes):
-                self.observations.add(Observation(image, answered.answer, answered.features, version))
+            return None
+        return BackgroundTask(_observe, self.observations, images, answers, version)
 
     def metrics(self) -> str:
         """Return all metrics as Prometheus text."""
@@ -111,3 +112,12 @@ class Service:
             return retried(lambda: fetched(uri, self.options.limits.max_bytes, self.options.s3), attempts=2)
         except StoreError as error:
             raise of_store(error) from None
+
+
+async def _observe(
+    observations: Observations, images: Sequence[Image], answers: Sequence[Answered | Refusal], version: str
+) -> None:
+    """Pass answers on; a coroutine, as Starlette runs plain functions in a thread, and this returns at once."""
+    for image, answered in zip(images, answers, strict=True):
+        if isinstance(answered, Answered) and isinstance(image, bytes):
+            observations.add(Observation(image, answered.answer, answered.features, version))

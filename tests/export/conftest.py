@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from raytl.training.driver import train
+from tests.cli.conftest import raytl
 from tests.conftest import write_photos
 from tests.training.conftest import toy
+
+__all__ = ["raytl", "trained"]
 
 
 @pytest.fixture(scope="session")

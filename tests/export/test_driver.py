@@ -124,7 +124,7 @@ def test_a_bundle_that_answers_otherwise_is_not_written(
     done = raytl("export", str(trained), "--out", str(tmp_path / "out"))
     assert done.code == 1 and "does not answer as the saved model" in done.err and "nothing was written" in done.err
     assert "failed" in done.out and not list(tmp_path.iterdir())
-    with pytest.raises(ParityFailed) as failed:
+    with pytest.raises(ParityFailed, match="nothing was written") as failed:
         export_bundle(trained, out=tmp_path / "out", progress=False)
     assert not failed.value.parity.passed and failed.value.parity.failures
 

@@ -55,8 +55,8 @@ def test_the_view_of_a_photo_is_that_of_raytl_to_one_level_in_half_a_percent(pre
 
 
 @pytest.mark.parametrize("interpolation", ["bicubic", "bilinear"])
-def test_the_view_of_a_squashed_photo_is_that_of_raytl_to_two_levels(interpolation: str) -> None:
-    assert differences(Preprocess(48, 56, "squash", interpolation, MEAN, STD)).max() <= 2
+def test_the_view_of_a_squashed_photo_is_that_of_raytl_to_three_levels(interpolation: str) -> None:
+    assert differences(Preprocess(48, 56, "squash", interpolation, MEAN, STD)).max() <= 3
 
 
 def test_an_interpolation_that_onnx_lacks_is_refused_with_what_to_do() -> None:

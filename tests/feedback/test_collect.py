@@ -88,7 +88,7 @@ def test_an_empty_prefix_says_what_writes_it(store: LocalStore) -> None:
 
 def test_photos_that_were_not_stored_cannot_be_labelled(store: LocalStore) -> None:
     put_records(store, [record("a" * 64, suffix="")])
-    with pytest.raises(DataError, match=r"none of 1 answers has a photo.*redaction command"):
+    with pytest.raises(DataError, match=r"of 1 recorded answers, 1 have no stored photo.*redaction command"):
         pick(store, 5, 0.2)
 
 
@@ -122,7 +122,8 @@ def test_every_wrong_row_is_listed_and_nothing_is_stored(store: LocalStore, tmp_
         tmp_path / "bad.csv", [(known, "a"), (known, "b"), ("0" * 64, "a"), ("../../etc/passwd", "a"), (other, "x\x07")]
     )
     with pytest.raises(
-        DataError, match=r"(?s)no label was stored.*2 photos are not in the prefix.*no class names.*two labels"
+        DataError,
+        match=r"(?s)no label was stored.*2 rows with a photo that is not in the prefix.*1 label that cannot be a class.*1 photo with two labels",
     ):
         returned(str(store.root), bad, machine=Machine())
     assert not all_labels(store)
@@ -200,3 +201,31 @@ def test_unreadable_objects_are_named_and_ignored(store: LocalStore) -> None:
     texts = [each.text for each in events if isinstance(each, Message)]
     assert len(texts) == 3 and all("ignored" in text for text in texts)
     assert read_collections(store) == []
+
+
+def test_a_table_with_labels_that_were_not_returned_is_not_overwritten(store: LocalStore, tmp_path: Path) -> None:
+    filled(store, 20)
+    out = tmp_path / "to_label.csv"
+    collect(str(store.root), 4, out, machine=Machine())
+    with out.open(newline="") as file:
+        rows = [(row["photo"], "a") for row in csv.DictReader(file)]
+    write_csv(out, rows)
+    before = out.read_bytes()
+    with pytest.raises(DataError, match="has 4 labels that would be lost; return the table with --labels first"):
+        collect(str(store.root), 4, out, machine=Machine())
+    assert out.read_bytes() == before
+    returned(str(store.root), out, machine=Machine())
+    collect(str(store.root), 4, out, machine=Machine())
+    assert out.read_bytes() != before
+
+
+def test_a_file_that_is_no_table_is_not_overwritten(store: LocalStore, tmp_path: Path) -> None:
+    filled(store, 5)
+    (tmp_path / "notes.csv").write_text("day,note\n1,rain\n")
+    with pytest.raises(DataError, match="no column photo and label"):
+        collect(str(store.root), 4, tmp_path / "notes.csv", machine=Machine())
+
+
+def test_a_missing_table_is_named(store: LocalStore, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"x\.csv: no such file; expected the table"):
+        returned(str(store.root), tmp_path / "x.csv", machine=Machine())

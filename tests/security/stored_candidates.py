@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from raytl.bundle.card import BUNDLE_FORMAT, BundleCard, FileEntry, Origin, Thresholds, Unfamiliar, View
 from raytl.export.compress.choose import best, frontier, judged, shortfall
 from raytl.export.compress.outcome import CANDIDATE_FORMAT, Stored
 from raytl.export.compress.plots import draw_frontier
@@ -32,7 +33,20 @@ _PARITY = Parity(
     least=-0.01, log_loss=0.2, reference_log_loss=0.2, ece=0.02, reference_ece=0.02, worst_class="class 'a'", corrupted_images=208,
     corrupted_agreement=0.95, max_drop=1.0, checks=(Check("log loss", "+0.001", "at most +0.05", True),),
 )  # fmt: skip
+_BUNDLE = BundleCard(
+    format=1, task="classification", kind="classes", model="resnet18", classes=("a", "b"), runtime="onnx", precision="fp32",
+    input="crop", graph="model.onnx", outputs=("probabilities",), view=View(32, 36, "center", "bilinear"),
+    thresholds=Thresholds(answer=0.5, recall={"a": 0.1}, member=0.2, unfamiliar=Unfamiliar("reference.npy", 5, 0.7)),
+    origin=Origin("trash", "0" * 64, "0.1.0", "2026-01-01T00:00:00+00:00"), files={"model.onnx": FileEntry(10, "0" * 64)},
+)  # fmt: skip
+
+
+def _bundle(folder: Path) -> object:
+    return BUNDLE_FORMAT.load(folder / "model.json").to_json()
+
+
 CANDIDATES = [
+    Document("bundle.card:BUNDLE_FORMAT", encode(_BUNDLE.to_json()), at("model.json", _bundle), "model.json"),
     Document("export.parity:PARITY_FORMAT", encode(asdict(_PARITY)), at("parity.json", _parity), "parity.json"),
     Document(
         "export.compress.outcome:CANDIDATE_FORMAT",

@@ -251,3 +251,22 @@ def test_serving_imports_neither_torch_nor_ray(bundle: Path) -> None:
         "boto3",
         "optuna",
     }
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"no HTTP at all\r\n\r\n",
+        POST + b"transfer-encoding: chunked\r\ncontent-length: 5\r\n\r\n0\r\n\r\n",
+        POST + b"content-length: -1\r\n\r\n",
+    ],
+)
+def test_what_is_no_http_is_counted_and_not_logged(
+    on_socket: Callable[..., Running], caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    running = on_socket()
+    with running.connect() as connection:
+        connection.sendall(sent)
+        assert read_all(connection).startswith(b"HTTP/1.1 400 ")
+    assert 'raytl_requests_total{code="400",path="connection"} 1' in running.service.metrics()
+    assert not caplog.records

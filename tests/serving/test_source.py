@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from raytl.bundle.card import entry_of
 from raytl.errors import ModelError, RaytlError, UserError
 from raytl.serving.options import Replicas, ServeOptions, is_loopback, required_token
 from raytl.serving.running import running
@@ -134,3 +136,22 @@ def test_replicas_are_a_number_or_a_range() -> None:
     for text in ("0", "3:2", "x", "1:", "-1"):
         with pytest.raises(UserError, match="expected MIN or MIN:MAX"):
             Replicas.parsed(text, None, None)
+
+
+def test_a_bundle_for_torch_is_refused_before_its_file_is_opened(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "pickled", runtime="torch")
+    with (
+        pytest.raises(ModelError, match="a bundle for torch is not served, as its file can run code"),
+        running(ServeOptions(str(folder))),
+    ):
+        pass
+
+
+def test_a_reference_that_the_card_does_not_list_is_refused(tmp_path: Path) -> None:
+    folder = write_bundle(tmp_path / "bundle")
+    files = {"model.onnx": asdict(entry_of(folder / "model.onnx"))}
+    with (
+        pytest.raises(ModelError, match=r"reference\.npy: not in the list of files"),
+        running(ServeOptions(str(write_bundle(folder, files=files)))),
+    ):
+        pass
