@@ -1,6 +1,6 @@
 """Predictions of photos in a bucket: raytl in parts beside a plain loop of boto3, Pillow and torch, after both have started.
 
-    python -m experiments.bench.batch FOLDER [--photos 10000] [--rounds 3] [--model mobilenetv2_100]
+    python -m experiments.bench.batch FOLDER [--photos 2000] [--rounds 3] [--model mobilenetv2_100] [--contenders plain here ray]
 
 FOLDER holds what the bench makes: photos, weights and results. The bucket is moto's server, a process of its own, which takes
 CPU time from all contenders alike. Each is a process; they take turns. The rate counts from the first batch to the last, so
@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import math
 import os
 import statistics
 import subprocess
@@ -163,31 +164,34 @@ def main() -> None:
     """Run the contenders in turn and print their rates."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--photos", type=int, default=10_000)
+    parser.add_argument("--photos", type=int, default=2000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default="mobilenetv2_100")
-    parser.add_argument("--only", choices=CONTENDERS)
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=CONTENDERS)
+    parser.add_argument("--only", choices=CONTENDERS, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.only:
         print(json.dumps(measured(given.only, given.folder)))
         return
     make_model(given.folder / "model", given.model)
-    rates: dict[str, list[float]] = {name: [] for name in CONTENDERS}
+    rates: dict[str, list[float]] = {name: [] for name in given.contenders}
     with bucket(given.photos):
         for turn in range(given.rounds):
-            for name in CONTENDERS:
+            for name in given.contenders:
                 command = [sys.executable, "-m", "experiments.bench.batch", str(given.folder), "--only", name]
-                said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+                said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
                 found = json.loads(said.splitlines()[-1])
                 rates[name].append(found["per_s"])
                 print(
                     f"round {turn + 1}, {name}: {found['per_s']:.0f} photos/s, {found['seconds']:.1f} s in all",
                     flush=True,
                 )
-    base = statistics.median(rates["plain"])
+    base = statistics.median(rates.get("plain", [math.nan]))
     for name, values in rates.items():
         middle = statistics.median(values)
-        print(f"{name}: {middle:.0f} photos/s, {middle / base:.2f} x the plain loop")
+        print(
+            f"{name}: {middle:.0f} photos/s ({min(values):.0f} to {max(values):.0f}), {middle / base:.2f} x the plain loop"
+        )
 
 
 if __name__ == "__main__":

@@ -14,7 +14,14 @@ from raytl.batch_inference.part import Job, Options, loaded
 from raytl.batch_inference.places import PartOptions, check_seen_by_all, etag_of, output_uri, run_place
 from raytl.batch_inference.plan import Plan, part_photos, plan
 from raytl.batch_inference.record import Receipt, Summary
-from raytl.batch_inference.result import BatchPredictions, batch_predictions, summary_of, unreadable_of, versions
+from raytl.batch_inference.result import (
+    BatchPredictions,
+    batch_predictions,
+    is_summary_of,
+    summary_of,
+    unreadable_of,
+    versions,
+)
 from raytl.batch_inference.run import BatchRun
 from raytl.batch_inference.sizing import sizing
 from raytl.cluster.machines import machines
@@ -112,6 +119,8 @@ def _predicted(request: Request, sizes: Sequence[Size], on_event: OnEvent) -> Ba
         batch_run = BatchRun(whole, output.finished(whole, request.parts.new), on_event)
         retained = len(batch_run.receipts)
         done = output.summary(whole) if not batch_run.todo else None
+        if done is not None and not is_summary_of(done, whole, batch_run.receipts, predictor.weights):
+            done = None
         if done is None:
             batch_run.tell_retained(output.uri)
             output.begin(whole.stored(request.run, versions()))

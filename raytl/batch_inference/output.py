@@ -90,6 +90,11 @@ class Output:
             )
         if lines := differences(plan, self._plan()):
             raise UserError(problem(self.uri, lines))
+        if strange := [key for key in there if not _is_in(plan, key)]:
+            raise UserError(
+                f"{self.uri}: found {len(strange):,} parts that this batch does not have, expected its {len(plan.parts):,}:\n"
+                f"{listed(strange)}\nDelete them, or start anew there with --new"
+            )
         with ThreadPoolExecutor(_THREADS) as pool:
             receipts = pool.map(lambda part: self._receipt(plan, part, there), plan.parts)
             return {number: receipt for number, receipt in enumerate(receipts) if receipt is not None}
@@ -97,6 +102,7 @@ class Output:
     def summary(self, plan: Plan) -> Summary | None:
         """Return the summary of a whole output of `plan`; None if it is not finished."""
         try:
+            retried(lambda: self.store.stat(UNREADABLE))
             content = self._bytes(SUCCESS, SUMMARY_FORMAT.max_bytes)
         except NotFound:
             return None
@@ -110,6 +116,10 @@ class Output:
     def put_table(self, name: str, content: bytes) -> ObjectInfo:
         """Store the table of a part."""
         return self._put(table_key(name), content)
+
+    def delete_table(self, name: str) -> None:
+        """Delete the table of a part that has none, in case an earlier process left one."""
+        retried(lambda: self.store.delete(table_key(name)))
 
     def put_receipt(self, name: str, receipt: Receipt) -> None:
         """Store the receipt of a part; it is finished then."""
@@ -150,6 +160,12 @@ class Output:
 
     def _put(self, key: str, content: bytes) -> ObjectInfo:
         return retried(lambda: self.store.put_bytes(key, content))
+
+
+def _is_in(plan: Plan, key: str) -> bool:
+    """Return whether an object of an output may be one of this plan: parts that it does not have would be read with its own."""
+    number = re.search(r"part-(\d+)", key)
+    return number is None or int(number[1]) < len(plan.parts)
 
 
 def is_of(receipt: Receipt, plan: Plan, part: Part) -> bool:

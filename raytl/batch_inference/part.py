@@ -94,6 +94,8 @@ class PartWriter:
         content = b"" if table is None else as_bytes(table)
         self._lease.check()
         info = self._job.output.put_table(part.name, content) if content else None
+        if not content:
+            self._job.output.delete_table(part.name)
         receipt = Receipt(
             plan=self._job.plan,
             part=part.digest,

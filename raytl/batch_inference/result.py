@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from itertools import islice
 
@@ -75,6 +75,14 @@ def summary_of(plan: Plan, receipts: Mapping[int, Receipt], run: str, weights: s
         counts=_sum(receipt.counts for _, receipt in pairs),
         judged=_sum(receipt.judged for _, receipt in pairs),
         parts=tables,
+    )
+
+
+def is_summary_of(summary: Summary, plan: Plan, receipts: Mapping[int, Receipt], weights: str) -> bool:
+    """Return whether a stored summary says what the receipts do; its run and versions are for people."""
+    now = summary_of(plan, receipts, summary.run, weights)
+    return replace(now, versions=summary.versions) == replace(
+        summary, counts=dict(summary.counts), judged=dict(summary.judged)
     )
 
 

@@ -44,8 +44,10 @@ def sizing(compute: ComputeConfig, workers: int | None, machines: Sequence[Size]
     """Return the actors for `parts` parts on `machines`: `workers`, or as many as fit, one for each GPU if there are any.
 
     Raises:
-        ConfigError: no actor fits, or fewer than `workers`; the text says how many do.
+        ConfigError: no actor fits, or fewer than `workers`, where the text says how many do; or it is not 1 or more.
     """
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers: found {workers}, expected 1 or more")
     gpus = 1.0 if compute.device == "cuda" or (compute.device == "auto" and any(size[1] for size in machines)) else 0.0
     cpus = _cpus(compute, workers, machines, gpus)
     slots = sum(_slots(size, cpus, gpus) for size in machines)

@@ -234,10 +234,14 @@ def read_photos(folder: Path, view: dict[str, Any], limit: int = 32) -> list[Pix
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _PHOTOS)[:limit]
     if not files:
         raise UserError(f"--photos {folder}: no photos; expected a folder with images such as .jpg or .png")
+    return [_photo(path, view) for path in files]
+
+
+def _photo(path: Path, view: dict[str, Any]) -> Pixels:
     try:
-        return [decoded(path, view) for path in files]
+        return decoded(path, view)
     except (OSError, ValueError) as error:
-        raise UserError(f"--photos {folder}: a photo cannot be read ({error}); remove it") from error
+        raise UserError(f"--photos: {path} cannot be read ({error}); remove it") from error
 
 
 def _views(model: Model, photos: Sequence[Pixels]) -> Pixels | None:

@@ -20,13 +20,21 @@ class OpenBundle:
     model: Model
 
 
-def open_bundle(folder: str | Path, threads: int = 0) -> OpenBundle:
+def open_bundle(folder: str | Path, threads: int = 0, *, is_own: bool = False) -> OpenBundle:
     """Return the bundle in `folder`, run with so many threads; 0 = one for each core.
 
+    `torch.export.load` unpickles its file, which may run any code, so a bundle for torch is opened only if it `is_own`: if this
+    process wrote it.
+
     Raises:
-        ModelError: it is not a bundle, it is damaged, or its runtime is not installed or cannot open it.
+        ModelError: it is not a bundle, it is damaged, it is for torch, or its runtime is not installed or cannot open it.
     """
     card = read_bundle(folder)
+    if card.runtime == "torch" and not is_own:
+        raise ModelError(
+            f"{folder}: raytl does not open a bundle for torch, as its file can run code when it is opened; expected one for onnx "
+            "or openvino. Run `raytl export --to onnx`"
+        )
     try:
         return OpenBundle(card, Model(folder, threads))
     except ImportError as error:

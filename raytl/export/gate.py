@@ -76,7 +76,7 @@ class Gate:
 
     def parity(self, bundle: Path, precision: Precision, max_drop: float, factor: float = 1.0) -> tuple[Parity, Seen]:
         """Return the judgement of the bundle in the folder `bundle`, and its answers."""
-        model = open_bundle(bundle).model
+        model = open_bundle(bundle, is_own=True).model
         seen = self._bundle_answers(model, f"{model.card['runtime']} {precision}")
         compared = self.compared(seen.answers)
         assert compared.paired is not None, "both models were compared"
@@ -122,7 +122,7 @@ class Gate:
         decisions = self.run.saved.task.calibration
         if decisions is None or self.run.card.temperature is None:
             return 1.0
-        seen = self._bundle_answers(open_bundle(bundle).model, "calibration")
+        seen = self._bundle_answers(open_bundle(bundle, is_own=True).model, "calibration")
         return fit_temperature(*decisions(self._truths, self._evaluated(seen.answers).rows))
 
     def properties(self) -> NDArray[np.float32]:

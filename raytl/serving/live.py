@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from raytl.bundle.card import read_bundle
 from raytl.bundle.opening import OpenBundle, open_bundle
 from raytl.data.bad_image import BadImage
 from raytl.data.bit_depth import BitDepth
@@ -95,16 +94,9 @@ class ServedModel:
 def opened(folder: Path, version: str, threads: int, max_pixels: int, s3: S3Settings) -> ServedModel:
     """Return the checked, open and warm model of the bundle in `folder`.
 
-    A bundle for torch is not opened: `torch.export.load` unpickles its file, which may run any code.
-
     Raises:
         ModelError: it is damaged, cannot be run here, or is for torch.
     """
-    if read_bundle(folder).runtime == "torch":
-        raise ModelError(
-            f"{folder}: a bundle for torch is not served, as its file can run code when it is opened; expected one for onnx or "
-            "openvino. Run `raytl export --to onnx`"
-        )
     return ServedModel(open_bundle(folder, threads), version, max_pixels, s3).warmed()
 
 

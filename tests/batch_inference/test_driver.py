@@ -117,6 +117,46 @@ def test_an_output_with_other_objects_is_refused_also_with_new(model: Path, phot
     assert (out / "thesis.txt").exists()
 
 
+def test_a_table_that_the_plan_does_not_have_is_refused_and_new_removes_it(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    in_parts(model, photos, out)
+    (out / "part-00099.parquet").write_bytes((out / "part-00000.parquet").read_bytes())
+    with pytest.raises(
+        UserError, match=r"(?s)found 1 parts that this batch does not have, expected its 4:.*part-00099"
+    ):
+        in_parts(model, photos, out)
+    in_parts(model, photos, out, PartOptions(1, 8, new=True))
+    assert tables(out).num_rows == 29
+
+
+def test_a_changed_summary_and_a_lost_list_are_written_again(model: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    first = in_parts(model, photos, out)
+    whole = (out / "_SUCCESS").read_bytes()
+    changed = json.loads(whole)
+    changed["parts"][0]["name"] = "../../elsewhere"
+    (out / "_SUCCESS").write_text(json.dumps({**changed, "photos": 999}))
+    (out / "_unreadable.parquet").unlink()
+    again = in_parts(model, photos, out)
+    assert (again.parts, again.photos, again.retained) == (first.parts, 29, 4)
+    assert (out / "_SUCCESS").read_bytes() == whole and (out / "_unreadable.parquet").exists()
+    written = (out / "_SUCCESS").stat().st_mtime_ns
+    in_parts(model, photos, out)
+    assert (out / "_SUCCESS").stat().st_mtime_ns == written
+
+
+def test_a_table_that_was_left_for_a_part_without_photos_is_deleted(model: Path, photos: Path, tmp_path: Path) -> None:
+    for i in range(8):
+        (photos / "blue" / f"00{i}.jpg").write_bytes(b"no photo")
+    out = tmp_path / "out"
+    in_parts(model, photos, out)
+    (out / "part-00000.parquet").write_bytes((out / "part-00001.parquet").read_bytes())
+    assert in_parts(model, photos, out).retained == 3
+    assert not (out / "part-00000.parquet").exists()
+
+
 def test_parts_without_a_plan_are_refused(model: Path, photos: Path, tmp_path: Path) -> None:
     in_parts(model, photos, tmp_path / "out")
     (tmp_path / "out" / "_plan.json").unlink()

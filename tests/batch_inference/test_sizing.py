@@ -68,6 +68,12 @@ def test_cuda_without_a_gpu_and_more_workers_than_gpus_are_refused() -> None:
         sizing(ComputeConfig(), 3, [(8, 2)], MANY)
 
 
+@pytest.mark.parametrize("workers", [0, -1])
+def test_no_workers_are_refused(workers: int) -> None:
+    with pytest.raises(ConfigError, match=f"--workers: found {workers}, expected 1 or more"):
+        sizing(ComputeConfig(), workers, [(4, 0)], MANY)
+
+
 def test_the_cpus_of_an_actor_may_be_set() -> None:
     assert sizing(ComputeConfig(cpus_per_worker=1), None, [(4, 0)], MANY) == Sizing(4, 1)
     half = sizing(ComputeConfig(cpus_per_worker=0.5), None, [(2, 0)], MANY)

@@ -141,7 +141,7 @@ def test_replicas_are_a_number_or_a_range() -> None:
 def test_a_bundle_for_torch_is_refused_before_its_file_is_opened(tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "pickled", runtime="torch")
     with (
-        pytest.raises(ModelError, match="a bundle for torch is not served, as its file can run code"),
+        pytest.raises(ModelError, match="raytl does not open a bundle for torch, as its file can run code"),
         running(ServeOptions(str(folder))),
     ):
         pass
