@@ -14,6 +14,8 @@ from raytl.tasks.instances.answer import Segments, bitmaps
 
 _SAME_IOU = 0.9
 """The overlap of the boxes of the same object, and of its masks."""
+_FEW_PIXELS = 4
+"""The pixels by which masks may differ however small they are: one at the edge is no other object."""
 
 
 def agreement_of(kind: str, reference: Sequence[Any], answers: Sequence[Any], score: float) -> Agreement:
@@ -68,7 +70,7 @@ def _has_same_mask(
     if "masks" not in reference:
         return True
     one, other = reference["masks"][place], answers["masks"][at]
-    return bool((one & other).sum() >= _SAME_IOU * (one | other).sum())
+    return int((one ^ other).sum()) <= max(_FEW_PIXELS, (1 - _SAME_IOU) * int((one | other).sum()))
 
 
 def _overlap(one: NDArray[Any], other: NDArray[Any]) -> float:
