@@ -15,13 +15,16 @@ The map, from the top floor down; a module imports only from floors below its ow
     12  cli                    one file per verb
      11  advice  catalog        weights compared on images before training; lists of runs and sweeps
      10  retraining  starter    one tick: observe, decide, train, compare, promote or keep; experiments drafted from images
+         serving                a bundle behind HTTP, plain or on Ray Serve
       9  assessment             `raytl report`: what can be trusted
          search                 sweeps: the Optuna study, Tune's executor, cached prefixes, the winner and its report
+         exporting              bundles behind a parity gate; smaller and faster variants
          batch_inference        predictions over a bucket in parts, with Ray Data
      8  training   evaluation  the loop and its driver; the locked test, reports, predictions, maps
          feedback               what comes back from use: records, images to label, the monitor
      7  tasks                  one package each: targets, network, loss, scores, reports and pictures
      6  models                 backbones, stages, freezing, rates, saved models
+         bundle                 exported models: their card, their client, their latency; no torch
      5  data  doctor           layouts, annotations, splits, decoding, augmentation, batches; diagnostics
      4  run                    the run folder and its copy in a store
      3  registry               published versions, their aliases and history
@@ -41,7 +44,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.compression import compress
-    from raytl.api.exporting import export_bundle
+    from raytl.api.exporting import export
     from raytl.api.feedback import collect, return_labels
     from raytl.api.inference import explain, load, predict
     from raytl.api.run import Run
@@ -60,9 +63,9 @@ if TYPE_CHECKING:
     from raytl.evaluation.explanation.record import Explanation, Explanations
     from raytl.evaluation.predictor import Predictor
     from raytl.events import Event, OnEvent
-    from raytl.export.compress.outcome import Compression, Outcome, Speed, Verdict
-    from raytl.export.driver import Exported, ParityFailed
-    from raytl.export.parity import Check, Parity
+    from raytl.exporting.compress.outcome import Compression, Outcome, Speed, Verdict
+    from raytl.exporting.driver import Exported, ParityFailed
+    from raytl.exporting.parity import Check, Parity
     from raytl.feedback.driver import Collected
     from raytl.feedback.estimate import AccuracyInUse
     from raytl.feedback.returned import ReturnedLabels
@@ -134,7 +137,7 @@ __all__ = [
     "compress",
     "evaluate",
     "explain",
-    "export_bundle",
+    "export",
     "load",
     "load_experiment",
     "load_machine",
@@ -152,7 +155,7 @@ __all__ = [
 _MODULES = {
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.compression": ("compress",),
-    "raytl.api.exporting": ("export_bundle",),
+    "raytl.api.exporting": ("export",),
     "raytl.api.feedback": ("collect", "return_labels"),
     "raytl.api.inference": ("explain", "load", "predict"),
     "raytl.api.run": ("Run",),
@@ -180,9 +183,9 @@ _MODULES = {
     "raytl.evaluation.explanation.record": ("Explanation", "Explanations"),
     "raytl.evaluation.predictor": ("Predictor",),
     "raytl.events": ("Event", "OnEvent"),
-    "raytl.export.compress.outcome": ("Compression", "Outcome", "Speed", "Verdict"),
-    "raytl.export.driver": ("Exported", "ParityFailed"),
-    "raytl.export.parity": ("Check", "Parity"),
+    "raytl.exporting.compress.outcome": ("Compression", "Outcome", "Speed", "Verdict"),
+    "raytl.exporting.driver": ("Exported", "ParityFailed"),
+    "raytl.exporting.parity": ("Check", "Parity"),
     "raytl.feedback.driver": ("Collected",),
     "raytl.feedback.estimate": ("AccuracyInUse",),
     "raytl.feedback.returned": ("ReturnedLabels",),

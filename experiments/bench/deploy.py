@@ -26,10 +26,10 @@ from raytl.bundle.latency import Timing, drawn_photos, graph_bytes, started, tim
 from raytl.bundle.opening import open_bundle
 from raytl.bundle.processor import pinned, this_processor
 from raytl.events import Event, Message
-from raytl.export.compress.candidate import REFERENCE, UNTRAINED, possible
-from raytl.export.compress.run_source import RunSource
-from raytl.export.compress.variant import write_variant
-from raytl.export.trained_run import open_run
+from raytl.exporting.compress.candidate import REFERENCE, UNTRAINED, possible
+from raytl.exporting.compress.run_source import RunSource
+from raytl.exporting.compress.variant import write_variant
+from raytl.exporting.trained_run import open_run
 from raytl.models.card import WEIGHTS
 from raytl.models.temperature import temperature_of
 

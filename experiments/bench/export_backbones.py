@@ -26,7 +26,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from raytl.config.schema import ModelConfig
 from raytl.errors import RaytlError
-from raytl.export.graph import FromPixels, export_graph, exporting_for
+from raytl.exporting.graph import FromPixels, export_graph, exporting_for
 from raytl.models.card import Card
 from raytl.models.probe import head_layer
 from raytl.store.s3_settings import ENVIRONMENT

@@ -12,7 +12,7 @@ from raytl.config.machine import Machine
 from raytl.events import OnEvent
 
 if TYPE_CHECKING:
-    from raytl.export.compress.outcome import Compression
+    from raytl.exporting.compress.outcome import Compression
 
 
 def compress(
@@ -45,7 +45,7 @@ def compress(
         DataError: images of training or validation changed or are missing.
         UserError: an unknown method, or options that cannot take effect.
     """
-    from raytl.export.compress import driver
+    from raytl.exporting.compress import driver
 
     with watched(progress, on_event) as emit:
         return driver.compress(

@@ -1,4 +1,4 @@
-"""`raytl.export_bundle`: a trained model as a bundle that runs without torch."""
+"""`raytl.export`: a trained model as a bundle that runs without torch."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from raytl.events import Message, OnEvent
 from raytl.metrics.aim import texts
 
 if TYPE_CHECKING:
-    from raytl.export.driver import Exported
+    from raytl.exporting.driver import Exported
 
 
-def export_bundle(
+def export(
     run: str | os.PathLike[str],
     to: Literal["onnx", "openvino", "torch"] = "onnx",
     *,
@@ -31,7 +31,7 @@ def export_bundle(
     progress: bool = True,
     on_event: OnEvent | None = None,
 ) -> Exported:
-    """Write the model of a run or version as a bundle, once it is shown to answer as the trained model does.
+    """Return the model of a run or version, written as a bundle once it is shown to answer as the trained model does.
 
     `to` is the runtime, and `input` says whether the graph takes whole photos or views that the client makes (by default photos
     for `onnx`). In `fp32`, its answers to the validation images must be those of the model; in `bf16` and `int8`, a loss of more
@@ -44,7 +44,7 @@ def export_bundle(
         ModelError: the network cannot be exported, or a runtime is not installed.
         ParityFailed: the bundle does not answer as the model; nothing was written, and `parity` has the comparison.
     """
-    from raytl.export import driver
+    from raytl.exporting import driver
 
     options = driver.ExportOptions(to, precision, input, max_drop, require, texts(recall))
     with watched(progress, on_event) as emit:

@@ -19,7 +19,7 @@ from raytl.events import Message
 from raytl.score_names import title
 
 if TYPE_CHECKING:
-    from raytl.export.compress.outcome import Compression, Outcome
+    from raytl.exporting.compress.outcome import Compression, Outcome
 
 Methods = Annotated[
     str | None,
@@ -102,7 +102,7 @@ def compress(
     with guarded(terminal, interrupted="interrupted; candidates that are done are kept, and the same command resumes"):
         machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
         with watching(terminal.err) as on_event:
-            from raytl.export.compress.driver import compress as search
+            from raytl.exporting.compress.driver import compress as search
 
             result = search(
                 run,

@@ -21,8 +21,8 @@ from raytl.sanitize import command
 from raytl.score_names import is_fraction, title
 
 if TYPE_CHECKING:
-    from raytl.export.driver import Exported
-    from raytl.export.parity import Parity
+    from raytl.exporting.driver import Exported
+    from raytl.exporting.parity import Parity
 
 
 class Target(StrEnum):
@@ -113,8 +113,8 @@ def export(
     with guarded(terminal, interrupted="interrupted; no bundle was written"):
         machine = load_machine(set_ or [])
         with watching(terminal.err) as on_event:
-            from raytl.export.driver import ExportOptions, ParityFailed  # imports torch
-            from raytl.export.driver import export as export_run
+            from raytl.exporting.driver import ExportOptions, ParityFailed  # imports torch
+            from raytl.exporting.driver import export as export_run
 
             options = ExportOptions(
                 to.value,

@@ -17,7 +17,7 @@ def export_challenger(experiment: Experiment, run: RunStore, on_event: OnEvent) 
     wanted = experiment.retrain.export
     if wanted is None:
         return ""
-    from raytl.export.driver import ExportOptions, ParityFailed, export  # the exporter is slow to import
+    from raytl.exporting.driver import ExportOptions, ParityFailed, export  # the exporter is slow to import
 
     options = ExportOptions(wanted.to, wanted.precision, wanted.input, wanted.max_drop)
     try:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from raytl.bundle.opening import open_bundle
-from raytl.export import driver
+from raytl.exporting import driver
 from raytl.registry.bundles import bundle_uris
 from raytl.registry.reader import folder_of
-from tests.export.test_parity import judged, table
+from tests.exporting.test_parity import judged, table
 from tests.retraining.conftest import MakeDays
 
 

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from raytl.bundle.card import BUNDLE_FORMAT, BundleCard, FileEntry, Origin, Thresholds, Unfamiliar, View
-from raytl.export.compress.choose import best, frontier, judged, shortfall
-from raytl.export.compress.outcome import CANDIDATE_FORMAT, Stored
-from raytl.export.compress.plots import draw_frontier
-from raytl.export.parity import PARITY_FORMAT, Check, Parity
+from raytl.exporting.compress.choose import best, frontier, judged, shortfall
+from raytl.exporting.compress.outcome import CANDIDATE_FORMAT, Stored
+from raytl.exporting.compress.plots import draw_frontier
+from raytl.exporting.parity import PARITY_FORMAT, Check, Parity
 from raytl.run.plain import encode
-from tests.export.compress.outcomes import compression, outcome
+from tests.exporting.compress.outcomes import compression, outcome
 from tests.security.stored_document import Stored as Document
 from tests.security.stored_document import at
 

@@ -1,0 +1,133 @@
+"""Train a student on the answers of one or several trained models, by raytl's own training, on labelled and unlabelled images."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from raytl.config.override import override
+from raytl.config.stored import on_this_machine
+from raytl.data.manifest import Sample
+from raytl.data.samples import SAMPLE_FORMAT
+from raytl.evaluation.inputs import photos as photos_in
+from raytl.evaluation.predictor import answers_of, load, reporting_of
+from raytl.events import EpochEnded, Event, Message, OnEvent, Work
+from raytl.exporting.trained_run import TrainedRun, open_run
+from raytl.run import journal
+from raytl.run.plain import encode
+from raytl.store.open import fetched
+from raytl.store.retry import retried
+from raytl.tasks.defaults import completed
+from raytl.training.driver import train_here
+from raytl.training.job import TrainJob
+from raytl.uris import in_bucket
+
+
+@dataclass(frozen=True, slots=True)
+class Distillation:
+    """The training of a `student` (NAME or NAME=WEIGHTS; None = the run's own network, which continues) on the answers of the
+    runs `teachers` (empty = the run itself), with the photos at `unlabelled` too, for `epochs` (None = as the run)."""
+
+    teachers: tuple[str, ...] = ()
+    student: str | None = None
+    unlabelled: str | None = None
+    epochs: int | None = None
+
+    @property
+    def reason_against(self) -> str:
+        """Return why this would teach nothing; empty if it may."""
+        if self.student is None and not self.teachers:
+            return "name a smaller backbone with --student NAME=WEIGHTS, or a better model with --teacher"
+        return ""
+
+
+def distill(run: TrainedRun, distillation: Distillation, folder: Path, on_event: OnEvent) -> Path:
+    """Train the student into `folder`, or resume it; return the folder of its saved model.
+
+    Photos without labels get those of the first teacher; photos that are in the run's own data are left out, as they may be
+    of its validation or test.
+
+    Raises:
+        ModelError: the student cannot be built, or a teacher lacks a class.
+        TrainingError: training stopped; its checkpoints are intact.
+    """
+    teachers = [open_run(each, run.machine, on_event) for each in distillation.teachers] or [run]
+    train = list(run.present("train", on_event))
+    if distillation.unlabelled is not None:
+        train += unlabelled_samples(run, teachers[0], distillation.unlabelled, on_event)
+    experiment = override(
+        completed(on_this_machine(run.recipe, run.machine)), student_changes(run.recipe.model_dump(), distillation, run)
+    )
+    job = TrainJob(
+        experiment=experiment,
+        location=str(folder),
+        train=train,
+        val=run.present("val", on_event),
+        classes=run.card.classes,
+        bit_depth=run.card.preprocess.bit_depth,
+        teachers=tuple(str(each.run_store.folder.best.resolve()) for each in teachers),
+    )
+    return train_here(job, _epochs_as_work(on_event)).best
+
+
+def student_changes(recipe: Mapping[str, Any], distillation: Distillation, run: TrainedRun) -> dict[str, Any]:
+    """Return the keys of the run's recipe that a student changes."""
+    changes: dict[str, Any] = {"name": f"{recipe['name']}-student", "recipe": "none", "transfer.fallback": "off"}
+    if distillation.epochs is not None:
+        head_first = min(recipe["transfer"]["head_first"], distillation.epochs - 1)
+        changes |= {"train.epochs": distillation.epochs, "transfer.head_first": head_first}
+    if distillation.student is None:
+        own = str(run.run_store.folder.best.resolve())
+        return changes | {"model.weights": own, "transfer.head_start": "weights", "transfer.head_first": 0}
+    name, _, weights = distillation.student.partition("=")
+    return changes | {"model.name": name, "model.weights": weights or "pretrained", "transfer.head_start": "zero"}
+
+
+def unlabelled_samples(run: TrainedRun, teacher: TrainedRun, uri: str, on_event: OnEvent) -> list[Sample]:
+    """Return the photos at `uri` as training samples with the labels of the teacher, without those of the run's own data.
+
+    Raises:
+        DataError: there are no photos.
+    """
+    paths = photos_in([uri], s3=run.s3)
+    own = {sample.digest for sample in journal.read(run.run_store.folder.samples, SAMPLE_FORMAT)}
+    digests = {path: _digest(path, run) for path in paths}
+    others = [path for path in paths if digests[path] not in own]
+    predictor = load(str(teacher.run_store.folder.best), machine=run.machine, on_event=on_event)
+    answers = answers_of(predictor, others)
+    names = [others[place] for place in answers.positions]
+    labels = [each.label for each in reporting_of(predictor).predictions(answers.answers, predictor.classes, names)]
+    counts = f"{len(names):,} of {len(paths):,} photos at {uri} are learned; {len(paths) - len(others):,} are of the run's own data"
+    on_event(Message(f"{counts}, {len(answers.unreadable):,} cannot be read"))
+    return [
+        Sample(f"unlabelled/{place}", path, label, "train", digests[path])
+        for place, (path, label) in enumerate(zip(names, labels, strict=True))
+    ]
+
+
+def distillation_key(distillation: Distillation, teachers: Sequence[str]) -> str:
+    """Return a digest of what is trained and of the weights of the teachers."""
+    parts = [distillation.student, distillation.unlabelled, distillation.epochs, *teachers]
+    return hashlib.sha256(encode(parts)).hexdigest()
+
+
+def _digest(path: str, run: TrainedRun) -> str:
+    if in_bucket(path):
+        return hashlib.sha256(retried(lambda: fetched(path, s3=run.s3))).hexdigest()
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _epochs_as_work(on_event: OnEvent) -> OnEvent:
+    """Return a callback that reports epochs as one piece of work, and passes on warnings and steps."""
+
+    def emit(event: Event) -> None:
+        if isinstance(event, EpochEnded):
+            on_event(Work("training the student", event.epoch, event.epochs, "epochs"))
+        elif isinstance(event, Message) and event.level != "info":
+            on_event(event)
+
+    return emit

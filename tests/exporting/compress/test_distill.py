@@ -1,0 +1,81 @@
+"""What a student is trained on."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from raytl.config.override import override
+from raytl.config.stored import on_this_machine
+from raytl.errors import DataError
+from raytl.events import Message, Recorder, ignore
+from raytl.exporting.compress.distill import (
+    Distillation,
+    distill,
+    distillation_key,
+    student_changes,
+    unlabelled_samples,
+)
+from raytl.exporting.trained_run import TrainedRun, open_run
+from raytl.models.card import read_card
+
+
+@pytest.fixture
+def run(trained: Path) -> TrainedRun:
+    """The trained run, opened."""
+    return open_run(str(trained), None, ignore)
+
+
+def test_a_student_is_a_smaller_network_or_the_run_s_own_that_continues(run: TrainedRun) -> None:
+    recipe = run.recipe.model_dump()
+    smaller = student_changes(recipe, Distillation(student="mobilenetv2_035=small.safetensors", epochs=4), run)
+    assert smaller["model.name"] == "mobilenetv2_035" and smaller["model.weights"] == "small.safetensors"
+    assert smaller["train.epochs"] == 4 and smaller["transfer.head_start"] == "zero"
+    own = student_changes(recipe, Distillation(teachers=("other",)), run)
+    assert own["model.weights"] == str(run.run_store.folder.best.resolve()) and "train.epochs" not in own
+    assert override(on_this_machine(run.recipe, run.machine), own).transfer.head_start == "weights"
+
+
+def test_a_network_does_not_teach_itself() -> None:
+    assert "--student NAME=WEIGHTS" in Distillation().reason_against
+    assert Distillation(student="resnet18").reason_against == Distillation(teachers=("other",)).reason_against == ""
+
+
+def test_another_student_or_teacher_is_trained_anew() -> None:
+    keys = {
+        distillation_key(each, weights)
+        for each in (Distillation(student="a"), Distillation(student="b"), Distillation(student="a", epochs=2))
+        for weights in (["1"], ["2"])
+    }
+    assert len(keys) == 6
+
+
+def test_photos_of_the_run_s_own_data_are_not_learned_without_labels(run: TrainedRun, tmp_path: Path) -> None:
+    for sample in run.recorded("val"):
+        shutil.copyfile(sample.path, tmp_path / f"val-{Path(sample.path).parent.name}-{Path(sample.path).name}")
+    for number in range(3):
+        pixels = np.random.default_rng(number).integers(0, 255, (40, 40, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(tmp_path / f"new-{number}.png")
+    (tmp_path / "broken.png").write_bytes(b"none")
+    recorder = Recorder()
+    samples = unlabelled_samples(run, run, str(tmp_path), recorder)
+    assert [Path(sample.path).name for sample in samples] == ["new-0.png", "new-1.png", "new-2.png"]
+    assert all(sample.label in run.card.classes and sample.split == "train" and sample.digest for sample in samples)
+    count = len(run.recorded("val"))
+    text = f"3 of {count + 4} photos at {tmp_path} are learned; {count} are of the run's own data, 1 cannot be read"
+    assert Message(text) in recorder.events
+
+
+def test_a_folder_without_photos_is_an_error(run: TrainedRun, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no photos in this folder"):
+        unlabelled_samples(run, run, str(tmp_path), ignore)
+
+
+def test_a_student_is_trained_and_saved(run: TrainedRun, tmp_path: Path) -> None:
+    student = distill(run, Distillation(student="test_resnet=none", epochs=1), tmp_path / "student", ignore)
+    card = read_card(student)
+    assert card.classes == run.card.classes and card.digest != run.card.digest
