@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.data.annotations import rle
 from raytl.exporting.parity import Agreement, class_agreement, label_agreement
 from raytl.metrics.scores import softmax
-from raytl.tasks.instances.answer import Segments, bitmaps
 
 _SAME_IOU = 0.9
 """The overlap of the boxes of the same object, and of its masks."""
@@ -57,9 +57,10 @@ def object_agreement(reference: Mapping[str, NDArray[Any]], answers: Mapping[str
 def _reported(answer: Any, score: float) -> dict[str, NDArray[Any]]:
     keep = answer.scores >= score
     fields = {"boxes": answer.boxes[keep], "labels": answer.labels[keep], "scores": answer.scores[keep]}
-    if isinstance(answer, Segments):
-        counts = [each for each, is_kept in zip(answer.counts, keep, strict=True) if is_kept]
-        fields["masks"] = np.array([*bitmaps(counts, answer.size)], bool)
+    runs = getattr(answer, "counts", None)  # the answers of tasks with masks have their COCO run lengths
+    if runs is not None:
+        masks = [rle.bitmap(each, *answer.size) for each, is_kept in zip(runs, keep, strict=True) if is_kept]
+        fields["masks"] = np.array(masks, bool)
     return fields
 
 

@@ -47,9 +47,9 @@ def _bundle(folder: Path) -> object:
 
 CANDIDATES = [
     Document("bundle.card:BUNDLE_FORMAT", encode(_BUNDLE.to_json()), at("model.json", _bundle), "model.json"),
-    Document("export.parity:PARITY_FORMAT", encode(asdict(_PARITY)), at("parity.json", _parity), "parity.json"),
+    Document("exporting.parity:PARITY_FORMAT", encode(asdict(_PARITY)), at("parity.json", _parity), "parity.json"),
     Document(
-        "export.compress.outcome:CANDIDATE_FORMAT",
+        "exporting.compress.outcome:CANDIDATE_FORMAT",
         encode(asdict(Stored(1, "0" * 64, outcome("onnx-fp32", 0.91, 8)))),
         at("onnx-fp32.json", _candidate),
         "onnx-fp32.json",
