@@ -52,6 +52,7 @@ def cpus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
 
 
 @pytest.mark.ray
+@pytest.mark.thorough
 @pytest.mark.parametrize("cpus", [2], indirect=True)
 def test_two_actors_give_the_same_bits(model: Path, photos: Path, tmp_path: Path, cpus: int) -> None:
     watcher = Recorder()
