@@ -145,6 +145,20 @@ def write_bundle(
     """
     operating = operating_of(run, options.require, options.recall, on_event)
     gate = Gate.of(run, graph_limits(run), on_event)
+    try:
+        return _judged(run, options, operating, gate, draft, on_event)
+    except ParityFailed as refused:
+        if options.to != "onnx" or options.input is not None:
+            raise
+        on_event(Message(f"with photos as its input, {refused.parity.failures[0]}; trying views", "warning"))
+        for path in draft.iterdir():
+            path.unlink()
+        return _judged(run, replace(options, input="crop"), operating, gate, draft, on_event)
+
+
+def _judged(
+    run: TrainedRun, options: ExportOptions, operating: Operating, gate: Gate, draft: Path, on_event: OnEvent
+) -> tuple[BundleCard, Parity]:
     on_event(Message(f"Exporting {run.card.model} for {options.to} in {options.precision}"))
     _write_graph(run, options, operating, draft, on_event)
     factor = _fitted_temperature(gate, options, draft)
