@@ -1,7 +1,7 @@
 """Choose the actors of a batch and what each reserves, as arithmetic on the cluster's machines. Pure.
 
 Ray waits without a word for what it cannot place: two actors of 0.9 CPU on two CPUs, beside a task of one CPU, hung. Actors
-here reserve whole CPUs of one machine, all together at most those that there are, and nothing else of a batch reserves any.
+here reserve whole CPUs of one machine, all together at most all that it has, and nothing else of a batch reserves any.
 """
 
 from __future__ import annotations
