@@ -25,7 +25,7 @@ def objects() -> Objects:
 
 
 def direct(route: Route, max_bytes: int = 1 << 20) -> bytes | None:
-    pool = connections(S3Settings(connect_timeout_s=2.0, read_timeout_s=2.0), "", 4)
+    pool = connections(S3Settings(connect_timeout_s=30.0, read_timeout_s=30.0), "", 4)
     try:
         return read_whole(pool, route, None, "a.jpg", max_bytes)
     finally:
@@ -63,7 +63,7 @@ def test_anything_unusual_is_left_to_boto3(objects: Objects, headers: dict[str, 
 def test_the_body_of_a_listing_is_read_whole_and_its_connection_again(headers: dict[str, str]) -> None:
     key = "/b?list-type=2&prefix=a%20%2B"
     objects = Objects({key: b"3\r\nabc\r\n0\r\n\r\n" if headers else b"abc"}, headers=headers)
-    pool = connections(S3Settings(connect_timeout_s=2.0, read_timeout_s=2.0), "", 4)
+    pool = connections(S3Settings(connect_timeout_s=30.0, read_timeout_s=30.0), "", 4)
     with serving(objects) as route:
         for _ in range(2):
             assert read_listing(pool, route, None, {"prefix": "a +", "list-type": "2"}) == b"abc"
