@@ -149,6 +149,7 @@ def _job(run_store: RunStore, run_plan: Plan) -> TrainJob:
         classes=dataset.splits.classes,
         bit_depth=dataset.depth.depth,
         write_token=run_store.write_token,
+        changes=run_plan.changes,
     )
     return job if runs_in_process(run_plan.experiment.compute) else job.sharing_samples()
 

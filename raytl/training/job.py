@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from raytl.config.schema import Experiment
@@ -15,6 +15,8 @@ from raytl.data.manifest import Sample
 from raytl.data.sample_file import discard, shared
 from raytl.data.sample_table import SampleTable
 from raytl.events import OnEvent, ignore
+from raytl.labelling.change import UNCHANGED, TrainChange
+from raytl.labelling.settings import Settings, settings_of
 from raytl.run.run_store import RunStore
 from raytl.store.lease import WriteToken
 from raytl.store.s3_settings import S3Settings
@@ -47,6 +49,8 @@ class TrainJob:
     """The jobs of a sweep's folds, from which each trial trains a network each; empty to train on `train` alone."""
     teachers: tuple[str, ...] = ()
     """The folders, on this machine, of saved models whose answers are learned beside the labels."""
+    changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
+    """What label methods change in `train`, for each setting of them that the job or a trial of it may have."""
 
     @property
     def task(self) -> Task:
@@ -66,6 +70,11 @@ class TrainJob:
     def run_store(self) -> RunStore:
         """Return the run, and this process's working copy of it."""
         return RunStore(self.location, write_token=self.write_token if self.is_guest else None, s3=self.s3)
+
+    def with_changes(self) -> TrainJob:
+        """Return the job with the training images that its experiment's label methods leave; nothing changes twice."""
+        change = self.changes.get(settings_of(self.experiment), UNCHANGED)
+        return replace(self, train=change.applied(self.train), changes={})
 
     def sharing_samples(self) -> TrainJob:
         """Return the job, whose workers will read large splits from a file below its location instead of a copy each."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from raytl.config.choice import Choice
@@ -12,6 +12,9 @@ from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
+from raytl.labelling.change import TrainChange
+from raytl.labelling.changes import LabelInputs, label_changes
+from raytl.labelling.settings import Settings
 from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
@@ -63,6 +66,8 @@ class Plan:
     """Choices that differ from what the experiment asks for, or that are not made yet."""
     recipe: tuple[Choice, ...] = ()
     """What `recipe: auto` chose, with the reasons; `experiment` has the values."""
+    changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
+    """What label methods change in the training images, by their settings; empty before the images are on this node."""
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -110,7 +115,19 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
-    return _plan(experiment, backbone.reading(dataset.depth.depth), dataset, recipe, notes)
+    seen = backbone.reading(dataset.depth.depth)
+    changes = _label_changes(experiment, task, seen, dataset, on_event)
+    return replace(_plan(experiment, seen, dataset, recipe, notes), changes=changes)
+
+
+def _label_changes(
+    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
+) -> dict[Settings, TrainChange]:
+    """Return what label methods change; nothing before the images are on this node."""
+    if dataset.to_fetch:
+        return {}
+    splits = dataset.splits
+    return label_changes(LabelInputs(experiment, task, backbone, splits.train, splits.val, splits.classes, on_event))
 
 
 def _with_recipe(

@@ -143,7 +143,7 @@ def train_worker(world: World, job: TrainJob, emit: OnEvent) -> Outcome | Paused
 def load_run(world: World, job: TrainJob, emit: OnEvent) -> LoadedRun:
     """Build the network of `job` on this rank's device, load the last checkpoint, and initialize the head of a new run."""
     experiment = job.experiment
-    job = job.on_this_node(emit if world.is_main else ignore)
+    job = job.with_changes().on_this_node(emit if world.is_main else ignore)
     device = _device(experiment)
     if device.type == "cpu":
         retain_freed_memory()

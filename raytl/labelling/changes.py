@@ -1,0 +1,67 @@
+"""Compute the changes of an experiment's training images, for its own settings and for those of a sweep's trials."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from raytl.config.schema import Experiment
+from raytl.data.sample import Sample
+from raytl.events import OnEvent
+from raytl.labelling.change import UNCHANGED, TrainChange
+from raytl.labelling.settings import KEYS, Settings, searched_settings
+from raytl.models.backbone import Backbone
+from raytl.tasks.cached_features import cached_features
+from raytl.tasks.task import Task
+
+NONE = "none"
+"""The value of each key that changes nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelInputs:
+    """What label methods work on: the labelled training and validation images, and the pretrained network.
+
+    No method sees the test split.
+    """
+
+    experiment: Experiment
+    task: Task
+    backbone: Backbone
+    train: Sequence[Sample]
+    val: Sequence[Sample]
+    classes: tuple[str, ...]
+    on_event: OnEvent
+
+    def features(self, samples: Sequence[Sample]) -> Tensor:
+        """Return the frozen features of `samples`, `(n, d) float32`, from the node's cache if they are there."""
+        solver = self.task.head_solver
+        assert solver is not None, "checked by `Task.check`"
+        return cached_features(self.experiment, solver, self.backbone, samples, self.on_event)
+
+
+Step: TypeAlias = Callable[[LabelInputs, Any, TrainChange], TrainChange]
+"""From the inputs, the value of a key and the change so far to the whole change."""
+STEPS: Mapping[str, Step] = MappingProxyType({})
+"""The step of each of `KEYS`."""
+
+
+def label_changes(inputs: LabelInputs) -> dict[Settings, TrainChange]:
+    """Return the change for the settings of the experiment and for each setting that a trial may have.
+
+    Settings that change nothing are left out.
+    """
+    changes = {settings: _change(inputs, settings) for settings in searched_settings(inputs.experiment)}
+    return {settings: change for settings, change in changes.items() if change is not UNCHANGED}
+
+
+def _change(inputs: LabelInputs, settings: Settings) -> TrainChange:
+    change = UNCHANGED
+    for key, value in zip(KEYS, settings, strict=True):
+        if value != NONE:
+            change = STEPS[key](inputs, value, change)
+    return change
