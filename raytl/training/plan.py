@@ -115,9 +115,9 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
-    seen = backbone.reading(dataset.depth.depth)
-    changes = _label_changes(experiment, task, seen, dataset, on_event)
-    return replace(_plan(experiment, seen, dataset, recipe, notes), changes=changes)
+    reading = backbone.reading(dataset.depth.depth)
+    changes = _label_changes(experiment, task, reading, dataset, on_event)
+    return replace(_plan(experiment, reading, dataset, recipe, notes), changes=changes)
 
 
 def _label_changes(
@@ -136,8 +136,8 @@ def _with_recipe(
     """Return the experiment with what its recipe chooses for the data, and the choices."""
     if not auto_recipe.is_open(experiment):
         return auto_recipe.resolved(experiment, ())
-    seen = backbone.reading(dataset.depth.depth)
-    facts = recipe_facts(experiment, task, seen, dataset, on_event)
+    reading = backbone.reading(dataset.depth.depth)
+    facts = recipe_facts(experiment, task, reading, dataset, on_event)
     return auto_recipe.resolved(experiment, task.recipe.choose(facts))
 
 
