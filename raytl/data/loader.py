@@ -21,6 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch.utils.data import DataLoader, Dataset
 
 from raytl.data import shard
+from raytl.data.bit_depth import RGB
 from raytl.data.encoder import Augment, Encoder, Prefetching, augmented
 from raytl.data.images import Images, Pixels
 from raytl.data.stream import PREFETCH_IMAGES, StreamedImages, prefetch
@@ -37,7 +38,7 @@ _View = Callable[[int, int], tuple[Pixels, Any]]
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images `(b, 3, height, width) uint8` in channels-last memory, ids (positions in the split), and collated targets.
+    """Images `(b, channels, height, width) uint8` in channels-last memory, ids (positions in the split), and collated targets.
 
     Batches for evaluation have no targets.
     """
@@ -100,13 +101,14 @@ class TrainLoader:
         weights: ArrayLike | None = None,
         workers: int = 0,
         pinned: bool = False,
+        channels: int = RGB,
     ) -> None:
         assert len(images) == len(encoder) > 0, "one target for each image, and at least one"
         self._encoder, self._seed, self._world, self._weights = encoder, seed, world, weights
         self.steps = shard.steps_per_epoch(len(images), batch)
         view = partial(augmented, images, encoder, augment, seed)
         source = _Source(images, view, _prefetching(encoder))
-        self._pipe = _Pipe(source, augment.size, -(-batch // world.size), workers, pinned)
+        self._pipe = _Pipe(source, (*augment.size, channels), -(-batch // world.size), workers, pinned)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
         """Yield the batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
@@ -143,7 +145,7 @@ class EvalLoader:
     ) -> None:
         self._parts = shard.eval_batches(len(images), batch, world.rank, world.size)
         source = _Source(images, partial(_evaluated, images, preprocess), None)
-        self._pipe = _Pipe(source, preprocess.view_size, batch, workers)
+        self._pipe = _Pipe(source, (*preprocess.view_size, preprocess.channels), batch, workers)
 
     def __len__(self) -> int:
         return len(self._parts)
@@ -217,9 +219,14 @@ class _Views(Dataset[Any]):
 
 
 class _Pipe:
-    """Turns requests into `(b, 3, height, width) uint8` and targets in order, in `workers` processes, or in this one if 0."""
+    """Turns requests into `(b, channels, height, width) uint8` and targets in order, in `workers` processes, or in this one if 0.
 
-    def __init__(self, source: _Source, size: tuple[int, int], batch: int, workers: int, pinned: bool = False) -> None:
+    `size` is the (height, width, channels) of the views.
+    """
+
+    def __init__(
+        self, source: _Source, size: tuple[int, int, int], batch: int, workers: int, pinned: bool = False
+    ) -> None:
         self._source, self._size, self._batch, self._workers, self._pinned = source, size, batch, workers, pinned
         self._requests = _Requests()
         self._loader: DataLoader[Any] | None = None
@@ -251,8 +258,8 @@ class _Pipe:
             yield pixels, _targets(_Views(self._source, pixels.numpy()[None])[request])
 
     def _block(self, images: int) -> torch.Tensor:
-        """Return uninitialized memory for the pixels of `images` views, `(images, height, width, 3)`."""
-        shape = (images, *self._size, 3)
+        """Return uninitialized memory for the pixels of `images` views, `(images, height, width, channels)`."""
+        shape = (images, *self._size)
         if self._pinned:
             return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         return torch.from_numpy(np.empty(shape, dtype=np.uint8))
@@ -272,7 +279,7 @@ class _Pipe:
         self._requests.now = requests
         if self._loader is None:
             # PREFETCH batches in flight per process, and one being read
-            shape = (self._workers * PREFETCH + 1, self._batch, *self._size, 3)
+            shape = (self._workers * PREFETCH + 1, self._batch, *self._size)
             self._slots = np.frombuffer(mmap.mmap(-1, max(1, int(np.prod(shape)))), dtype=np.uint8).reshape(shape)
             self._loader = DataLoader(
                 _Views(self._source, self._slots),

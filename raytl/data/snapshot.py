@@ -48,8 +48,10 @@ def take(
     s3: S3Settings = ENVIRONMENT,
     annotations: AnnotationsConfig = AS_FOUND,
     prefer: tuple[type, ...] = (),
+    channels: int | None = None,
 ) -> Snapshot:
-    """Return the snapshot of the data at `data.uri`, which is first synced if it is in a bucket.
+    """Return the snapshot of the data at `data.uri`, which is first synced if it is in a bucket. Its images have so
+    many `channels`, None = three.
 
     Raises:
         DataError: see `raytl.data`; also if `data.snapshot` is another one, with the differences.
@@ -57,7 +59,7 @@ def take(
     """
     manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, prefer, config.columns)
     manifest = with_feedback(manifest, config, on_event, s3)
-    audited = audit(manifest, config, None, on_event, s3)
+    audited = audit(manifest, config, None, on_event, s3, channels)
     digest = check(config, audited)
     counts = {split: images_by_class(audited.samples.of_split(split)) for split in SPLITS}
     return Snapshot(

@@ -51,7 +51,7 @@ def test_a_broken_card_is_refused(tmp_path: Path, text: str) -> None:
         ),
         ({"preprocess.image_px": 0}, "preprocess.image_px: found 0; expected a number from 8 to 4,096 pixels"),
         ({"preprocess.image_px": 1e9}, r"preprocess.image_px: found 1000000000\.0; expected an integer"),
-        ({"preprocess.mean": [0.5]}, "preprocess.mean: found a list of 1; expected a list of 3"),
+        ({"preprocess.mean": [0.5]}, "preprocess.mean: found a list of 1; expected 2 channels at least"),
         ({"preprocess.std": [0, 1, 1]}, "preprocess.std.0: found 0; expected a number from 1e-06 to 1,000"),
         ({"preprocess.std": [float("nan"), 1, 1]}, "preprocess.std.0: found nan; expected a finite number"),
         (
