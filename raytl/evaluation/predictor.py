@@ -29,6 +29,7 @@ from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.limits import limits, reported
 from raytl.evaluation.photos import Photo, PhotoBatch, batches
 from raytl.evaluation.photos_in_memory import is_tensor, photo_in_memory, unknown_photo
+from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.trust import Trust, TrustOptions, trust_of
 from raytl.events import Message, OnEvent, Work, ignore, throttled
 from raytl.home import expanded
