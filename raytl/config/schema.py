@@ -107,7 +107,7 @@ class ModelConfig(Section):
     channels: Annotated[int, Field(ge=2, le=16)] = 3
     """Channels of each image. 3 = RGB: gray becomes RGB, and alpha is composited on white. Any other number: every channel of the file is read as it is, and another number is an error."""
     stem: Literal["repeat", "mean", "zero", "random"] = "repeat"
-    """The filters of the first layer for other than three channels, from those of the pretrained RGB. repeat = red, green, blue, red ... times 3 / channels (as timm). mean = the mean of the three for each channel, times 3 / channels. zero = the first three channels are RGB and keep their filters, the others start at 0. random = drawn, so it must be trained."""
+    """The filters of the first layer for other than three channels, from those of the pretrained RGB. repeat = red, green, blue, red ... times 3 / channels (as timm). mean = the mean of the three for each channel, times 3 / channels. zero = the first three channels are RGB and keep their filters, the others start at 0. random = drawn, with a fixed seed, so it must be trained."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout before the head. null = the model's default."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None

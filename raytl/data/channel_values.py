@@ -114,7 +114,7 @@ def refuse_channels(channels: int, expected: int) -> None:
     if channels != expected:
         raise BadImage(
             f"an image of {channels} channel{'s' if channels != 1 else ''}; expected {expected} (model.channels). Save it with "
-            f"{expected}, or set model.channels"
+            f"{expected}, or train with its number"
         )
 
 

@@ -153,8 +153,11 @@ def loaded(
     data = source if isinstance(source, bytes) else read(source, max_pixels, s3)
     if not data:
         raise BadImage("empty file (0 bytes)")
-    with _pillow_errors(data):
-        file = _channel_file(data, channels, max_pixels)
+    if channels != RGB or tiff.is_tiff(data) or dicom.is_dicom(data):
+        with _pillow_errors(data):
+            file = _channel_file(data, channels, max_pixels)
+    else:
+        file = None
     if file is not None:
         with reserved(file.peak_bytes):
             with _pillow_errors(data):
@@ -222,9 +225,21 @@ def header(data: bytes) -> tuple[tuple[int, int], int]:
         BadImage: it is not an image.
     """
     with _pillow_errors(data):
+        if (size := _size_of_values(data)) is not None:
+            return size
         image = _opened(pixels_only(data.lstrip(_BEFORE)), _HEADER_PIXELS)
         orientation = image.getexif().get(_ORIENTATION, 1)
         return image.size, orientation if orientation in range(1, 9) else 1
+
+
+def _size_of_values(data: bytes) -> tuple[tuple[int, int], int] | None:
+    """Return the size and orientation of a file that Pillow does not open; None for others."""
+    if dicom.is_dicom(data):
+        return dicom.size_of(data), 1
+    if numpy_file.is_array(data):
+        return numpy_file.size_of(data), 1
+    ifd = tiff.tags(data)
+    return tiff.size_of(ifd) if ifd is not None and tiff.has_many_bands(ifd) else None
 
 
 def draft(data: bytes, max_pixels: int, side: int) -> Image.Image | None:

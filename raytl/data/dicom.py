@@ -63,6 +63,16 @@ def opened(data: bytes, max_pixels: int) -> ChannelFile:
     return ChannelFile(_PEAK * rows * columns, lambda: _read(dataset, kind))
 
 
+def size_of(data: bytes) -> tuple[int, int]:
+    """Return the (width, height) of the pixels.
+
+    Raises:
+        BadImage: pydicom is not installed, or the file is broken.
+    """
+    dataset = _parsed(data)
+    return _whole(dataset, "Columns"), _whole(dataset, "Rows")
+
+
 def _parsed(data: bytes) -> Any:
     """Return the elements that decide the pixels."""
     try:

@@ -34,7 +34,7 @@ def opened(data: bytes, channels: int, max_pixels: int) -> ChannelFile:
     shape, dtype, start = _header(data)
     if len(shape) != 3 or dtype.kind not in "uif" or dtype.itemsize > 8:
         raise BadImage(f"an array {shape} of {dtype}; expected (height, width, {channels}) of integers or floats")
-    is_first = shape[2] != channels and shape[0] <= MAX_CHANNELS < shape[2]
+    is_first = shape[2] != channels and _has_channels_first(shape)
     height, width, count = (shape[1], shape[2], shape[0]) if is_first else shape
     refuse_channels(count, channels)
     if min(shape) < 1:
@@ -44,6 +44,22 @@ def opened(data: bytes, channels: int, max_pixels: int) -> ChannelFile:
     if len(data) - start < size:
         raise BadImage(f"a truncated array: {len(data) - start:,} bytes of {size:,}; expected a complete file")
     return ChannelFile(2 * size + 10 * height * width, lambda: _read(data, is_first))
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Return the (width, height) of an array of channels.
+
+    Raises:
+        BadImage: it is not one.
+    """
+    shape, _, _ = _header(data)
+    if len(shape) != 3:
+        raise BadImage(f"an array {shape}; expected (height, width, channels)")
+    return (shape[2], shape[1]) if _has_channels_first(shape) else (shape[1], shape[0])
+
+
+def _has_channels_first(shape: tuple[int, ...]) -> bool:
+    return shape[0] <= MAX_CHANNELS < shape[2]
 
 
 def _header(data: bytes) -> tuple[tuple[int, ...], np.dtype[Any], int]:

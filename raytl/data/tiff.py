@@ -113,6 +113,19 @@ def misread(ifd: ImageFileDirectory_v2) -> bool:
     return extra or (_planar(ifd) and int(_first(ifd, _BITS, 1)) > 8)
 
 
+def has_many_bands(ifd: ImageFileDirectory_v2) -> bool:
+    """Return whether the file has other bands than gray, RGB or RGBA, or floats of several."""
+    bands = int(_first(ifd, _BANDS, 1))
+    return bands == 2 or bands > 4 or (bands > 1 and int(_first(ifd, _FORMAT, 1)) == 3)
+
+
+def size_of(ifd: ImageFileDirectory_v2) -> tuple[tuple[int, int], int]:
+    """Return the (width, height) of the stored pixels and the orientation, 1 if it is unknown."""
+    orientation = int(_first(ifd, 274, 1))
+    size = int(_first(ifd, 256, 0)), int(_first(ifd, 257, 0))
+    return size, orientation if orientation in range(1, 9) else 1
+
+
 def white_is_zero(ifd: ImageFileDirectory_v2) -> bool:
     """Return whether zero means white, as in X-ray films."""
     return int(_first(ifd, _PHOTOMETRIC, 1)) == 0

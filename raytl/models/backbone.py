@@ -96,7 +96,7 @@ def build(
             return stem.adapted(family.adapt(name, module, state), module, config.channels, config.stem)
 
         taken = weights.take(source, module, head, fitted)
-        digest = weights.state_digest(taken.tensors)
+        digest = weights.state_digest(taken.tensors if config.channels == RGB else fitted(taken.tensors))
         notes += (f"model.weights: {source.name}: {taken.text}",) if taken.text else ()
         notes += _stem_note(config, module, taken.tensors)
         weights.fit(module, fitted(taken.tensors), head, _where(config, source, taken))

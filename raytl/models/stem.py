@@ -56,8 +56,10 @@ def _is_stem(given: Tensor, own: Tensor, channels: int) -> bool:
 def _filters(rgb: Tensor, own: Tensor, stem: Stem) -> Tensor:
     """Return filters `(out, channels, h, w)` from those of RGB, `(out, 3, h, w)`."""
     channels = own.shape[1]
-    if stem == "random":
-        return own.detach().clone()
+    if stem == "random":  # always the same, so that the digest of the weights names them
+        new = torch.empty(own.shape)
+        nn.init.kaiming_normal_(new, mode="fan_out", generator=torch.Generator().manual_seed(0))
+        return new
     values = rgb.float()
     if stem == "repeat":  # the same arithmetic as timm's adapt_input_conv
         whole = values.repeat(1, -(-channels // RGB), 1, 1)[:, :channels]

@@ -14,7 +14,7 @@ from PIL import Image
 from raytl.data import tiff_channels
 from raytl.data.bad_image import BadImage
 from raytl.data.bit_depth import BitDepth
-from raytl.data.decode import decode, loaded
+from raytl.data.decode import decode, header, loaded
 from tests.data.tiffs import tiff_file
 
 BOUND = 10**6
@@ -56,6 +56,11 @@ def test_an_orientation_turns_the_pixels() -> None:
     stack = values("<u1", 4)
     data = tiff_file(stack, orientation=6)
     assert np.array_equal(tiff_channels.opened(data, 4, BOUND).read().values, np.rot90(stack, -1))
+
+
+def test_the_size_is_in_the_header() -> None:
+    assert header(tiff_file(values("<u2", 13), orientation=6)) == ((23, 19), 6)
+    assert header(tiff_file(values("<f4", 3))) == ((23, 19), 1)
 
 
 def test_three_floats_are_rgb() -> None:

@@ -76,12 +76,14 @@ def test_zero_keeps_rgb_and_starts_the_others_at_zero(rgb: dict[str, Path]) -> N
     assert not zero[:, 3:].any()
 
 
-def test_random_keeps_what_was_drawn(rgb: dict[str, Path]) -> None:
+def test_random_filters_are_the_same_for_every_seed_as_their_digest_names_them(rgb: dict[str, Path]) -> None:
+    first, digests = built(rgb, "test_resnet", 5, "random"), set()
     torch.manual_seed(1)
-    first = built(rgb, "test_resnet", 5, "random")
-    torch.manual_seed(1)
-    drawn = build(ModelConfig(name="test_resnet", weights="none", channels=5), 4).module
-    assert torch.equal(first, drawn.state_dict()["conv1.0.weight"])
+    assert torch.equal(first, built(rgb, "test_resnet", 5, "random"))
+    for rule in ("repeat", "mean", "zero", "random"):
+        config = ModelConfig(name="test_resnet", weights=str(rgb["test_resnet"]), channels=5, stem=rule)
+        digests.add(build(config, 2).weights_digest)
+    assert len(digests) == 4
 
 
 def test_a_note_names_the_rule_and_the_layer(rgb: dict[str, Path]) -> None:
