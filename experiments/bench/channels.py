@@ -98,7 +98,9 @@ def main(weights: str, folder: str, per_class: str = "30", test_per_class: str =
     """Print a table of accuracies in percent."""
     files, classes = listed(Path(folder), "train", 4 * int(per_class))
     test_files, truth = listed(Path(folder), "test", int(test_per_class))
-    print("| channels | rule | frozen features, ridge: mean (3 seeds) | all stages trained | seconds |\n|---:|---|---:|---:|---:|")
+    print(
+        "| channels | rule | frozen features, ridge: mean (3 seeds) | all stages trained | seconds |\n|---:|---|---:|---:|---:|"
+    )
     for count in (4, 13):
         images, test = ([channels_of(path, count) for path in part] for part in (files, test_files))
         for rule in RULES:
@@ -109,7 +111,9 @@ def main(weights: str, folder: str, per_class: str = "30", test_per_class: str =
             scores, fine_tuned = [], []
             for seed in range(SEEDS):
                 chosen = drawn(classes, int(per_class), seed)
-                probe = Ridge(train_features[torch.from_numpy(chosen)], classes[chosen], int(classes.max()) + 1, PENALTY)
+                probe = Ridge(
+                    train_features[torch.from_numpy(chosen)], classes[chosen], int(classes.max()) + 1, PENALTY
+                )
                 scores.append(100 * float((probe(test_features).argmax(axis=1) == truth).mean()))
                 torch.manual_seed(seed)
                 fresh = backbone_of(weights, rule, images, len(set(classes.tolist())))
