@@ -107,7 +107,7 @@ def main(weights: str, folder: str, per_class: str = "30", test_per_class: str =
             began = time.perf_counter()
             backbone = backbone_of(weights, rule, images, len(set(classes.tolist())))
             rows = [inputs_of(backbone, part) for part in (images, test)]
-            train_features, test_features = (features_of(backbone, part) for part in rows)
+            train_features, test_features = (features_of(backbone, part).double() for part in rows)
             scores, fine_tuned = [], []
             for seed in range(SEEDS):
                 chosen = drawn(classes, int(per_class), seed)
