@@ -122,6 +122,7 @@ def test_a_uri_alone_has_no_other_settings() -> None:
 
 @pytest.mark.s3
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_every_verb_reaches_the_endpoint_as_the_profile_that_its_options_name(
     raytl: Raytl, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
