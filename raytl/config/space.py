@@ -34,6 +34,8 @@ _FIXED = (
     "search",
     "retrain",
     "predict",
+    "few.share",
+    "few.min_confidence",
     "train.epochs",
     "train.metric",
     "train.seed",
