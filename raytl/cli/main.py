@@ -25,6 +25,7 @@ from raytl.cli.explain import explain
 from raytl.cli.export import export
 from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
+from raytl.cli.labels import labels
 from raytl.cli.options import with_s3_options
 from raytl.cli.predict import predict
 from raytl.cli.report import report
@@ -116,6 +117,7 @@ EXAMPLES = {
     "bench": "raytl bench exported/trash --threads 1",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
     "collect": "raytl collect s3://bucket/feedback --budget 200 --model models:trash@champion",
+    "labels": "raytl labels experiments/trash.yaml --weights vit_tiny_patch16_224",
     "runs": "raytl runs s3://bucket/runs",
     "compare": "raytl compare runs/trash runs/trash-winner",
     "retrain": "raytl retrain experiments/trash.yaml --dry-run",
@@ -151,6 +153,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "bench": bench,
     "explain": explain,
     "collect": collect,
+    "labels": labels,
     "runs": runs,
     "compare": compare,
     "retrain": retrain,

@@ -80,6 +80,8 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
     if train.loss != "focal":
         add("train.loss", f"train.loss is {train.loss}", "set train.loss to focal, or remove it", "train.focal_gamma")
+    if train.loss != "gce":
+        add("train.loss", f"train.loss is {train.loss}", "set train.loss to gce, or remove it", "train.gce_q")
     if optim.schedule != "restarts":
         because = f"optim.schedule is {optim.schedule}"
         add("optim.schedule", because, "set optim.schedule to restarts, or remove it", "optim.restart_every")
@@ -109,12 +111,31 @@ def _splits(recipe: Recipe) -> Iterator[Conflict]:
             f"{data.val_fraction + data.test_fraction:g}, expected less than 1",
             "leave images to train on: 0.15 each is common",
         )
+    yield from _label_columns(recipe)
     if data.columns and not is_table_name(data.uri):
         yield Conflict(
             ("data.columns", "data.uri"),
             f"found {', '.join(data.columns)}, and data.uri is {data.uri!r}, which has no columns; expected a .csv, .tsv, "
             ".parquet or .jsonl manifest",
             "list the images in such a table, or remove data.columns",
+        )
+
+
+def _label_columns(recipe: Recipe) -> Iterator[Conflict]:
+    names, uri = recipe.labels.columns, recipe.data.uri
+    if not names:
+        return
+    advice = "list each source once, two or more; a single one is the column label"
+    if len(names) < 2:
+        yield Conflict(("labels.columns",), f"found {names[0]!r} alone; expected labels of two sources or more", advice)
+    if len({name.strip().lower() for name in names}) < len(names):
+        yield Conflict(("labels.columns",), f"found {', '.join(names)}: the same column twice", advice)
+    if not is_table_name(uri):
+        yield Conflict(
+            ("labels.columns", "data.uri"),
+            f"found {', '.join(names)}, and data.uri is {uri!r}, which has no columns; expected a .csv, .tsv, .parquet or "
+            ".jsonl manifest",
+            "list the images in such a table, or remove labels.columns",
         )
 
 
@@ -361,6 +382,13 @@ def _retrain(experiment: Experiment) -> Iterator[Conflict]:
             yield Conflict(
                 (key,), f"found {uri!r}; expected a folder or an s3:// prefix of feedback", "name s3://bucket/feedback"
             )
+    relabel = experiment.labels.relabel
+    if relabel is not None and (_names_no_store(relabel) or not relabel.lower().endswith(".csv")):
+        yield Conflict(
+            ("labels.relabel",),
+            f"found {relabel!r}; expected a .csv file on this machine or at an s3:// URI",
+            "name corrections.csv, or s3://bucket/corrections.csv",
+        )
     if retrain.registry is not None and _names_no_store(retrain.registry):
         yield Conflict(
             ("retrain.registry",),

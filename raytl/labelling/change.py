@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
+from raytl.labelling.doubtful import SuspectLabel
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,8 @@ class TrainChange:
     left_out: frozenset[str] = frozenset()
     added: Sequence[Sample] = ()
     notes: tuple[str, ...] = field(default=())
+    doubtful: tuple[SuspectLabel, ...] = ()
+    """The labels that `labels.noise` lists, the most doubtful first."""
 
     def applied(self, train: Sequence[Sample]) -> Sequence[Sample]:
         """Return the training images after the change; the same object if nothing changes."""

@@ -12,8 +12,8 @@ from raytl.config.schema import Experiment
 from raytl.data import snapshot
 from raytl.data.audit import audit
 from raytl.data.feedback import LABELS, is_feedback
-from raytl.data.feedback_samples import with_feedback
 from raytl.data.formats import scan
+from raytl.data.given_labels import with_labels
 from raytl.data.group_split import group_columns
 from raytl.data.manifest import Manifest, Sample, dataset_digest, snapshot_id
 from raytl.data.perceptual_hash import phashes
@@ -133,7 +133,7 @@ def _scanned(experiment: Experiment, on_event: OnEvent) -> Manifest:
     manifest = scan(
         config.uri, on_event, config.stream, config.zip_encoding, s3, experiment.annotations, types, config.columns
     )
-    manifest = with_feedback(manifest, config, on_event, s3)
+    manifest = with_labels(manifest, config, experiment.labels, on_event, s3)
     check_targets(task, manifest.samples)
     return manifest
 

@@ -12,9 +12,10 @@ from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
-from raytl.labelling.change import TrainChange
-from raytl.labelling.changes import LabelInputs, label_changes
-from raytl.labelling.settings import Settings
+from raytl.labelling.change import UNCHANGED, TrainChange
+from raytl.labelling.changes import label_changes
+from raytl.labelling.inputs import LabelInputs
+from raytl.labelling.settings import Settings, settings_of
 from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
@@ -117,6 +118,7 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
     reading = backbone.reading(dataset.depth.depth)
     changes = _label_changes(experiment, task, reading, dataset, on_event)
+    notes += changes.get(settings_of(experiment), UNCHANGED).notes
     return replace(_plan(experiment, reading, dataset, recipe, notes), changes=changes)
 
 
@@ -149,7 +151,8 @@ def _read(
     on_event: OnEvent,
 ) -> Dataset:
     s3 = S3Settings.of(experiment.storage)
-    return read(data, preprocess, on_event, s3, experiment.annotations, task_named(experiment.task))
+    task = task_named(experiment.task)
+    return read(data, preprocess, on_event, s3, experiment.annotations, task, experiment.labels)
 
 
 def depth_of(experiment: Experiment, backbone: Backbone) -> int:

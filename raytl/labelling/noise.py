@@ -1,0 +1,43 @@
+"""`labels.noise`: list the doubtful labels of the training images, or leave those images out. No label is changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from raytl.data.manifest import listed
+from raytl.labelling.change import TrainChange
+from raytl.labelling.copies import photo_groups
+from raytl.labelling.doubtful import Doubts, doubts, spared
+from raytl.labelling.inputs import LabelInputs
+from raytl.labelling.reviewed import reviewed_keys
+
+
+def noise(inputs: LabelInputs, value: Literal["rank", "leave_out"], change: TrainChange) -> TrainChange:
+    """Return the change with the doubtful labels of the training images, and with these left out if `value` is leave_out."""
+    train = change.applied(inputs.train)
+    targets = inputs.targets(train)
+    groups = photo_groups(inputs.experiment, train, inputs.backbone.preprocess.bit_depth, inputs.on_event)
+    seed = inputs.experiment.train.seed
+    found = doubts([inputs.features(train)], train, targets, inputs.classes, groups, seed, inputs.on_event)
+    reviewed = reviewed_keys(inputs.experiment)
+    found = replace(found, listed=tuple(each for each in found.listed if each.key not in reviewed))
+    out = spared(found.listed, targets, inputs.classes) if value == "leave_out" else ()
+    return replace(
+        change,
+        left_out=change.left_out | {each.key for each in out},
+        doubtful=found.listed,
+        notes=(*change.notes, *_notes(found, len(out), value)),
+    )
+
+
+def _notes(found: Doubts, left_out: int, value: str) -> tuple[str, ...]:
+    notes = [f"labels.noise: {value}: {found.sentence}"]
+    if value == "leave_out" and found.trusted:
+        notes.append(
+            f"labels.noise: {left_out:,} of {found.images:,} training images are left out; `raytl labels` shows them"
+        )
+    if found.unjudged:
+        names = listed([repr(name) for name in found.unjudged], 5)
+        notes.append(f"labels.noise: classes with too few images to judge their labels:\n{names}")
+    return tuple(notes)
