@@ -21,9 +21,14 @@ def with_labels(
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
 ) -> Manifest:
-    """Return the manifest with the labelled images of `data.feedback` and the corrections of `labels.relabel`.
+    """Return the manifest with the combined labels of `labels.columns`, the labelled images of `data.feedback` and the corrections
+    of `labels.relabel`.
 
     Raises:
-        DataError: see `with_feedback` and `with_corrections`.
+        DataError: see `with_combined_labels`, `with_feedback` and `with_corrections`.
     """
+    if labels.columns:
+        from raytl.data.combined_labels import with_combined_labels  # it reads tables, which few experiments need
+
+        manifest = with_combined_labels(manifest, config, labels.columns, on_event, s3)
     return with_corrections(with_feedback(manifest, config, on_event, s3), config, labels.relabel, s3)

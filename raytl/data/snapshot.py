@@ -57,7 +57,17 @@ def take(
         DataError: see `raytl.data`; also if `data.snapshot` is another one, with the differences.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, prefer, config.columns)
+    manifest = scan(
+        config.uri,
+        on_event,
+        config.stream,
+        config.zip_encoding,
+        s3,
+        annotations,
+        prefer,
+        config.columns,
+        labels.columns,
+    )
     manifest = with_labels(manifest, config, labels, on_event, s3)
     audited = audit(manifest, config, None, on_event, s3)
     digest = check(config, audited)

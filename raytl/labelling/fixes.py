@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from raytl.config.labels import LabelsConfig
 from raytl.config.schema import Experiment
 from raytl.data.corrections import (
     CORRECTION_FORMAT,
@@ -19,8 +20,8 @@ from raytl.data.corrections import (
     stored_content,
     text_of,
 )
-from raytl.data.feedback_samples import with_feedback
 from raytl.data.formats import scan
+from raytl.data.given_labels import with_labels
 from raytl.data.manifest import listed
 from raytl.data.split import apply_splits
 from raytl.errors import ConfigError, Conflict, DataError
@@ -114,9 +115,17 @@ def _known(experiment: Experiment, on_event: OnEvent, s3: S3Settings) -> _Known:
     """Return the images as the data has them, without corrections."""
     config, types = experiment.data, task_named(experiment.task).target_types
     manifest = scan(
-        config.uri, on_event, config.stream, config.zip_encoding, s3, experiment.annotations, types, config.columns
+        config.uri,
+        on_event,
+        config.stream,
+        config.zip_encoding,
+        s3,
+        experiment.annotations,
+        types,
+        config.columns,
+        experiment.labels.columns,
     )
-    manifest = with_feedback(manifest, config, on_event, s3)
+    manifest = with_labels(manifest, config, LabelsConfig(columns=experiment.labels.columns), on_event, s3)
     if manifest.samples.kinds() - {str}:
         raise DataError(f"{config.uri}: has other targets than classes; expected a task with one class an image")
     samples = apply_splits(manifest.samples, config, s3)

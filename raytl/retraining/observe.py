@@ -131,7 +131,15 @@ def _scanned(experiment: Experiment, on_event: OnEvent) -> Manifest:
     config, s3, task = experiment.data, S3Settings.of(experiment.storage), task_named(experiment.task)
     types = task.target_types
     manifest = scan(
-        config.uri, on_event, config.stream, config.zip_encoding, s3, experiment.annotations, types, config.columns
+        config.uri,
+        on_event,
+        config.stream,
+        config.zip_encoding,
+        s3,
+        experiment.annotations,
+        types,
+        config.columns,
+        experiment.labels.columns,
     )
     manifest = with_labels(manifest, config, experiment.labels, on_event, s3)
     check_targets(task, manifest.samples)

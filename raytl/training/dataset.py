@@ -66,7 +66,15 @@ def read_dataset(
         StoreError: an object store failed.
     """
     manifest = scan(
-        config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, _types(task), config.columns
+        config.uri,
+        on_event,
+        config.stream,
+        config.zip_encoding,
+        s3,
+        annotations,
+        _types(task),
+        config.columns,
+        labels.columns,
     )
     manifest = with_labels(manifest, config, labels, on_event, s3)
     _check_targets(task, manifest.samples)
@@ -106,7 +114,16 @@ def listed_dataset(
     if not names_objects(config.uri) or is_packed(config.uri, s3):
         return read_dataset(config, preprocess, on_event, s3, annotations, task, labels)
     types, columns = _types(task), config.columns
-    manifest = scan(config.uri, on_event, stream=True, s3=s3, annotations=annotations, prefer=types, columns=columns)
+    manifest = scan(
+        config.uri,
+        on_event,
+        stream=True,
+        s3=s3,
+        annotations=annotations,
+        prefer=types,
+        columns=columns,
+        votes=labels.columns,
+    )
     manifest = with_labels(manifest, config, labels, on_event, s3)
     _check_targets(task, manifest.samples)
     to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_pulled(manifest.objects, s3)
