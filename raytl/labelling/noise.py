@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from raytl.data.manifest import listed
 from raytl.labelling.change import TrainChange
 from raytl.labelling.copies import photo_groups
 from raytl.labelling.doubtful import Doubts, doubts, spared
-from raytl.labelling.inputs import LabelInputs
 from raytl.labelling.reviewed import reviewed_keys
 
+if TYPE_CHECKING:
+    from raytl.labelling.changes import LabelInputs
 
-def noise(inputs: LabelInputs, value: Literal["rank", "leave_out"], change: TrainChange) -> TrainChange:
+
+def leave_out_noise(inputs: LabelInputs, value: Literal["rank", "leave_out"], change: TrainChange) -> TrainChange:
     """Return the change with the doubtful labels of the training images, and with these left out if `value` is leave_out."""
     train = change.applied(inputs.train)
-    targets = inputs.targets(train)
+    solver = inputs.task.head_solver
+    assert solver is not None and solver.targets_of is not None, "checked by `Task.check`"
+    targets = solver.targets_of(train, inputs.classes)
     groups = photo_groups(inputs.experiment, train, inputs.backbone.preprocess.bit_depth, inputs.on_event)
     seed = inputs.experiment.train.seed
     found = doubts([inputs.features(train)], train, targets, inputs.classes, groups, seed, inputs.on_event)

@@ -9,11 +9,11 @@ from functools import partial
 from raytl.config.schema import Experiment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.encoder import FileAccess
-from raytl.data.feedback_samples import located
 from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
 from raytl.data.sample_file import discard, shared
 from raytl.data.sample_table import SampleTable
+from raytl.data.sources import located, other_sources
 from raytl.events import OnEvent, ignore
 from raytl.labelling.change import UNCHANGED, TrainChange
 from raytl.labelling.settings import Settings, settings_of
@@ -92,4 +92,4 @@ class TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
         data = self.experiment.data
         local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
-        return replace(self, train=located(self.train, data.feedback, local, emit, self.s3), val=local(self.val))
+        return replace(self, train=located(self.train, other_sources(data, emit, self.s3), local), val=local(self.val))

@@ -13,8 +13,7 @@ from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
 from raytl.labelling.change import UNCHANGED, TrainChange
-from raytl.labelling.changes import label_changes
-from raytl.labelling.inputs import LabelInputs
+from raytl.labelling.changes import LabelInputs, label_changes
 from raytl.labelling.settings import Settings, settings_of
 from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
