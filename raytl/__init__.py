@@ -70,8 +70,8 @@ if TYPE_CHECKING:
     from raytl.feedback.driver import Collected
     from raytl.feedback.estimate import AccuracyInUse
     from raytl.feedback.returned import ReturnedLabels
-    from raytl.labelling.doubtful import SuspectLabel
     from raytl.labelling.fixes import AppliedFixes
+    from raytl.labelling.suspect import SuspectLabel
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
@@ -198,7 +198,7 @@ _MODULES = {
     "raytl.feedback.driver": ("Collected",),
     "raytl.feedback.estimate": ("AccuracyInUse",),
     "raytl.feedback.returned": ("ReturnedLabels",),
-    "raytl.labelling.doubtful": ("SuspectLabel",),
+    "raytl.labelling.suspect": ("SuspectLabel",),
     "raytl.labelling.fixes": ("AppliedFixes",),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),

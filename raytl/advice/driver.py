@@ -20,7 +20,7 @@ from raytl.data.manifest import Sample
 from raytl.errors import DataError, ModelError, RaytlError, first_line
 from raytl.events import OnEvent, Work
 from raytl.labelling.copies import photo_groups
-from raytl.labelling.doubtful import SuspectLabel
+from raytl.labelling.suspect import SuspectLabel
 from raytl.metrics.suspects import is_trusted, pooled, suspects
 from raytl.models.backbone import Backbone
 from raytl.models.frozen import left_out_probabilities

@@ -18,8 +18,9 @@ from raytl.errors import DataError
 from raytl.events import OnEvent, Work, ignore
 from raytl.labelling import sheet
 from raytl.labelling.copies import photo_groups
-from raytl.labelling.doubtful import Doubts, SuspectLabel, doubts
+from raytl.labelling.doubtful import Doubts, doubts
 from raytl.labelling.reviewed import reviewed_keys
+from raytl.labelling.suspect import SuspectLabel
 from raytl.registry.reference import is_reference
 from raytl.run.atomic import write_text
 from raytl.sanitize import command

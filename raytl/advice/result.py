@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from raytl.advice.candidates import Candidate
 from raytl.config.choice import Choice
 from raytl.config.schema import Experiment
-from raytl.labelling.doubtful import SuspectLabel
+from raytl.labelling.suspect import SuspectLabel
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 from raytl.metrics.paired import Paired

@@ -53,7 +53,7 @@ def with_combined_labels(
     samples = apply_splits(manifest.samples, config, s3)
     voted = _voted(manifest.root, samples, columns, on_event, s3)
     is_train = samples.splits.mapped(lambda split: split == "train", np.bool_)
-    unlabelled = [samples.keys[place] for place in np.flatnonzero(~is_train & (voted.own == MISSING))]
+    unlabelled = [samples.keys[place] for place in np.flatnonzero(~is_train & (voted.own == MISSING)).tolist()]
     if unlabelled:
         raise DataError(
             f"labels.columns: {len(unlabelled)} images of validation and test have no label of their own:\n{listed(unlabelled)}\n"
@@ -72,7 +72,7 @@ def with_combined_labels(
 
 
 def _voted(root: str, samples: SampleTable, columns: Sequence[str], on_event: OnEvent, s3: S3Settings) -> _Voted:
-    cells, none = read_votes(table_place(root, on_event, s3), columns).by_key(samples.keys), ("",) * len(columns)
+    cells, none = read_votes(table_place(root, on_event, s3), columns).by_key(list(samples.keys)), ("",) * len(columns)
     rows = [cells.get(key, (str(target), none)) for key, target in zip(samples.keys, samples.targets, strict=True)]
     classes = tuple(sorted({text for own, votes in rows for text in (own, *votes)} - {""}))
     index = {"": MISSING} | {name: place for place, name in enumerate(classes)}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
-from raytl.labelling.doubtful import SuspectLabel
+from raytl.labelling.suspect import SuspectLabel
 
 
 @dataclass(frozen=True)

@@ -14,24 +14,13 @@ from torch import Tensor
 
 from raytl.data.manifest import Sample
 from raytl.events import OnEvent, ignore
+from raytl.labelling.suspect import SuspectLabel
 from raytl.metrics.confusion import Floats, balanced_accuracy, confusion_matrix, tally
 from raytl.metrics.suspects import is_trusted, pooled, suspects
 from raytl.models.left_out import Ints, left_out_in_parts
 
 MIN_IMAGES = 5
 """Images of a class below which its labels are not judged."""
-
-
-@dataclass(frozen=True, slots=True)
-class SuspectLabel:
-    """An image (`key` under the root of the data) whose label may be wrong; see `raytl.metrics.suspects.Suspect`."""
-
-    key: str
-    given: str
-    suggested: str
-    probability: float
-    margin: float
-    split: str = "train"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from raytl.data.bit_depth import BitDepth
 from raytl.data.corrections import rows_of
 from raytl.data.decode import BadImage, loaded
 from raytl.errors import DataError, StoreError
-from raytl.labelling.doubtful import SuspectLabel
+from raytl.labelling.suspect import SuspectLabel
 from raytl.pages import Html, jpeg, render
 from raytl.run.atomic import write_text
 from raytl.sanitize import csv_cell

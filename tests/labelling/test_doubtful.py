@@ -11,8 +11,9 @@ import torch
 from raytl.data.manifest import Sample
 from raytl.errors import DataError
 from raytl.labelling.change import UNCHANGED
-from raytl.labelling.doubtful import MIN_IMAGES, SuspectLabel, doubts, spared
+from raytl.labelling.doubtful import MIN_IMAGES, doubts, spared
 from raytl.labelling.sheet import HEAD, check_replaceable, table
+from raytl.labelling.suspect import SuspectLabel
 from raytl.models.left_out import left_out_in_parts
 
 CLASSES = ("a", "b", "c")
