@@ -1,9 +1,9 @@
 """The round trip of wrong labels, on real photos with planted errors: train, rank, correct, retrain, promote.
 
-    python -m experiments.label_round_trip PHOTOS WEIGHTS FOLDER [--wrong 0.25] [--image-px 128]
+    python -m experiments.label_round_trip PHOTOS WEIGHTS FOLDER [--wrong 0.3] [--per-class 80] [--image-px 96]
 
-`PHOTOS` has train/, val/ and test/ with class folders, and `WEIGHTS` is a file of mobilenetv2_100. A fraction of the training
-labels is changed at random. An oracle plays the person: it fills in the true label of every listed image, confirms the ones
+`PHOTOS` has train/, val/ and test/ with class folders, and `WEIGHTS` is a file of mobilenetv2_100. Of each
+class, at most `--per-class` training photos are taken, and a fraction of their labels is changed at random. An oracle plays the person: it fills in the true label of every listed image, confirms the ones
 that are right, and never looks at any other. The output is Markdown.
 """
 
@@ -48,12 +48,15 @@ class Planted:
     wrong: frozenset[str]
 
 
-def planted(photos: Path, table: Path, wrong: float, seed: int) -> Planted:
+def planted(photos: Path, table: Path, wrong: float, per_class: int, seed: int) -> Planted:
     """Write a manifest of the photos, with a fraction of the training labels changed at random."""
     draw, rows = random.Random(seed), []
     for split in ("train", "val", "test"):
-        for file in sorted((photos / split).glob("*/*.*")):
-            rows.append((file.resolve(), split, file.parent.name))
+        for folder in sorted((photos / split).iterdir()):
+            files = sorted(folder.glob("*.*"))
+            rows += [
+                (file.resolve(), split, folder.name) for file in (files[:per_class] if split == "train" else files)
+            ]
     classes = sorted({name for _, _, name in rows})
     truth, changed = {}, set()
     with table.open("w", newline="") as stream:
@@ -93,13 +96,14 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("weights", type=Path)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--wrong", type=float, default=0.25)
-    parser.add_argument("--image-px", type=int, default=128)
+    parser.add_argument("--wrong", type=float, default=0.3)
+    parser.add_argument("--per-class", type=int, default=80)
+    parser.add_argument("--image-px", type=int, default=96)
     options = parser.parse_args()
     folder = options.folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     table, corrections = folder / "photos.csv", folder / "corrections.csv"
-    plants = planted(options.photos, table, options.wrong, seed=0)
+    plants = planted(options.photos, table, options.wrong, options.per_class, seed=0)
     text = FRAME.format(
         table=table,
         corrections=corrections,

@@ -26,8 +26,7 @@ from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.events import ignore
 from raytl.labelling.copies import photo_groups
-from raytl.labelling.doubtful import doubts, spared
-from raytl.metrics.suspects import pooled
+from raytl.metrics.suspects import pooled, suspects
 from raytl.models.left_out import left_out_in_parts
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.cached_features import cached_features
@@ -36,7 +35,7 @@ from raytl.tasks.registry import task_named
 from raytl.training.dataset import read_dataset
 
 Ints = NDArray[np.int64]
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1)
+PENALTIES = (1e-3, 1e-2, 1e-1)
 NOISE = (("random", 0.1), ("random", 0.2), ("pairs", 0.1), ("pairs", 0.2))
 RESAMPLES = 2000
 COLUMNS = ("as is", "flagged left out", "GCE", "wrong ones left out", "all corrected")
@@ -118,7 +117,7 @@ def correct(data: Data, targets: Ints, keep: NDArray[np.bool_], q: float | None 
 def _fitted(inputs: Tensor, targets: Tensor, classes: int, penalty: float, q: float | None) -> Any:
     weight = torch.zeros(inputs.shape[1], classes, requires_grad=True)
     bias, loss = torch.zeros(classes, requires_grad=True), Loss(None, 0.0, None, q)
-    optimizer = torch.optim.LBFGS([weight, bias], max_iter=100, line_search_fn="strong_wolfe")
+    optimizer = torch.optim.LBFGS([weight, bias], max_iter=60, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
@@ -137,60 +136,92 @@ def interval(gain: NDArray[np.float64]) -> tuple[float, float]:
     return low, high
 
 
-def ranking_row(data: Data, kind: str, rate: float, confused: Ints, seeds: int) -> str:
-    """Return a row of the table of rankings: the mean over seeds, the lowest in brackets."""
-    cells: list[list[float]] = [[], [], [], []]
-    count = len(data.classes)
-    for seed in range(seeds):
-        given, wrong = planted(data.targets["train"], kind, rate, confused, seed)
-        tables = [
-            left_out_in_parts(own["train"], given, count, lambda places: data.groups[places], 0)
-            for own in data.features
-        ]
-        rows = np.arange(len(given))
-        for place, table in enumerate((tables[0], pooled(tables))):
-            found = average_precision(table[rows, given], wrong)
-            cells[2 * place].append(found[0])
-            cells[2 * place + 1].append(found[1])
-    texts = [f"{np.mean(each):.2f} ({min(each):.2f})" for each in cells]
-    return f"| {100 * rate:.0f} % {kind} | {' | '.join(texts)} |"
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What one draw of wrong labels gives: the ranking with one and with all networks, and which test images are right."""
+
+    rankings: tuple[tuple[float, float], ...]
+    listed: int
+    precision: float
+    seconds: float
+    correct: NDArray[np.bool_]
+    """`(methods, test images)`, in the order of `COLUMNS`."""
 
 
-def accuracy_rows(data: Data, kind: str, rate: float, confused: Ints, seeds: int) -> tuple[str, str]:
-    """Return a row of test accuracies, and one of what was left out and how sure the gain is."""
-    every: list[list[NDArray[np.bool_]]] = []
-    precision, listed, seconds = [], [], []
-    truth, keep_all = data.targets["train"], np.ones(len(data.targets["train"]), np.bool_)
-    for seed in range(seeds):
-        given, wrong = planted(truth, kind, rate, confused, seed)
-        began = time.monotonic()
-        tables = [own["train"] for own in data.features]
-        found = doubts(tables, data.samples["train"], given, data.classes, data.groups, seed)
-        seconds.append(time.monotonic() - began)
-        out = {each.key for each in spared(found.listed, given, data.classes)}
-        keep = np.array([sample.key not in out for sample in data.samples["train"]])
-        listed.append(len(found.listed))
-        precision.append(float(wrong[~keep].mean()))
-        every.append(
-            [
-                correct(data, given, keep_all),
-                correct(data, given, keep),
-                correct(data, given, keep_all, q=0.7),
-                correct(data, given, ~wrong),
-                correct(data, truth, keep_all),
-            ]
-        )
-    means = np.array([[each.mean() for each in row] for row in every]).mean(axis=0)
-    gain = np.mean([row[1].astype(float) - row[0].astype(float) for row in every], axis=0)
+def drawn(data: Data, kind: str, rate: float, confused: Ints, seed: int) -> Drawn:
+    """Return what the methods do with one draw of wrong labels."""
+    truth, count = data.targets["train"], len(data.classes)
+    given, wrong = planted(truth, kind, rate, confused, seed)
+    began, rows = time.monotonic(), np.arange(len(given))
+    tables = [
+        left_out_in_parts(own["train"], given, count, lambda places: data.groups[places], 0) for own in data.features
+    ]
+    both = pooled(tables)
+    found = suspects(given, both)
+    seconds = time.monotonic() - began
+    keep, every = np.ones(len(given), np.bool_), np.ones(len(given), np.bool_)
+    keep[[each.place for each in found]] = False
+    scores = [
+        correct(data, given, every),
+        correct(data, given, keep),
+        correct(data, given, every, q=0.7),
+        correct(data, given, ~wrong),
+        correct(data, truth, every),
+    ]
+    precision = float(wrong[~keep].mean()) if len(found) else 0.0
+    rankings = tuple(average_precision(table[rows, given], wrong) for table in (tables[0], both)) if rate else ()
+    return Drawn(rankings, len(found), precision, seconds, np.stack(scores))
+
+
+def ranking_row(name: str, draws: Sequence[Drawn]) -> str:
+    """Return a row of the table of rankings: the mean over the draws, the lowest in brackets."""
+    values = np.array([each.rankings for each in draws]).reshape(len(draws), -1)
+    texts = [f"{column.mean():.2f} ({column.min():.2f})" for column in values.T]
+    return f"| {name} | {' | '.join(texts)} |"
+
+
+def accuracy_row(name: str, draws: Sequence[Drawn]) -> str:
+    """Return a row of test accuracies, and the part of the gap between as is and all corrected that leaving out recovers."""
+    means = np.mean([each.correct.mean(axis=1) for each in draws], axis=0)
+    gap = means[4] - means[0]
+    share = f"{100 * (means[1] - means[0]) / gap:.0f} %" if gap > 0 else "–"
+    return f"| {name} | {' | '.join(f'{100 * mean:.1f}' for mean in means)} | {share} |"
+
+
+def listing_row(name: str, draws: Sequence[Drawn]) -> str:
+    """Return a row of what was left out, how many of these were wrong, and what that gains."""
+    gain = np.mean([each.correct[1].astype(float) - each.correct[0] for each in draws], axis=0)
     low, high = interval(gain)
-    share = (means[1] - means[0]) / max(means[4] - means[0], 1e-9)
-    name = f"{100 * rate:.0f} % {kind}"
-    scores = " | ".join(f"{100 * mean:.1f}" for mean in means)
-    return (
-        f"| {name} | {scores} | {100 * share:.0f} % |",
-        f"| {name} | {np.mean(listed):.0f} | {100 * np.mean(precision):.0f} % | {100 * gain.mean():+.1f} ({100 * low:+.1f} to "
-        f"{100 * high:+.1f}) | {np.mean(seconds):.0f} |",
+    cells = (
+        f"{np.mean([each.listed for each in draws]):.0f}",
+        f"{100 * np.mean([each.precision for each in draws]):.0f} %",
+        f"{100 * gain.mean():+.1f} ({100 * low:+.1f} to {100 * high:+.1f})",
+        f"{np.mean([each.seconds for each in draws]):.0f}",
     )
+    return f"| {name} | {' | '.join(cells)} |"
+
+
+def report(data: Data, names: Sequence[str], seeds: int) -> None:
+    """Print the tables."""
+    confused = confused_with(data)
+    pairs = ", ".join(f"{data.classes[each]} as {data.classes[other]}" for each, other in enumerate(confused.tolist()))
+    print(f"{len(data.samples['train'])} training images; {seeds} seeds; pairs: {pairs}\n")
+    results = {}
+    for kind, rate in (("random", 0.0), *NOISE):
+        name = f"{100 * rate:.0f} % {kind}" if rate else "none"
+        results[name] = [drawn(data, kind, rate, confused, seed) for seed in range(seeds if rate else 1)]
+        print(f"{name}: {accuracy_row(name, results[name])}", flush=True)
+    noisy = {name: draws for name, draws in results.items() if draws[0].rankings}
+    print(
+        f"\n| wrong labels | AP, {names[0]} | first 100 | AP, with {' and '.join(names[1:])} | first 100 |\n|---|---|---|---|---|"
+    )
+    print("\n".join(ranking_row(*each) for each in noisy.items()))
+    print(f"\n| wrong labels | {' | '.join(COLUMNS)} | part of the gap |\n|---|{'---|' * 6}")
+    print("\n".join(accuracy_row(*each) for each in results.items()))
+    print(
+        "\n| wrong labels | listed | wrong among those left out | gain in points (95 %) | ranking, s |\n|---|---|---|---|---|"
+    )
+    print("\n".join(listing_row(*each) for each in results.items()))
 
 
 def main() -> None:
@@ -200,22 +231,8 @@ def main() -> None:
     parser.add_argument("networks", nargs="+", metavar="MODEL=FILE")
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    data = read(options.photos, options.networks)
-    confused, names = confused_with(data), [text.partition("=")[0] for text in options.networks]
-    pairs = ", ".join(f"{data.classes[each]} as {data.classes[other]}" for each, other in enumerate(confused.tolist()))
-    print(f"{len(data.samples['train'])} training images; {options.seeds} seeds; pairs: {pairs}\n")
-    print(
-        f"| wrong labels | AP, {names[0]} | first 100 | AP, with {' and '.join(names[1:])} | first 100 |\n|---|---|---|---|---|"
-    )
-    for kind, rate in NOISE:
-        print(ranking_row(data, kind, rate, confused, options.seeds), flush=True)
-    rows = [accuracy_rows(data, kind, rate, confused, options.seeds) for kind, rate in (("random", 0.0), *NOISE)]
-    print(f"\n| wrong labels | {' | '.join(COLUMNS)} | part of the gap |\n|---|{'---|' * 6}")
-    print("\n".join(row for row, _ in rows))
-    print(
-        "\n| wrong labels | listed | wrong among those left out | gain in points (95 %) | ranking, s |\n|---|---|---|---|---|"
-    )
-    print("\n".join(row for _, row in rows))
+    names = [text.partition("=")[0] for text in options.networks]
+    report(read(options.photos, options.networks), names, options.seeds)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ _FIXED = (
     "search",
     "retrain",
     "predict",
+    "labels.columns",
+    "labels.relabel",
     "train.epochs",
     "train.metric",
     "train.seed",
