@@ -5,44 +5,21 @@ Pure functions of the experiment. `build` takes into account whether a key came 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from raytl.config import credentials, space
+from raytl.config.conflict import Conflict, Idle
+from raytl.config.label_rules import label_columns, label_conflicts
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Settings of `keys` that contradict each other; the error is reported at the first key.
-
-    A key of `gives_way` that is not set takes the value there, which ends the conflict: a default rejects nothing.
-    """
-
-    keys: tuple[str, ...]
-    fault: str
-    advice: str
-    gives_way: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """A key that cannot take effect, because `cause` (another key) is as it is."""
-
-    key: str
-    cause: str
-    because: str
-    advice: str
-
-
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
-    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain)
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts)
     across = [conflict for rule in rules for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *across]
 
@@ -55,7 +32,8 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
-    result = idle_in(experiment)
+    searched = experiment.search.space or {}
+    result = [one for one in idle_in(experiment) if one.cause not in searched or not one.key.startswith("few.")]
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
         result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
@@ -76,6 +54,9 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         add(*no_stage, "the head's rate is optim.lr; remove this key", "transfer.head_lr_ratio")
         if transfer.gradual:
             add(*no_stage, "gradual needs transfer.unfreeze of at least 1, or all", "transfer.gradual")
+    if recipe.few.method == "none":
+        advice = "set few.method to propagate, pseudo or auto, or remove it"
+        add("few.method", "few.method is none", advice, "few.share", "few.min_confidence")
     if not transfer.gradual:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
     if train.loss != "focal":
@@ -111,31 +92,13 @@ def _splits(recipe: Recipe) -> Iterator[Conflict]:
             f"{data.val_fraction + data.test_fraction:g}, expected less than 1",
             "leave images to train on: 0.15 each is common",
         )
-    yield from _label_columns(recipe)
+    yield from label_columns(recipe)
     if data.columns and not is_table_name(data.uri):
         yield Conflict(
             ("data.columns", "data.uri"),
             f"found {', '.join(data.columns)}, and data.uri is {data.uri!r}, which has no columns; expected a .csv, .tsv, "
             ".parquet or .jsonl manifest",
             "list the images in such a table, or remove data.columns",
-        )
-
-
-def _label_columns(recipe: Recipe) -> Iterator[Conflict]:
-    names, uri = recipe.labels.columns, recipe.data.uri
-    if not names:
-        return
-    advice = "list each source once, two or more; a single one is the column label"
-    if len(names) < 2:
-        yield Conflict(("labels.columns",), f"found {names[0]!r} alone; expected labels of two sources or more", advice)
-    if len({name.strip().lower() for name in names}) < len(names):
-        yield Conflict(("labels.columns",), f"found {', '.join(names)}: the same column twice", advice)
-    if not is_table_name(uri):
-        yield Conflict(
-            ("labels.columns", "data.uri"),
-            f"found {', '.join(names)}, and data.uri is {uri!r}, which has no columns; expected a .csv, .tsv, .parquet or "
-            ".jsonl manifest",
-            "list the images in such a table, or remove labels.columns",
         )
 
 
@@ -382,13 +345,6 @@ def _retrain(experiment: Experiment) -> Iterator[Conflict]:
             yield Conflict(
                 (key,), f"found {uri!r}; expected a folder or an s3:// prefix of feedback", "name s3://bucket/feedback"
             )
-    relabel = experiment.labels.relabel
-    if relabel is not None and (_names_no_store(relabel) or not relabel.lower().endswith(".csv")):
-        yield Conflict(
-            ("labels.relabel",),
-            f"found {relabel!r}; expected a .csv file on this machine or at an s3:// URI",
-            "name corrections.csv, or s3://bucket/corrections.csv",
-        )
     if retrain.registry is not None and _names_no_store(retrain.registry):
         yield Conflict(
             ("retrain.registry",),

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from raytl.config import section
 from raytl.config.annotations import AnnotationsConfig
+from raytl.config.few import FewConfig
 from raytl.config.labels import LabelsConfig
 from raytl.config.neck import NeckConfig
 from raytl.config.predict import PredictConfig
@@ -298,6 +299,7 @@ class Recipe(Section):
     data: DataIdentity
     annotations: AnnotationsConfig = AnnotationsConfig()
     labels: LabelsConfig = LabelsConfig()
+    few: FewConfig = FewConfig()
     model: ModelConfig
     transfer: TransferConfig = TransferConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -337,6 +339,7 @@ class Experiment(Recipe):
             recipe: Literal["auto", "none"] = ...,
             annotations: Mapping[str, Any] | AnnotationsConfig = ...,
             labels: Mapping[str, Any] | LabelsConfig = ...,
+            few: Mapping[str, Any] | FewConfig = ...,
             transfer: Mapping[str, Any] | TransferConfig = ...,
             augment: Mapping[str, Any] | AugmentConfig = ...,
             optim: Mapping[str, Any] | OptimConfig = ...,

@@ -36,6 +36,8 @@ _FIXED = (
     "predict",
     "labels.columns",
     "labels.relabel",
+    "few.share",
+    "few.min_confidence",
     "train.epochs",
     "train.metric",
     "train.seed",

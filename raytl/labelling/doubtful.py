@@ -78,7 +78,7 @@ def doubts(
     accuracy = _accuracy(targets, table)
     counts = np.bincount(targets, minlength=len(classes))
     unjudged = tuple(name for name, count in zip(classes, counts, strict=True) if 0 < count < MIN_IMAGES)
-    found = [each for each in suspects(targets, table) if counts[each.given] >= MIN_IMAGES] if trusted else []
+    suspected = [each for each in suspects(targets, table) if counts[each.given] >= MIN_IMAGES] if trusted else []
     listed = (
         SuspectLabel(
             samples[each.place].key,
@@ -88,7 +88,7 @@ def doubts(
             each.margin,
             samples[each.place].split or "train",
         )
-        for each in found
+        for each in suspected
     )
     return Doubts(tuple(listed), len(samples), accuracy, bool(trusted), unjudged, len(trusted))
 
@@ -96,12 +96,12 @@ def doubts(
 def spared(listed: Sequence[SuspectLabel], targets: Ints, classes: Sequence[str]) -> tuple[SuspectLabel, ...]:
     """Return the doubtful labels without the least doubtful ones of each class that would lose all but `MIN_IMAGES` images."""
     left = dict(zip(classes, np.bincount(targets, minlength=len(classes)).tolist(), strict=True))
-    kept = []
+    retained = []
     for each in listed:
         if left[each.given] > MIN_IMAGES:
             left[each.given] -= 1
-            kept.append(each)
-    return tuple(kept)
+            retained.append(each)
+    return tuple(retained)
 
 
 def _accuracy(targets: Ints, table: Floats) -> float:

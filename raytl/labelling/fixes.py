@@ -50,7 +50,7 @@ class AppliedFixes:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Images:
     """The label and the split of each image, by key, and the classes of the data."""
 
     labels: Mapping[str, str]
@@ -76,8 +76,8 @@ def apply_fixes(
         )
     s3 = S3Settings.of(experiment.storage)
     rows = list(rows_of(_content(file), str(file), _FILLED))
-    known = _known(experiment, on_event, s3)
-    _check(file, rows, known)
+    images = _images(experiment, on_event, s3)
+    _check(file, rows, images)
     filled = {row["key"]: row for _, row in rows if row["label"]}
     if not filled:
         raise DataError(
@@ -85,7 +85,7 @@ def apply_fixes(
         )
     when = (now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds")
     new = [
-        Correction(key, known.labels[key], row["label"], row["who"], when, row["why"]) for key, row in filled.items()
+        Correction(key, images.labels[key], row["label"], row["who"], when, row["why"]) for key, row in filled.items()
     ]
     before = _append(uri, new, s3)
     return AppliedFixes(
@@ -111,7 +111,7 @@ def _content(file: Path) -> bytes:
         ) from error
 
 
-def _known(experiment: Experiment, on_event: OnEvent, s3: S3Settings) -> _Known:
+def _images(experiment: Experiment, on_event: OnEvent, s3: S3Settings) -> _Images:
     """Return the images as the data has them, without corrections."""
     config, types = experiment.data, task_named(experiment.task).target_types
     manifest = scan(
@@ -131,7 +131,7 @@ def _known(experiment: Experiment, on_event: OnEvent, s3: S3Settings) -> _Known:
     samples = apply_splits(manifest.samples, config, s3)
     labels = {key: str(target) for key, target in zip(samples.keys, samples.targets, strict=True)}
     splits = {key: split or "train" for key, split in zip(samples.keys, samples.splits, strict=True)}
-    return _Known(labels, splits, manifest.classes)
+    return _Images(labels, splits, manifest.classes)
 
 
 def _append(uri: str, new: list[Correction], s3: S3Settings) -> tuple[Correction, ...]:
@@ -157,33 +157,33 @@ def _append(uri: str, new: list[Correction], s3: S3Settings) -> tuple[Correction
     return before
 
 
-def _check(file: Path, rows: list[tuple[int, dict[str, str]]], known: _Known) -> None:
-    lines = [f"{what}: {len(each)}\n{listed(each)}" for what, each in _problems(rows, known) if each]
+def _check(file: Path, rows: list[tuple[int, dict[str, str]]], images: _Images) -> None:
+    lines = [f"{what}: {len(each)}\n{listed(each)}" for what, each in _problems(rows, images) if each]
     if lines:
         raise DataError(f"{file}: nothing was recorded; fix these rows and apply the file again:\n" + "\n".join(lines))
 
 
-def _problems(rows: list[tuple[int, dict[str, str]]], known: _Known) -> Iterator[tuple[str, list[str]]]:
+def _problems(rows: list[tuple[int, dict[str, str]]], images: _Images) -> Iterator[tuple[str, list[str]]]:
     """Yield each kind of problem with its rows."""
     filled = [(line, row) for line, row in rows if row["label"]]
-    classes = f"{', '.join(known.classes[:10])}{' ...' if len(known.classes) > 10 else ''}"
+    classes = f"{', '.join(images.classes[:10])}{' ...' if len(images.classes) > 10 else ''}"
     by_key: dict[str, set[str]] = defaultdict(set)
     for _, row in filled:
         by_key[row["key"]].add(row["label"])
     yield (
         "unknown keys, which the data does not have",
-        [f"line {line}: {row['key'][:80]!r}" for line, row in rows if row["key"] not in known.labels],
+        [f"line {line}: {row['key'][:80]!r}" for line, row in rows if row["key"] not in images.labels],
     )
     yield (
         "test images, whose labels are frozen (correct wrong ones in the data itself)",
-        [f"line {line}: {row['key'][:80]!r}" for line, row in filled if known.splits.get(row["key"]) == "test"],
+        [f"line {line}: {row['key'][:80]!r}" for line, row in filled if images.splits.get(row["key"]) == "test"],
     )
     yield (
         f"unknown classes (expected one of {classes}, or {LEAVE_OUT})",
         [
             f"line {line}: {row['label'][:80]!r}"
             for line, row in filled
-            if row["label"] not in {*known.classes, LEAVE_OUT}
+            if row["label"] not in {*images.classes, LEAVE_OUT}
         ],
     )
     yield (

@@ -1,4 +1,4 @@
-"""The images whose labels a person has looked at: they are not doubted again."""
+"""The images whose labels a person has looked at: they are not listed again."""
 
 from __future__ import annotations
 

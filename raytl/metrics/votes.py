@@ -40,22 +40,22 @@ class Sources:
         return np.asarray(scores / scores.sum(axis=1, keepdims=True))
 
 
-def fitted_sources(votes: NDArray[np.int64], classes: int, known: NDArray[np.int64] | None = None) -> Sources:
+def fitted_sources(votes: NDArray[np.int64], classes: int, truths: NDArray[np.int64] | None = None) -> Sources:
     """Return the sources estimated from `votes (n, sources)`, class indices or -1, by expectation maximization.
 
-    It starts from the shares of the votes. `known (n,)` has the true class of images where it is known, else -1: these
+    It starts from the shares of the votes. `truths (n,)` has the true class of images where it is certain, else -1: these
     stay as they are, and with 20 or more of them it starts from the confusions there. A source that is wrong more often than right counts against the classes that it names.
     """
-    known = np.full(len(votes), MISSING) if known is None else known
-    is_known = known != MISSING
+    truths = np.full(len(votes), MISSING) if truths is None else truths
+    is_certain = truths != MISSING
     posteriors = _shares(votes, classes)
-    if is_known.sum() >= _MIN_KNOWN:
-        posteriors = _maximized(votes[is_known], np.eye(classes)[known[is_known]]).posteriors(votes)
-    posteriors[is_known] = np.eye(classes)[known[is_known]]
+    if is_certain.sum() >= _MIN_KNOWN:
+        posteriors = _maximized(votes[is_certain], np.eye(classes)[truths[is_certain]]).posteriors(votes)
+    posteriors[is_certain] = np.eye(classes)[truths[is_certain]]
     sources = _maximized(votes, posteriors)
     for _ in range(_STEPS):
         updated = sources.posteriors(votes)
-        updated[is_known] = posteriors[is_known]
+        updated[is_certain] = posteriors[is_certain]
         change = float(np.abs(updated - posteriors).max(initial=0.0))
         posteriors, sources = updated, _maximized(votes, updated)
         if change < _TOLERANCE:

@@ -45,10 +45,10 @@ def ranked(experiment: Experiment, splits: SplitSamples, depth: BitDepth, on_eve
     features = cached_features(experiment, solver, backbone, train, on_event)
     targets = np.asarray(solver.targets_of(train, classes))
     groups = photo_groups(experiment, train, depth, on_event)
-    found = doubts([features], train, targets, classes, groups, experiment.train.seed, on_event)
+    result = doubts([features], train, targets, classes, groups, experiment.train.seed, on_event)
     reviewed = reviewed_keys(experiment)
-    listed = tuple(each for each in found.listed if each.key not in reviewed)
-    on_event(Message(f"labels.noise: {method}: {replace(found, listed=listed).sentence}"))
+    listed = tuple(each for each in result.listed if each.key not in reviewed)
+    on_event(Message(f"labels.noise: {method}: {replace(result, listed=listed).sentence}"))
     if method == "rank":
         return Ranked(splits, listed)
     return Ranked(splits.without({each.key for each in spared(listed, targets, classes)}, DOUBTFUL), listed)

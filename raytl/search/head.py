@@ -35,7 +35,7 @@ def solved_head(job: TrainJob, target: Path, executor: TrialExecutor, on_event: 
 
 def solve(job: TrainJob, on_event: OnEvent = ignore) -> Any:
     """Solve the head of the model of `job` in this process."""
-    job = job.on_this_node()
+    job = job.with_changes().on_this_node()
     experiment = job.experiment
     device = pick_device(experiment.compute.device)
     if device.type == "cpu":

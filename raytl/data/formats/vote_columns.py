@@ -36,10 +36,10 @@ class Votes:
 
     def by_key(self, keys: Sequence[str]) -> dict[str, tuple[str, tuple[str, ...]]]:
         """Return the own label (or "") and the votes of each image of the manifest."""
-        known = set(keys)
+        present = set(keys)
         result = {}
         for path, votes in self.by_path.items():
-            key = next((each for each in keys_of(path, self.folder) if each in known), None)
+            key = next((each for each in keys_of(path, self.folder) if each in present), None)
             if key is not None:
                 result[key] = (self.labels[path], votes)
         return result
@@ -55,10 +55,12 @@ def read_votes(place: Path, columns: Sequence[str]) -> Votes:
     names, path = [name.strip().lower() for name in table.header], path_column(table.header)
     missing = [name for name in ("label", *columns) if name.strip().lower() not in names]
     if missing or path < 0:
-        shown = ", ".join(map(repr, table.header[:_MAX_NAMES])) + (", ..." if len(table.header) > _MAX_NAMES else "")
+        columns_text = ", ".join(map(repr, table.header[:_MAX_NAMES])) + (
+            ", ..." if len(table.header) > _MAX_NAMES else ""
+        )
         wanted = ", ".join(f"{name!r}{_hint(name, table.header)}" for name in missing or ["path"])
         raise DataError(
-            f"{place}: labels.columns: the table has no column {wanted}; expected one of {shown}. Fix the name; the column label "
+            f"{place}: labels.columns: the table has no column {wanted}; expected one of {columns_text}. Fix the name; the column label "
             "may be empty where the true class is not known"
         )
     places = [names.index(name.strip().lower()) for name in columns]
