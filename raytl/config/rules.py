@@ -10,7 +10,7 @@ from pathlib import Path
 
 from raytl.config import credentials, space
 from raytl.config.conflict import Conflict, Idle
-from raytl.config.label_rules import label_conflicts
+from raytl.config.label_rules import label_columns, label_conflicts
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
@@ -61,6 +61,8 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
     if train.loss != "focal":
         add("train.loss", f"train.loss is {train.loss}", "set train.loss to focal, or remove it", "train.focal_gamma")
+    if train.loss != "gce":
+        add("train.loss", f"train.loss is {train.loss}", "set train.loss to gce, or remove it", "train.gce_q")
     if optim.schedule != "restarts":
         because = f"optim.schedule is {optim.schedule}"
         add("optim.schedule", because, "set optim.schedule to restarts, or remove it", "optim.restart_every")
@@ -90,6 +92,7 @@ def _splits(recipe: Recipe) -> Iterator[Conflict]:
             f"{data.val_fraction + data.test_fraction:g}, expected less than 1",
             "leave images to train on: 0.15 each is common",
         )
+    yield from label_columns(recipe)
     if data.columns and not is_table_name(data.uri):
         yield Conflict(
             ("data.columns", "data.uri"),

@@ -39,6 +39,7 @@ ARGUMENTS = {
     "compress": (f"s3://{BUCKET}/runs/tiny",),
     "serve": (f"s3://{BUCKET}/runs/tiny",),
     "collect": (f"s3://{BUCKET}/feedback",),
+    "labels": ("tiny.yaml",),
     "explain": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red/000.jpg"),
     "report": (f"s3://{BUCKET}/runs/tiny",),
     "advise": (f"s3://{BUCKET}/data", "--weights", "test_resnet=none.safetensors"),
