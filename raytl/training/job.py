@@ -6,14 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from raytl.adaptation.statistics import Statistics
 from raytl.config.schema import Experiment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.encoder import FileAccess
-from raytl.data.feedback_samples import located
 from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
 from raytl.data.sample_file import discard, shared
 from raytl.data.sample_table import SampleTable
+from raytl.data.sources import located, other_sources
 from raytl.events import OnEvent, ignore
 from raytl.labelling.change import UNCHANGED, TrainChange
 from raytl.labelling.settings import Settings, settings_of
@@ -51,6 +52,8 @@ class TrainJob:
     """The folders, on this machine, of saved models whose answers are learned beside the labels."""
     changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
     """What label methods change in `train`, for each setting of them that the job or a trial of it may have."""
+    statistics: Statistics | None = None
+    """The BatchNorm statistics that the network starts with and keeps; None for those of its weights."""
 
     @property
     def task(self) -> Task:
@@ -74,7 +77,8 @@ class TrainJob:
     def with_changes(self) -> TrainJob:
         """Return the job with the training images that its experiment's label methods leave; nothing changes twice."""
         change = self.changes.get(settings_of(self.experiment), UNCHANGED)
-        return replace(self, train=change.applied(self.train), changes={})
+        train = change.applied(self.train)
+        return replace(self, train=train, changes={}, statistics=change.statistics or self.statistics)
 
     def sharing_samples(self) -> TrainJob:
         """Return the job, whose workers will read large splits from a file below its location instead of a copy each."""
@@ -92,4 +96,4 @@ class TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
         data = self.experiment.data
         local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
-        return replace(self, train=located(self.train, data.feedback, local, emit, self.s3), val=local(self.val))
+        return replace(self, train=located(self.train, other_sources(self.experiment, emit, self.s3), local), val=local(self.val))

@@ -13,8 +13,10 @@ from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
 from raytl.labelling.change import TrainChange
-from raytl.labelling.changes import LabelInputs, label_changes
-from raytl.labelling.settings import Settings
+from raytl.labelling.changes import label_changes
+from raytl.labelling.inputs import LabelInputs
+from raytl.labelling.settings import Settings, searched_settings
+from raytl.labelling.target import target_images
 from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
@@ -116,18 +118,24 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
     reading = backbone.reading(dataset.depth.depth)
-    changes = _label_changes(experiment, task, reading, dataset, on_event)
+    changes = _label_changes(experiment, task, dataset, on_event)
     return replace(_plan(experiment, reading, dataset, recipe, notes), changes=changes)
 
 
 def _label_changes(
-    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
+    experiment: Experiment, task: Task, dataset: Dataset, on_event: OnEvent
 ) -> dict[Settings, TrainChange]:
-    """Return what label methods change; nothing before the images are on this node."""
-    if dataset.to_fetch:
+    """Return what label methods change; nothing before the images are on this node.
+
+    They work on a new network: that of the plan has the statistics of the blank images of its first step.
+    """
+    if dataset.to_fetch or all(value == "none" for each in searched_settings(experiment) for value in each):
         return {}
-    splits = dataset.splits
-    return label_changes(LabelInputs(experiment, task, backbone, splits.train, splits.val, splits.classes, on_event))
+    splits, s3 = dataset.splits, S3Settings.of(experiment.storage)
+    backbone = task.build(experiment.model, splits.classes, s3).reading(dataset.depth.depth)
+    target = target_images(experiment, dataset.samples, backbone.preprocess, dataset.depth.depth, on_event)
+    inputs = LabelInputs(experiment, task, backbone, splits.train, splits.val, splits.classes, on_event, target)
+    return label_changes(inputs)
 
 
 def _with_recipe(
