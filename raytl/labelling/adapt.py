@@ -6,6 +6,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,15 +20,17 @@ from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
-from raytl.errors import ConfigError, DataError
-from raytl.events import Message, Work
+from raytl.errors import ConfigError
+from raytl.events import Work
 from raytl.labelling.change import TrainChange
-from raytl.labelling.inputs import LabelInputs
 from raytl.models.backbone import Backbone
 from raytl.models.forward import EVAL_BATCH, is_channels_last, pick_device, to_input
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.probe_solver import even_sample
 from raytl.world import World
+
+if TYPE_CHECKING:
+    from raytl.labelling.changes import LabelInputs
 
 ADABN, CENTROIDS = ("adabn", "adabn_centroids"), ("centroids", "adabn_centroids")
 """The methods that change the network's statistics, and those that label images of the target."""
@@ -70,14 +73,11 @@ class _Domains:
     @cached_property
     def target(self) -> Sequence[Sample]:
         """The images of the target: of many, an even part."""
-        samples = self.inputs.target
-        assert samples is not None, "checked by the rules of the experiment"
-        return even_sample(samples.samples, None, TARGET_IMAGES)
+        return even_sample(self.inputs.target.samples, None, TARGET_IMAGES)
 
     @property
     def notes(self) -> tuple[str, ...]:
         """What was read."""
-        assert self.inputs.target is not None
         return self.inputs.target.notes
 
     @property

@@ -2,17 +2,57 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeAlias
 
+from torch import Tensor
+
+from raytl.config.schema import Experiment
+from raytl.data.sample import Sample
+from raytl.events import OnEvent
 from raytl.labelling.adapt import adapt
 from raytl.labelling.change import UNCHANGED, TrainChange
-from raytl.labelling.inputs import LabelInputs
 from raytl.labelling.settings import KEYS, Settings, searched_settings
+from raytl.labelling.unlabelled import UnlabelledImages
+from raytl.models.backbone import Backbone
+from raytl.tasks.cached_features import cached_features
+from raytl.tasks.task import Task
 
 NONE = "none"
 """The value of each key that changes nothing."""
+
+
+@dataclass(frozen=True, eq=False)
+class LabelInputs:
+    """The inputs of label methods: the labelled training and validation images, and the pretrained network.
+
+    No method sees the test split.
+    """
+
+    experiment: Experiment
+    task: Task
+    backbone: Backbone
+    train: Sequence[Sample]
+    val: Sequence[Sample]
+    classes: tuple[str, ...]
+    on_event: OnEvent
+    read_target: Callable[[], UnlabelledImages]
+
+    @cached_property
+    def target(self) -> UnlabelledImages:
+        """Return the images of `adapt.target` that a method may use, read once."""
+        return self.read_target()
+
+    def features(self, samples: Sequence[Sample]) -> Tensor:
+        """Return the frozen features of `samples`, `(n, d) float32`, from the node's cache if they are there."""
+        solver = self.task.head_solver
+        assert solver is not None, "checked by `Task.check`"
+        return cached_features(self.experiment, solver, self.backbone, samples, self.on_event)
+
+
 Step: TypeAlias = Callable[[LabelInputs, Any, TrainChange], TrainChange]
 """From the inputs, the value of a key and the change so far to the whole change."""
 STEPS: Mapping[str, Step] = MappingProxyType({"adapt.method": adapt})

@@ -13,14 +13,12 @@ from raytl.labelling.unlabelled import UnlabelledImages, read_source
 
 def target_images(
     experiment: Experiment, labelled: SampleTable, preprocess: Preprocess, depth: BitDepth, on_event: OnEvent
-) -> UnlabelledImages | None:
-    """Return the images of `adapt.target` that a method may use, None if none is searched or set; `labelled` are those of
-    all splits of the data, with digests.
+) -> UnlabelledImages:
+    """Return the images of `adapt.target` that a method may use; `labelled` are those of all splits of the data, with digests.
 
     Raises:
         DataError: see `read_source`.
     """
     uri = experiment.adapt.target
-    if uri is None:
-        return None
+    assert uri is not None, "a method that needs a target is rejected without one"
     return read_source(uri, TARGET, experiment, labelled, preprocess, depth, on_event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TypeVar
 
 from raytl.config.choice import Choice
@@ -13,8 +14,7 @@ from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
 from raytl.labelling.change import TrainChange
-from raytl.labelling.changes import label_changes
-from raytl.labelling.inputs import LabelInputs
+from raytl.labelling.changes import LabelInputs, label_changes
 from raytl.labelling.settings import Settings, searched_settings
 from raytl.labelling.target import target_images
 from raytl.models.backbone import Backbone, batch_norms
@@ -133,7 +133,7 @@ def _label_changes(
         return {}
     splits, s3 = dataset.splits, S3Settings.of(experiment.storage)
     backbone = task.build(experiment.model, splits.classes, s3).reading(dataset.depth.depth)
-    target = target_images(experiment, dataset.samples, backbone.preprocess, dataset.depth.depth, on_event)
+    target = partial(target_images, experiment, dataset.samples, backbone.preprocess, dataset.depth.depth, on_event)
     inputs = LabelInputs(experiment, task, backbone, splits.train, splits.val, splits.classes, on_event, target)
     return label_changes(inputs)
 
