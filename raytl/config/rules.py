@@ -17,10 +17,6 @@ from raytl.config.source import dotted
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
 
-_ADABN = ("adabn", "adabn_centroids")
-"""The values of `adapt.method` that give BatchNorm the statistics of the target."""
-
-
 @dataclass(frozen=True, slots=True)
 class Conflict:
     """Settings of `keys` that contradict each other; the error is reported at the first key.
@@ -102,14 +98,11 @@ def idle_in(recipe: Recipe) -> list[Idle]:
 def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
     """Yield the keys of the section `adapt` that its method does not use."""
     method = recipe.adapt.method
-    used = {
-        "adapt.target": method != "none",
-        "adapt.labelled": method == "auto",
-        "adapt.alpha": method in (*_ADABN, "auto"),
-    }
-    for key, is_used in used.items():
-        if not is_used:
-            yield Idle(key, "adapt.method", f"adapt.method is {method}", "set adapt.method to auto, or remove this key")
+    advice = "set adapt.method to auto, or remove this key"
+    if method == "none":
+        yield Idle("adapt.target", "adapt.method", "adapt.method is none", advice)
+    if method in ("none", "centroids"):
+        yield Idle("adapt.alpha", "adapt.method", f"adapt.method is {method}", advice)
 
 
 def _secrets(experiment: Experiment) -> Iterator[Conflict]:
@@ -404,14 +397,6 @@ def _adapt(experiment: Experiment) -> Iterator[Conflict]:
             ("adapt.method", "model.weights"),
             f"found {methods[0]}, and model.weights is none: random weights have nothing to adapt",
             "set model.weights to pretrained, a file or a run, or adapt.method to none",
-        )
-    if set(_ADABN) & {adapt.method} and experiment.model.batch_norm == "train":
-        yield Conflict(
-            ("adapt.method", "model.batch_norm"),
-            f"found {adapt.method}, and model.batch_norm is train, which would replace the target's statistics by those of "
-            "labelled batches",
-            "set model.batch_norm to frozen, or adapt.method to centroids",
-            {"model.batch_norm": "frozen"},
         )
 
 

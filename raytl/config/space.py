@@ -35,7 +35,6 @@ _FIXED = (
     "retrain",
     "predict",
     "adapt.target",
-    "adapt.labelled",
     "adapt.alpha",
     "train.epochs",
     "train.metric",

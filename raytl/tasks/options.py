@@ -29,7 +29,7 @@ class Rule:
 
 
 _ONE_CLASS = "it needs one class an image"
-_PSEUDO_LABELS = Rule("adapt.method", ("none", "adabn"), f"pseudo-labels need one class an image; set it to adabn")
+_PSEUDO_LABELS = Rule("adapt.method", ("none",), f"{_ONE_CLASS}; set it to none")
 _MANY_LABELS = (
     _PSEUDO_LABELS,
     Rule("train.sampler", ("shuffle",), f"{_ONE_CLASS}; set train.class_weights to balanced instead"),
