@@ -5,44 +5,21 @@ Pure functions of the experiment. `build` takes into account whether a key came 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from raytl.config import credentials, space
+from raytl.config.conflict import Conflict, Idle
+from raytl.config.label_rules import LABEL_SOURCES, label_conflicts
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Settings of `keys` that contradict each other; the error is reported at the first key.
-
-    A key of `gives_way` that is not set takes the value there, which ends the conflict: a default rejects nothing.
-    """
-
-    keys: tuple[str, ...]
-    fault: str
-    advice: str
-    gives_way: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """A key that cannot take effect, because `cause` (another key) is as it is."""
-
-    key: str
-    cause: str
-    because: str
-    advice: str
-
-
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
-    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, _adapt)
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts)
     across = [conflict for rule in rules for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *across]
 
@@ -55,8 +32,8 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
-    is_searched = "adapt.method" in (experiment.search.space or {})
-    result = [one for one in idle_in(experiment) if not (is_searched and one.cause == "adapt.method")]
+    searched = experiment.search.space or {}
+    result = [one for one in idle_in(experiment) if one.cause not in searched or one.cause not in LABEL_SOURCES]
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
         result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
@@ -77,6 +54,9 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         add(*no_stage, "the head's rate is optim.lr; remove this key", "transfer.head_lr_ratio")
         if transfer.gradual:
             add(*no_stage, "gradual needs transfer.unfreeze of at least 1, or all", "transfer.gradual")
+    if recipe.few.method == "none":
+        advice = "set few.method to propagate, pseudo or auto, or remove it"
+        add("few.method", "few.method is none", advice, "few.share", "few.min_confidence")
     if not transfer.gradual:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
     if train.loss != "focal":
@@ -378,25 +358,6 @@ def _retrain(experiment: Experiment) -> Iterator[Conflict]:
             ("retrain.registry",),
             f"found {retrain.registry!r}; expected a folder or an s3:// prefix for the versions",
             "name s3://bucket/models/<name>, or a folder",
-        )
-
-
-def _adapt(experiment: Experiment) -> Iterator[Conflict]:
-    adapt, choices = experiment.adapt, (experiment.search.space or {}).get("adapt.method", {}).get("choice", ())
-    methods = [method for method in (adapt.method, *choices) if method != "none"]
-    if not methods:
-        return
-    if adapt.target is None:
-        yield Conflict(
-            ("adapt.method", "adapt.target"),
-            f"found {methods[0]}, and adapt.target is not set: there are no images of another domain",
-            "name a folder, an s3:// prefix or a manifest of its images as adapt.target",
-        )
-    if experiment.model.weights == "none":
-        yield Conflict(
-            ("adapt.method", "model.weights"),
-            f"found {methods[0]}, and model.weights is none: random weights have nothing to adapt",
-            "set model.weights to pretrained, a file or a run, or adapt.method to none",
         )
 
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from raytl.config import section
 from raytl.config.adapt import AdaptConfig
 from raytl.config.annotations import AnnotationsConfig
+from raytl.config.few import FewConfig
 from raytl.config.neck import NeckConfig
 from raytl.config.predict import PredictConfig
 from raytl.config.retrain import RetrainConfig
@@ -295,6 +296,7 @@ class Recipe(Section):
     """auto = batch size, epochs, rates, depth, head start and augmentation follow from the data and the backbone where they are not set; `raytl check` prints each with its reason. none = the fixed defaults below."""
     data: DataIdentity
     annotations: AnnotationsConfig = AnnotationsConfig()
+    few: FewConfig = FewConfig()
     model: ModelConfig
     transfer: TransferConfig = TransferConfig()
     augment: AugmentConfig = AugmentConfig()
@@ -334,6 +336,7 @@ class Experiment(Recipe):
             task: str = ...,
             recipe: Literal["auto", "none"] = ...,
             annotations: Mapping[str, Any] | AnnotationsConfig = ...,
+            few: Mapping[str, Any] | FewConfig = ...,
             transfer: Mapping[str, Any] | TransferConfig = ...,
             augment: Mapping[str, Any] | AugmentConfig = ...,
             optim: Mapping[str, Any] | OptimConfig = ...,

@@ -34,6 +34,8 @@ _FIXED = (
     "search",
     "retrain",
     "predict",
+    "few.share",
+    "few.min_confidence",
     "adapt.target",
     "adapt.alpha",
     "train.epochs",

@@ -22,7 +22,7 @@ from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.errors import ConfigError
 from raytl.events import Work
-from raytl.labelling.change import TrainChange
+from raytl.labelling.change import Reason, TrainChange
 from raytl.models.forward import EVAL_BATCH, is_channels_last, pick_device, to_input
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.probe_solver import even_sample
@@ -56,7 +56,8 @@ def adapt(inputs: LabelInputs, method: str, change: TrainChange) -> TrainChange:
     labels = domains.labels(method)
     notes.append(_note(inputs, method, labels, len(inputs.target.samples)))
     added = [*change.added, *_labelled(domains.target, labels, inputs.classes)]
-    return replace(change, added=added, notes=(*change.notes, *notes))
+    reasons = dict.fromkeys((sample.key for sample in domains.target), Reason(f"adapt.method: {method}"))
+    return replace(change, added=added, reasons={**change.reasons, **reasons}, notes=(*change.notes, *notes))
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,24 +55,23 @@ def read_source(
             or all are copies of labelled ones.
         StoreError: the bucket cannot be read.
     """
-    data, s3 = experiment.data, S3Settings.of(experiment.storage)
-    manifest = scan_unlabelled(uri, key, on_event, stream=data.stream, zip_encoding=data.zip_encoding, s3=s3)
+    data, where = experiment.data, f"{key}: {uri}"
     labelled = SampleTable.of(labelled)
     if any(name.startswith(f"{key}:") for name in labelled.keys):
         raise DataError(
             f"{data.uri}: has names that begin with {key}:, which is reserved for images of {uri}; rename them"
         )
-    audited = audit(manifest, _as_training(data), preprocess, on_event, s3)
-    samples, repeated = _once(audited.samples)
-    hashes = phashes([*labelled, *samples], data.max_pixels, depth, on_event, s3)
+    present, warnings = audited_source(uri, key, experiment, preprocess, on_event)
+    samples, repeated = _once(present)
+    hashes = phashes([*labelled, *samples], data.max_pixels, depth, on_event, S3Settings.of(experiment.storage))
     of_row = _copies(samples, labelled, hashes)
-    _refuse_test(manifest.root, samples, labelled, of_row)
+    _refuse_test(where, samples, labelled, of_row)
     usable = samples.where(of_row < 0)
     if not len(usable):
         raise DataError(
-            f"{manifest.root}: all {len(samples)} images are copies of labelled images; expected others. Remove {key}"
+            f"{where}: all {len(samples)} images are copies of labelled images; expected others. Remove {key}"
         )
-    notes = [f"{key}: {len(usable)} images of {uri}", *audited.warnings]
+    notes = [f"{key}: {len(usable)} images of {uri}", *warnings]
     if len(usable) < len(samples):
         examples = [
             _pair(samples, labelled, row, int(of_row[row])) for row in np.flatnonzero(of_row >= 0)[:10].tolist()
@@ -83,6 +82,16 @@ def read_source(
     if repeated:
         notes.append(f"{key}: {repeated} images are exact copies of another one there, and count once")
     return UnlabelledImages(usable, hashlib.sha256("".join(usable.digests).encode()).hexdigest(), tuple(notes))
+
+
+def audited_source(
+    uri: str, key: str, experiment: Experiment, preprocess: Preprocess | None, on_event: OnEvent
+) -> tuple[SampleTable, tuple[str, ...]]:
+    """Return all images of a source that can be decoded, and warnings about the others; see `read_source`."""
+    data, s3 = experiment.data, S3Settings.of(experiment.storage)
+    manifest = scan_unlabelled(uri, key, on_event, stream=data.stream, zip_encoding=data.zip_encoding, s3=s3)
+    audited = audit(manifest, _as_training(data), preprocess, on_event, s3)
+    return audited.samples, audited.warnings
 
 
 def _as_training(data: DataConfig) -> DataConfig:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TypeVar
 
 from raytl.config.choice import Choice
@@ -13,10 +12,9 @@ from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
-from raytl.labelling.change import TrainChange
-from raytl.labelling.changes import LabelInputs, label_changes
-from raytl.labelling.settings import Settings, searched_settings
-from raytl.labelling.target import target_images
+from raytl.labelling.change import UNCHANGED, TrainChange
+from raytl.labelling.record import LabelChanges
+from raytl.labelling.settings import Settings, settings_of
 from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
@@ -29,6 +27,7 @@ from raytl.tasks.task import Task
 from raytl.training.compiled import check_compile
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
+from raytl.training.label_plan import planned_changes
 from raytl.training.recipe_facts import recipe_facts, unmeasured
 from raytl.training.stages import TrainStage, timeline
 
@@ -82,10 +81,13 @@ class Plan:
         return f"Plan({self.experiment.name}, {images} images, {learning}, {self.steps} steps on {self.device})"
 
 
-def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> Plan:
+def make_plan(
+    experiment: Experiment, on_event: OnEvent, fetch: bool = True, recorded: LabelChanges | None = None
+) -> Plan:
     """Read the data and build the model of `experiment`, and return its plan.
 
-    Without `fetch`, images that are not on this node are not downloaded: only their listing is read.
+    Without `fetch`, images that are not on this node are not downloaded: only their listing is read. With `recorded`, label
+    methods change what they changed then.
 
     Raises:
         UserError: all problems of the model and of the data, at once.
@@ -118,24 +120,9 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
     reading = backbone.reading(dataset.depth.depth)
-    changes = _label_changes(experiment, task, dataset, on_event)
-    return replace(_plan(experiment, reading, dataset, recipe, notes), changes=changes)
-
-
-def _label_changes(
-    experiment: Experiment, task: Task, dataset: Dataset, on_event: OnEvent
-) -> dict[Settings, TrainChange]:
-    """Return what label methods change; nothing before the images are on this node.
-
-    They work on a new network: that of the plan has the statistics of the blank images of its first step.
-    """
-    if dataset.to_fetch or all(value == "none" for each in searched_settings(experiment) for value in each):
-        return {}
-    splits, s3 = dataset.splits, S3Settings.of(experiment.storage)
-    backbone = task.build(experiment.model, splits.classes, s3).reading(dataset.depth.depth)
-    target = partial(target_images, experiment, dataset.samples, backbone.preprocess, dataset.depth.depth, on_event)
-    inputs = LabelInputs(experiment, task, backbone, splits.train, splits.val, splits.classes, on_event, target)
-    return label_changes(inputs)
+    changes = planned_changes(experiment, task, reading, dataset, on_event, recorded)
+    own = changes.get(settings_of(experiment), UNCHANGED)
+    return replace(_plan(experiment, reading, dataset, recipe, (*notes, *own.notes)), changes=changes)
 
 
 def _with_recipe(
