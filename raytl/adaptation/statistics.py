@@ -39,13 +39,18 @@ class Statistics:
         """Return the sha256 (hex) of the values."""
         total = hashlib.sha256()
         for name in sorted(self.layers):
-            total.update(name.encode() + b"\0" + b"".join(np.ascontiguousarray(part).tobytes() for part in self.layers[name]))
+            total.update(
+                name.encode() + b"\0" + b"".join(np.ascontiguousarray(part).tobytes() for part in self.layers[name])
+            )
         return total.hexdigest()
 
     def mixed(self, own: Statistics, alpha: float) -> Statistics:
         """Return `alpha` of these statistics and `1 - alpha` of a network's `own`; 1 returns these, 0 the others."""
         mix = {
-            name: tuple(np.float32(alpha) * new + np.float32(1 - alpha) * old for new, old in zip(self.layers[name], own.layers[name], strict=True))
+            name: tuple(
+                np.float32(alpha) * new + np.float32(1 - alpha) * old
+                for new, old in zip(self.layers[name], own.layers[name], strict=True)
+            )
             for name in self.layers
         }
         return Statistics(mix)  # type: ignore[arg-type]
@@ -64,7 +69,9 @@ def adapted(backbone: Backbone, statistics: Statistics) -> Backbone:
 
 def statistics_of(module: nn.Module) -> Statistics:
     """Return the statistics that the BatchNorm layers of `module` have."""
-    return Statistics({name: (_array(layer.running_mean), _array(layer.running_var)) for name, layer in norm_layers(module)})
+    return Statistics(
+        {name: (_array(layer.running_mean), _array(layer.running_var)) for name, layer in norm_layers(module)}
+    )
 
 
 def set_statistics(module: nn.Module, statistics: Statistics) -> None:
@@ -85,7 +92,9 @@ def set_statistics(module: nn.Module, statistics: Statistics) -> None:
 def norm_layers(module: nn.Module) -> list[tuple[str, _BatchNorm]]:
     """Return the BatchNorm layers of `module` that have statistics, with their names."""
     return [
-        (name, part) for name, part in module.named_modules() if isinstance(part, _BatchNorm) and part.running_mean is not None
+        (name, part)
+        for name, part in module.named_modules()
+        if isinstance(part, _BatchNorm) and part.running_mean is not None
     ]
 
 

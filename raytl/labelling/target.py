@@ -40,8 +40,15 @@ def target_images(
         return found
     usable, test = found.samples.where(~of_test), found.samples.where(of_test)
     if not len(usable):
-        raise DataError(f"{TARGET}: {uri}: all images are below test/; expected others to learn from. Add them beside test/")
-    _refuse_copies(uri, usable, test, phashes([*usable, *test], experiment.data.max_pixels, depth, on_event, S3Settings.of(experiment.storage)))
+        raise DataError(
+            f"{TARGET}: {uri}: all images are below test/; expected others to learn from. Add them beside test/"
+        )
+    _refuse_copies(
+        uri,
+        usable,
+        test,
+        phashes([*usable, *test], experiment.data.max_pixels, depth, on_event, S3Settings.of(experiment.storage)),
+    )
     note = f"{TARGET}: {len(test)} images below test/ are not used"
     return replace(found, samples=usable, notes=(*found.notes, note))
 
@@ -51,7 +58,11 @@ def _refuse_copies(uri: str, usable: SampleTable, test: SampleTable, hashes: dic
     hashed = [sample for sample in test if sample.digest in hashes]
     asked = [sample for sample in usable if sample.digest in hashes]
     near = nearest([hashes[sample.digest] for sample in asked], [hashes[sample.digest] for sample in hashed])
-    pairs = [f"{_name(one.key)} looks like {_name(hashed[place].key)}" for one, place in zip(asked, near, strict=True) if place is not None]
+    pairs = [
+        f"{_name(one.key)} looks like {_name(hashed[place].key)}"
+        for one, place in zip(asked, near, strict=True)
+        if place is not None
+    ]
     if pairs:
         raise DataError(
             f"{TARGET}: {uri}: {len(pairs)} images are copies of its test images, from which nothing may be learned; expected "

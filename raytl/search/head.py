@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-
 from raytl.cluster.session import STARTED_HERE
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device

@@ -36,5 +36,7 @@ def test_the_order_of_the_images_decides_nothing() -> None:
     order = np.random.default_rng(1).permutation(len(truth))
     probabilities = np.eye(3)[truth] * 0.7 + 0.1
     np.testing.assert_allclose(
-        centroid_similarities(features, probabilities)[order], centroid_similarities(features[order], probabilities[order]), atol=1e-12
+        centroid_similarities(features, probabilities)[order],
+        centroid_similarities(features[order], probabilities[order]),
+        atol=1e-12,
     )
