@@ -164,8 +164,10 @@ def _plain(context: TrainContext, phase: Phase, batches: list[tuple[torch.Tensor
         with torch.autocast(context.device.type, context.precision, enabled=context.precision != torch.float32):
             return phase.module(*values)
 
+    assert isinstance(context.objective, Supervised)
+    labels = context.objective.labels
     for inputs, targets, ids, count in batches:
-        loss = context.objective(forward, inputs, targets, ids) / (context.objective.normalizer(targets) or count)
+        loss = labels(forward, inputs, targets, ids) / (labels.normalizer(targets) or count)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         phase.optimizer.step()

@@ -14,6 +14,7 @@ from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
 from raytl.data.sample_file import discard, shared
 from raytl.data.sample_table import SampleTable
+from raytl.data.synthetic import locate_synthetic
 from raytl.events import OnEvent, ignore
 from raytl.labelling.change import UNCHANGED, TrainChange
 from raytl.labelling.settings import Settings, settings_of
@@ -49,6 +50,9 @@ class TrainJob:
     """The jobs of a sweep's folds, from which each trial trains a network each; empty to train on `train` alone."""
     teachers: tuple[str, ...] = ()
     """The folders, on this machine, of saved models whose answers are learned beside the labels."""
+    sources: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
+    """The images that steps take beside `train`, by the key of the experiment that names them; all that the job or a trial of
+    it may need."""
     changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
     """What label methods change in `train`, for each setting of them that the job or a trial of it may have."""
 
@@ -81,15 +85,28 @@ class TrainJob:
         if self.experiment.compute.cluster == "none":
             return self
         own = partial(shared, location=self.location, s3=self.s3)
-        return replace(self, train=own(SampleTable.of(self.train)), val=own(SampleTable.of(self.val)))
+        sources = {key: own(SampleTable.of(samples)) for key, samples in self.sources.items()}
+        return replace(self, train=own(SampleTable.of(self.train)), val=own(SampleTable.of(self.val)), sources=sources)
 
     def discard_samples(self) -> None:
         """Remove the file of `sharing_samples`, once no worker will start again."""
-        if any(isinstance(each, SampleTable) and each.origin for each in (self.train, self.val)):
+        if any(
+            isinstance(each, SampleTable) and each.origin for each in (self.train, self.val, *self.sources.values())
+        ):
             discard(self.location, self.s3)
 
     def on_this_node(self, emit: OnEvent = ignore) -> TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
         data = self.experiment.data
         local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
-        return replace(self, train=located(self.train, data.feedback, local, emit, self.s3), val=local(self.val))
+        sources = {key: self._source_here(key, emit) for key in self.sources}
+        return replace(
+            self, sources=sources, train=located(self.train, data.feedback, local, emit, self.s3), val=local(self.val)
+        )
+
+    def _source_here(self, key: str, emit: OnEvent) -> SampleTable:
+        """Return the images of a source with their paths on this node."""
+        data, samples = self.experiment.data, self.sources[key]
+        if data.synthetic is None:
+            return SampleTable.of(samples)
+        return locate_synthetic(samples, data.synthetic.uri, data.zip_encoding, emit, self.s3)

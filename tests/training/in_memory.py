@@ -24,6 +24,7 @@ from raytl.training import checkpoint
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Checkpoint, Progress
 from raytl.training.loop import RunWriter, epochs
+from raytl.training.objectives.supervised import Supervised
 from raytl.training.plan import depth_of
 from raytl.training.stages import timeline
 from raytl.training.steps import TrainContext
@@ -89,7 +90,7 @@ def fit(
             seed=experiment.train.seed,
             world=World.solo(),
         ),
-        objective=objective or task.objective(experiment, CLASSES, _samples(targets)),
+        objective=Supervised(objective or task.objective(experiment, CLASSES, _samples(targets))),
         average=WeightAverage(experiment.optim.ema) if experiment.optim.ema is not None else None,
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         emit=watcher,
