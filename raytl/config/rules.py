@@ -80,6 +80,9 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
     if train.loss != "focal":
         add("train.loss", f"train.loss is {train.loss}", "set train.loss to focal, or remove it", "train.focal_gamma")
+    if recipe.data.synthetic.uri is None:
+        because = "data.synthetic.uri is not set, so there are no made images"
+        add("data.synthetic.uri", because, "set data.synthetic.uri, or remove this key", "data.synthetic.share")
     if optim.schedule != "restarts":
         because = f"optim.schedule is {optim.schedule}"
         add("optim.schedule", because, "set optim.schedule to restarts, or remove it", "optim.restart_every")

@@ -37,8 +37,8 @@ class DataIdentity(Section):
     """A JSONL file of `key` and `split` that replaces the splits of the data and the fractions; `raytl retrain` writes one. Images that it does not list are left out."""
     feedback: str | None = None
     """A folder or s3:// prefix of feedback (`raytl serve --feedback`), whose labelled images join the training images; never validation or test. `raytl retrain` sets it to retrain.feedback."""
-    synthetic: SyntheticConfig | None = None
-    """Made images with labels (rendered, generated) that are a share of each training batch: `{uri: s3://bucket/rendered/, share: 0.5}`. `raytl check` shows whether they look real and whether they help."""
+    synthetic: SyntheticConfig = SyntheticConfig()
+    """Made images with labels (rendered, generated) that are a share of each training batch."""
     columns: dict[Annotated[str, Field(min_length=1, max_length=200)], ColumnRole] = Field(default={}, max_length=50)
     """Columns of the manifest that describe the images, by name: group = its images are never in two splits (site, patient, video), and count as a slice; slice = report errors by its values; fairness = compare the error rates of its values. Each is shown by `raytl report`."""
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 
 from raytl.config.annotations import AnnotationsConfig
 from raytl.config.schema import DataConfig
-from raytl.config.synthetic import SyntheticConfig
 from raytl.data.audit import audit
 from raytl.data.formats import AS_FOUND, scan
 from raytl.data.local_paths import on_this_node
@@ -35,7 +34,8 @@ class SyntheticImages:
 
 
 def read_synthetic(
-    config: SyntheticConfig,
+    uri: str,
+    share: float,
     data: DataConfig,
     classes: Sequence[str],
     types: tuple[type, ...],
@@ -45,17 +45,17 @@ def read_synthetic(
     s3: S3Settings = ENVIRONMENT,
     annotations: AnnotationsConfig = AS_FOUND,
 ) -> SyntheticImages:
-    """Return the made images of `config`; `classes` are those of the images `real` of all splits, `types` the targets of
+    """Return the made images at `uri`, a `share` of each batch; `classes` are those of the images `real` of all splits, `types` the targets of
     the task.
 
     Raises:
         DataError: there are no images, some cannot be decoded, or a class has no real images.
         StoreError: the bucket cannot be read.
     """
-    manifest = scan(config.uri, on_event, data.stream, data.zip_encoding, s3, annotations, types)
+    manifest = scan(uri, on_event, data.stream, data.zip_encoding, s3, annotations, types)
     if not manifest.samples:
-        raise DataError(f"{SYNTHETIC}: {config.uri}: no images found; expected made images with labels. Remove the key")
-    _check_classes(config.uri, manifest, classes)
+        raise DataError(f"{SYNTHETIC}: {uri}: no images found; expected made images with labels. Remove the key")
+    _check_classes(uri, manifest, classes)
     as_training: dict[str, object] = {
         "split_file": None,
         "columns": {},
@@ -72,7 +72,7 @@ def read_synthetic(
         s3,
     )
     samples = SampleTable.of(replace(sample, key=f"{_PREFIX}{sample.key}") for sample in audited.samples)
-    note = f"{SYNTHETIC}: {len(samples)} images of {config.uri}, {100 * config.share:g} % of each batch"
+    note = f"{SYNTHETIC}: {len(samples)} images of {uri}, {100 * share:g} % of each batch"
     return SyntheticImages(samples, dataset_digest(samples), (note, *audited.warnings))
 
 

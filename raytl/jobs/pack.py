@@ -112,10 +112,10 @@ def refuse_local(experiment: Experiment) -> None:
     ):
         if feedback is not None and is_local(feedback):
             problems.append((key, feedback, "s3://bucket/prefix, or the absolute path of a shared directory"))
-    synthetic = experiment.data.synthetic
-    if synthetic is not None and is_local(synthetic.uri):
+    made = experiment.data.synthetic.uri
+    if made is not None and is_local(made):
         place = "s3://bucket/prefix, or an absolute path that exists on every node"
-        problems.append(("data.synthetic.uri", synthetic.uri, place))
+        problems.append(("data.synthetic.uri", made, place))
     if is_local(experiment.storage.uri):
         problems.append(
             ("storage.uri", experiment.storage.uri, "s3://bucket/prefix, or the absolute path of a shared directory")

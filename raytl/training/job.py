@@ -107,6 +107,6 @@ class TrainJob:
     def _source_here(self, key: str, emit: OnEvent) -> SampleTable:
         """Return the images of a source with their paths on this node."""
         data, samples = self.experiment.data, self.sources[key]
-        if data.synthetic is None:
+        if data.synthetic.uri is None:
             return SampleTable.of(samples)
         return locate_synthetic(samples, data.synthetic.uri, data.zip_encoding, emit, self.s3)

@@ -34,10 +34,11 @@ def read_sources(
         StoreError: a bucket cannot be read.
     """
     synthetic = experiment.data.synthetic
-    if synthetic is None:
+    if synthetic.uri is None:
         return SourceImages()
     made = read_synthetic(
-        synthetic,
+        synthetic.uri,
+        synthetic.share,
         experiment.data,
         dataset.splits.classes,
         task.target_types,

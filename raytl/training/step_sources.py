@@ -17,7 +17,7 @@ def ratios(experiment: Experiment) -> dict[str, float]:
     """Return the images of each source, by its key in the experiment, for each labelled image of a step."""
     result: dict[str, float] = {}
     synthetic = experiment.data.synthetic
-    if synthetic is not None and synthetic.share > 0:
+    if synthetic.uri is not None and synthetic.share > 0:
         result[SYNTHETIC] = synthetic.share / (1 - synthetic.share)
     return result
 
