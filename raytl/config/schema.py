@@ -39,6 +39,8 @@ class DataIdentity(Section):
     """A folder or s3:// prefix of feedback (`raytl serve --feedback`), whose labelled images join the training images; never validation or test. `raytl retrain` sets it to retrain.feedback."""
     synthetic: SyntheticConfig = SyntheticConfig()
     """Made images with labels (rendered, generated) that are a share of each training batch."""
+    unlabelled: str | None = None
+    """Images without labels, for few.method and `raytl next`: a folder or s3:// prefix (images at any depth; names of folders are ignored), a .zip or .tar, or a manifest with a column path. Images that are also labelled are left out; copies of test images are an error."""
     columns: dict[Annotated[str, Field(min_length=1, max_length=200)], ColumnRole] = Field(default={}, max_length=50)
     """Columns of the manifest that describe the images, by name: group = its images are never in two splits (site, patient, video), and count as a slice; slice = report errors by its values; fairness = compare the error rates of its values. Each is shown by `raytl report`."""
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15

@@ -10,7 +10,7 @@ from raytl.config.schema import DataConfig
 from raytl.data.audit import audit
 from raytl.data.formats import AS_FOUND, scan
 from raytl.data.local_paths import on_this_node
-from raytl.data.manifest import Manifest, dataset_digest
+from raytl.data.manifest import Manifest
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.targets import names_in
@@ -26,10 +26,9 @@ _PREFIX = f"{SYNTHETIC}:"
 
 @dataclass(frozen=True)
 class SyntheticImages:
-    """The made images on this node; `digest` identifies them, and `notes` say what was read."""
+    """The made images on this node; ``notes` say what was read."""
 
     samples: SampleTable
-    digest: str
     notes: tuple[str, ...] = ()
 
 
@@ -39,14 +38,13 @@ def read_synthetic(
     data: DataConfig,
     classes: Sequence[str],
     types: tuple[type, ...],
-    real: SampleTable,
     preprocess: Preprocess | None,
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
     annotations: AnnotationsConfig = AS_FOUND,
 ) -> SyntheticImages:
-    """Return the made images at `uri`, a `share` of each batch; `classes` are those of the images `real` of all splits, `types` the targets of
-    the task.
+    """Return the made images at `uri`, a `share` of each batch; `classes` are those of the real images, `types`
+    the targets of the task.
 
     Raises:
         DataError: there are no images, some cannot be decoded, or a class has no real images.
@@ -73,7 +71,7 @@ def read_synthetic(
     )
     samples = SampleTable.of(replace(sample, key=f"{_PREFIX}{sample.key}") for sample in audited.samples)
     note = f"{SYNTHETIC}: {len(samples)} images of {uri}, {100 * share:g} % of each batch"
-    return SyntheticImages(samples, dataset_digest(samples), (note, *audited.warnings))
+    return SyntheticImages(samples, (note, *audited.warnings))
 
 
 def _check_classes(uri: str, manifest: Manifest, classes: Sequence[str]) -> None:

@@ -116,6 +116,11 @@ def refuse_local(experiment: Experiment) -> None:
     if made is not None and is_local(made):
         place = "s3://bucket/prefix, or an absolute path that exists on every node"
         problems.append(("data.synthetic.uri", made, place))
+    unlabelled = experiment.data.unlabelled
+    if unlabelled is not None and is_local(unlabelled):
+        problems.append(
+            ("data.unlabelled", unlabelled, "s3://bucket/prefix, or an absolute path that exists on every node")
+        )
     if is_local(experiment.storage.uri):
         problems.append(
             ("storage.uri", experiment.storage.uri, "s3://bucket/prefix, or the absolute path of a shared directory")

@@ -1,4 +1,4 @@
-"""What label methods change in the training images, as a value."""
+"""The change that label methods make to the training images, as a value."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class TrainChange:
         """Return the training images after the change; the same object if nothing changes."""
         if not self.left_out and not len(self.added):
             return train
-        kept = [sample for sample in train if sample.key not in self.left_out]
-        return SampleTable.of([*kept, *self.added])
+        rest = [sample for sample in train if sample.key not in self.left_out]
+        return SampleTable.of([*rest, *self.added])
 
 
 UNCHANGED = TrainChange()

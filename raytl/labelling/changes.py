@@ -24,7 +24,7 @@ NONE = "none"
 
 @dataclass(frozen=True, eq=False)
 class LabelInputs:
-    """What label methods work on: the labelled training and validation images, and the pretrained network.
+    """The inputs of label methods: the labelled training and validation images, and the pretrained network.
 
     No method sees the test split.
     """

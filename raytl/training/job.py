@@ -9,12 +9,11 @@ from functools import partial
 from raytl.config.schema import Experiment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.encoder import FileAccess
-from raytl.data.feedback_samples import located
 from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
 from raytl.data.sample_file import discard, shared
 from raytl.data.sample_table import SampleTable
-from raytl.data.synthetic import locate_synthetic
+from raytl.data.sources import located, other_sources
 from raytl.events import OnEvent, ignore
 from raytl.labelling.change import UNCHANGED, TrainChange
 from raytl.labelling.settings import Settings, settings_of
@@ -99,14 +98,6 @@ class TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
         data = self.experiment.data
         local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
-        sources = {key: self._source_here(key, emit) for key in self.sources}
-        return replace(
-            self, sources=sources, train=located(self.train, data.feedback, local, emit, self.s3), val=local(self.val)
-        )
-
-    def _source_here(self, key: str, emit: OnEvent) -> SampleTable:
-        """Return the images of a source with their paths on this node."""
-        data, samples = self.experiment.data, self.sources[key]
-        if data.synthetic.uri is None:
-            return SampleTable.of(samples)
-        return locate_synthetic(samples, data.synthetic.uri, data.zip_encoding, emit, self.s3)
+        place = partial(located, sources=other_sources(data, emit, self.s3), own=local)
+        sources = {key: place(samples) for key, samples in self.sources.items()}
+        return replace(self, train=place(self.train), val=local(self.val), sources=sources)

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from raytl.config.schema import Experiment
+from raytl.data.manifest import dataset_digest
 from raytl.data.sample_table import SampleTable
 from raytl.data.synthetic import SYNTHETIC, read_synthetic
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
+from raytl.labelling.unlabelled import without_copies
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.task import Task
 from raytl.training.dataset import Dataset
@@ -42,10 +44,13 @@ def read_sources(
         experiment.data,
         dataset.splits.classes,
         task.target_types,
-        dataset.samples,
         preprocess,
         on_event,
         S3Settings.of(experiment.storage),
         experiment.annotations,
     )
-    return SourceImages({SYNTHETIC: made.samples}, {SYNTHETIC: made.digest}, made.notes)
+    where = f"{SYNTHETIC}: {synthetic.uri}"
+    samples, copies = without_copies(
+        where, SYNTHETIC, made.samples, dataset.samples, experiment, dataset.depth.depth, on_event
+    )
+    return SourceImages({SYNTHETIC: samples}, {SYNTHETIC: dataset_digest(samples)}, (*made.notes, *copies))
