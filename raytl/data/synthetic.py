@@ -50,9 +50,10 @@ def read_synthetic(
         DataError: there are no images, some cannot be decoded, or a class has no real images.
         StoreError: the bucket cannot be read.
     """
-    manifest = scan(uri, on_event, data.stream, data.zip_encoding, s3, annotations, types)
-    if not manifest.samples:
-        raise DataError(f"{SYNTHETIC}: {uri}: no images found; expected made images with labels. Remove the key")
+    try:
+        manifest = scan(uri, on_event, data.stream, data.zip_encoding, s3, annotations, types)
+    except DataError as error:
+        raise DataError(f"{SYNTHETIC}.uri {str(error).removeprefix('data.uri ')}") from error
     _check_classes(uri, manifest, classes)
     as_training: dict[str, object] = {
         "split_file": None,

@@ -9,12 +9,14 @@ from typing import TypeVar
 from raytl.config.choice import Choice
 from raytl.config.schema import DataConfig, Experiment
 from raytl.data.shard import steps_per_epoch
+from raytl.data.synthetic import SYNTHETIC
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
 from raytl.labelling.change import TrainChange
 from raytl.labelling.changes import LabelInputs, label_changes
 from raytl.labelling.settings import Settings
+from raytl.labelling.synthetic import synthetic_notes
 from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
@@ -130,9 +132,13 @@ def _sources(
     experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
 ) -> SourceImages:
     """Return the images of other sources; nothing before the images are on this node."""
-    return (
-        SourceImages() if dataset.to_fetch else read_sources(experiment, task, dataset, backbone.preprocess, on_event)
-    )
+    if dataset.to_fetch:
+        return SourceImages()
+    sources = read_sources(experiment, task, dataset, backbone.preprocess, on_event)
+    if SYNTHETIC not in sources.samples:
+        return sources
+    said = synthetic_notes(_inputs(experiment, task, backbone, dataset, on_event), sources.samples[SYNTHETIC])
+    return replace(sources, notes=(*sources.notes, *said))
 
 
 def _label_changes(
@@ -141,8 +147,12 @@ def _label_changes(
     """Return what label methods change; nothing before the images are on this node."""
     if dataset.to_fetch:
         return {}
+    return label_changes(_inputs(experiment, task, backbone, dataset, on_event))
+
+
+def _inputs(experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent) -> LabelInputs:
     splits = dataset.splits
-    return label_changes(LabelInputs(experiment, task, backbone, splits.train, splits.val, splits.classes, on_event))
+    return LabelInputs(experiment, task, backbone, splits.train, splits.val, splits.classes, on_event)
 
 
 def _with_recipe(
