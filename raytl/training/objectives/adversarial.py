@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raytl.data.loader import Batch
 from raytl.training.objectives.domain import TARGET
 from raytl.training.objectives.joint import Outputs
 from raytl.training.objectives.objective import LABELLED, Network
@@ -41,13 +40,14 @@ class Adversary:
     """The cross-entropy of a discriminator between the labelled and the `count` target images of a step, each domain with
     weight 1/2; its gradient is reversed where it enters the network."""
 
-    views = (TARGET,)
+    views: Sequence[str] = (TARGET,)
+    asked: Sequence[str] = ()
 
     def __init__(self, width: int, count: int, weight: float, seed: int, device: torch.device) -> None:
         self._count, self._weight = count, weight
         self.state = discriminator(width, seed).to(device)
 
-    def loss(self, outputs: Outputs, network: Network, batches: Mapping[str, Batch]) -> Tensor:
+    def loss(self, outputs: Outputs, network: Network) -> Tensor:
         """Return the micro-batch's part of the mean."""
         factor = reversal(network.progress)
         terms = []

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from raytl.data.loader import Batch
 from raytl.training.objectives.joint import Outputs
 from raytl.training.objectives.objective import LABELLED, Network
 from raytl.world import World
@@ -50,13 +49,14 @@ class Discrepancy:
     """The `distance` of the features of the labelled and the target images of a micro-batch, a mean over micro-batches by
     their number of labelled images; a statistic of each micro-batch, so it depends on how a batch is divided."""
 
-    views = (TARGET,)
+    views: Sequence[str] = (TARGET,)
+    asked: Sequence[str] = ()
     state: nn.Module | None = None
 
     def __init__(self, distance: Distance, weight: float) -> None:
         self._distance, self._weight = distance, weight
 
-    def loss(self, outputs: Outputs, network: Network, batches: Mapping[str, Batch]) -> Tensor:
+    def loss(self, outputs: Outputs, network: Network) -> Tensor:
         """Return the micro-batch's part of the mean; zero with less than two images of either, which have no covariance."""
         source, target = outputs.features[LABELLED], outputs.features[TARGET]
         if min(len(source), len(target)) < 2:

@@ -6,13 +6,10 @@ Source: Sohn et al. 2020. The threshold of a class is lower where the network is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raytl.data.loader import Batch
 from raytl.training.collectives import Sum
 from raytl.training.objectives.joint import Outputs
 from raytl.training.objectives.objective import Network
@@ -42,18 +39,17 @@ class FixMatch:
     """The cross-entropy of the strong view with the class of the weak one, if its probability reaches the class's threshold;
     summed, and divided by all unlabelled images of the step, `count`."""
 
-    views = (STRONG,)
+    views, asked = (STRONG,), (WEAK,)
 
     def __init__(self, classes: int, count: int, threshold: float, weight: float, device: torch.device) -> None:
         self.state = ClassMeans(classes, device)
         self._count, self._threshold, self._weight = count, threshold, weight
         self._sums = torch.zeros(classes, dtype=torch.float64, device=device)
 
-    def loss(self, outputs: Outputs, network: Network, batches: Mapping[str, Batch]) -> Tensor:
+    def loss(self, outputs: Outputs, network: Network) -> Tensor:
         """Return the micro-batch's part of the mean."""
-        with torch.no_grad():
-            probabilities = network.answers(network.inputs(batches[WEAK])).softmax(dim=1)
-            self._sums += probabilities.double().sum(0)
+        probabilities = outputs.answers[WEAK].softmax(dim=1)
+        self._sums += probabilities.double().sum(0)
         losses = consistency(probabilities, outputs.logits[STRONG], self.state.thresholds(self._threshold))
         return self._weight * losses.sum() / self._count
 

@@ -22,24 +22,30 @@ from raytl.world import World
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the network made of each view in one pass, by name: `logits (b, classes)` and `features (b, d)`, float32."""
+    """What the network made of each view in one pass, by name: `logits (b, classes)` and `features (b, d)`, float32; and the
+    `answers (b, classes)`, logits without gradients, to views that terms ask it about."""
 
     logits: Mapping[str, Tensor]
     features: Mapping[str, Tensor]
+    answers: Mapping[str, Tensor]
 
 
 class Term(Protocol):
-    """What a method adds to the loss of the labels. `views` are those that pass through the network with the labelled images."""
+    """What a method adds to the loss of the labels. `views` are those that pass through the network with the labelled images,
+    `asked` those that it answers before, without gradients."""
 
     @property
     def views(self) -> Sequence[str]: ...
+
+    @property
+    def asked(self) -> Sequence[str]: ...
 
     @property
     def state(self) -> nn.Module | None:
         """Return what it owns, the same on all ranks; None if nothing."""
         ...
 
-    def loss(self, outputs: Outputs, network: Network, batches: Mapping[str, Batch]) -> Tensor:
+    def loss(self, outputs: Outputs, network: Network) -> Tensor:
         """Return the micro-batch's part of the mean over the global batch: `()`."""
         ...
 
@@ -94,6 +100,9 @@ class Joint:
         """Return the loss of the labels, and the sum of the terms."""
         views = dict.fromkeys(view for term in self.terms.values() for view in term.views)
         others = {view: network.inputs(batches[view]) for view in views}
+        asked = dict.fromkeys(view for term in self.terms.values() for view in term.asked)
+        # before the pass with gradients: the averaged weights take the place of the network's own meanwhile
+        answers = {view: network.answers(network.inputs(batches[view])) for view in asked}
         outputs: list[Outputs] = []
 
         def together(own: Tensor) -> Tensor:
@@ -102,13 +111,14 @@ class Joint:
             parts = logits.split(sizes)
             floats = [part.float() for part in parts]
             features = self.tap.take().split(sizes)
-            outputs.append(Outputs(dict(zip(names, floats, strict=True)), dict(zip(names, features, strict=True))))
+            logits_of, features_of = (dict(zip(names, values, strict=True)) for values in (floats, features))
+            outputs.append(Outputs(logits_of, features_of, answers))
             own_logits: Tensor = parts[0]
             return own_logits
 
         batch = batches[LABELLED]
         labelled = self.labels(together, network.inputs(batch), batch.targets, batch.ids)
-        added = [term.loss(outputs[-1], network, batches) for term in self.terms.values()]
+        added = [term.loss(outputs[-1], network) for term in self.terms.values()]
         return LossSum(labelled, torch.stack(added).sum())
 
     def end_step(self, world: World, device: torch.device) -> None:

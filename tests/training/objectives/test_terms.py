@@ -25,29 +25,24 @@ GENERATOR = torch.Generator().manual_seed(0)
 SOURCE, OTHER = torch.randn(7, 5, generator=GENERATOR), torch.randn(6, 5, generator=GENERATOR) * 2 + 1
 
 
-class Answering:
-    """A network of a step that gives these logits for any weak view."""
+class Step:
+    """The network of a step whose terms have all outputs."""
 
-    def __init__(self, logits: Tensor | None = None, progress: float = 1.0, count: int = 7) -> None:
-        self.logits, self.progress, self.count = logits, progress, count
+    def __init__(self, progress: float = 1.0, count: int = 7) -> None:
+        self.progress, self.count = progress, count
 
     def inputs(self, batch: Batch) -> Tensor:
         return batch.images
 
     def answers(self, inputs: Tensor) -> Tensor:
-        assert self.logits is not None
-        return self.logits[inputs[:, 0].long()]
+        raise AssertionError
 
     def __call__(self, *values: Any) -> Any:
         raise AssertionError
 
 
-def batches(rows: Tensor) -> Mapping[str, Batch]:
-    return {WEAK: Batch(rows[:, None], rows)}
-
-
 def seen(features: Mapping[str, Tensor]) -> Outputs:
-    return Outputs({}, features)
+    return Outputs({}, features, {})
 
 
 def test_coral_is_the_distance_of_covariances() -> None:
@@ -83,9 +78,9 @@ def test_the_gradient_of_a_distance_is_finite_and_draws_the_domains_together(dis
 
 def test_a_micro_batch_has_its_part_of_the_mean_and_one_image_has_no_covariance() -> None:
     term = Discrepancy(coral, weight=3.0)
-    whole = term.loss(seen({LABELLED: SOURCE, TARGET: OTHER}), Answering(count=14), {})
+    whole = term.loss(seen({LABELLED: SOURCE, TARGET: OTHER}), Step(count=14))
     assert float(whole) == pytest.approx(3.0 * float(coral(SOURCE, OTHER)) / 2, rel=1e-6)
-    assert float(term.loss(seen({LABELLED: SOURCE, TARGET: OTHER[:1]}), Answering(), {})) == 0
+    assert float(term.loss(seen({LABELLED: SOURCE, TARGET: OTHER[:1]}), Step())) == 0
 
 
 def test_only_sure_images_are_learned_each_by_the_threshold_of_its_class() -> None:
@@ -100,9 +95,8 @@ def test_fixmatch_divides_by_all_images_of_the_step_and_moves_its_thresholds_aft
     logits = torch.tensor([[4.0, 0.0], [0.0, 1.0], [3.0, 0.0]])
     strong = torch.tensor([[0.5, 0.0], [0.0, 0.5], [0.0, 0.5]])
     term = FixMatch(classes=2, count=3, threshold=0.9, weight=2.0, device=CPU)
-    network = Answering(logits)
     parts = [
-        term.loss(Outputs({STRONG: strong[part]}, {}), network, batches(torch.arange(3)[part]))
+        term.loss(Outputs({STRONG: strong[part]}, {}, {WEAK: logits[part]}), Step())
         for part in (slice(0, 2), slice(2, 3))
     ]
     learned = functional.cross_entropy(strong[[0, 2]], torch.tensor([0, 0]), reduction="sum")
@@ -123,7 +117,7 @@ def test_the_reversal_grows_from_nothing_to_one() -> None:
 def test_the_discriminator_learns_the_domain_and_the_network_the_opposite() -> None:
     term = Adversary(width=5, count=6, weight=0.5, seed=1, device=CPU)
     source, other = SOURCE.clone().requires_grad_(), OTHER.clone().requires_grad_()
-    loss = term.loss(seen({LABELLED: source, TARGET: other}), Answering(progress=0.2), {})
+    loss = term.loss(seen({LABELLED: source, TARGET: other}), Step(progress=0.2))
     loss.backward()
     plain = discriminator(5, 1)
     mine, theirs = SOURCE.clone().requires_grad_(), OTHER.clone().requires_grad_()
