@@ -8,6 +8,9 @@ from pydantic import Field
 
 from raytl.config.section import Fraction, Section
 
+FIXMATCH = "fixmatch"
+"""The value of `few.method`."""
+
 
 class FixMatchConfig(Section):
     """FixMatch (Sohn et al. 2020): the network learns, on strongly augmented images of data.unlabelled, the class that it gives to the same image weakly augmented, if it is sure of it. Each step costs about 1 + 2 ratio times that of supervised training."""

@@ -16,6 +16,9 @@ from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
+_ADABN = ("adabn", "adabn_centroids")
+"""The values of `adapt.method` that give BatchNorm the statistics of the target."""
+
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
@@ -42,7 +45,7 @@ class Idle:
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
-    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain)
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, _adapt)
     across = [conflict for rule in rules for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *across]
 
@@ -55,7 +58,8 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
-    result = idle_in(experiment)
+    is_searched = "adapt.method" in (experiment.search.space or {})
+    result = [one for one in idle_in(experiment) if not (is_searched and one.cause == "adapt.method")]
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
         result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
@@ -93,7 +97,21 @@ def idle_in(recipe: Recipe) -> list[Idle]:
             "choose another schedule, or remove it",
             "optim.min_lr_ratio",
         )
+    result.extend(_idle_of_adapt(recipe))
     return result
+
+
+def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
+    """Yield the keys of the section `adapt` that its method does not use."""
+    method = recipe.adapt.method
+    used = {
+        "adapt.target": method != "none",
+        "adapt.labelled": method == "auto",
+        "adapt.alpha": method in (*_ADABN, "auto"),
+    }
+    for key, is_used in used.items():
+        if not is_used:
+            yield Idle(key, "adapt.method", f"adapt.method is {method}", "set adapt.method to auto, or remove this key")
 
 
 def _secrets(experiment: Experiment) -> Iterator[Conflict]:
@@ -369,6 +387,33 @@ def _retrain(experiment: Experiment) -> Iterator[Conflict]:
             ("retrain.registry",),
             f"found {retrain.registry!r}; expected a folder or an s3:// prefix for the versions",
             "name s3://bucket/models/<name>, or a folder",
+        )
+
+
+def _adapt(experiment: Experiment) -> Iterator[Conflict]:
+    adapt, choices = experiment.adapt, (experiment.search.space or {}).get("adapt.method", {}).get("choice", ())
+    methods = [method for method in (adapt.method, *choices) if method != "none"]
+    if not methods:
+        return
+    if adapt.target is None:
+        yield Conflict(
+            ("adapt.method", "adapt.target"),
+            f"found {methods[0]}, and adapt.target is not set: there are no images of another domain",
+            "name a folder, an s3:// prefix or a manifest of its images as adapt.target",
+        )
+    if experiment.model.weights == "none":
+        yield Conflict(
+            ("adapt.method", "model.weights"),
+            f"found {methods[0]}, and model.weights is none: random weights have nothing to adapt",
+            "set model.weights to pretrained, a file or a run, or adapt.method to none",
+        )
+    if set(_ADABN) & {adapt.method} and experiment.model.batch_norm == "train":
+        yield Conflict(
+            ("adapt.method", "model.batch_norm"),
+            f"found {adapt.method}, and model.batch_norm is train, which would replace the target's statistics by those of "
+            "labelled batches",
+            "set model.batch_norm to frozen, or adapt.method to centroids",
+            {"model.batch_norm": "frozen"},
         )
 
 

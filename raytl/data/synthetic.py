@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from raytl.config.annotations import AnnotationsConfig
-from raytl.config.schema import DataConfig
+from raytl.config.schema import Experiment
 from raytl.data.audit import audit
-from raytl.data.formats import AS_FOUND, scan
+from raytl.data.formats import scan
 from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Manifest
 from raytl.data.sample import Sample
@@ -33,25 +32,25 @@ class SyntheticImages:
 
 
 def read_synthetic(
-    uri: str,
-    share: float,
-    data: DataConfig,
+    experiment: Experiment,
     classes: Sequence[str],
     types: tuple[type, ...],
     preprocess: Preprocess | None,
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
-    annotations: AnnotationsConfig = AS_FOUND,
 ) -> SyntheticImages:
-    """Return the made images at `uri`, a `share` of each batch; `classes` are those of the real images, `types`
+    """Return the made images of `data.synthetic`; `classes` are those of the real images, `types`
     the targets of the task.
 
     Raises:
         DataError: there are no images, some cannot be decoded, or a class has no real images.
         StoreError: the bucket cannot be read.
     """
+    data = experiment.data
+    uri, share = data.synthetic.uri, data.synthetic.share
+    assert uri is not None, "there are made images"
     try:
-        manifest = scan(uri, on_event, data.stream, data.zip_encoding, s3, annotations, types)
+        manifest = scan(uri, on_event, data.stream, data.zip_encoding, s3, experiment.annotations, types)
     except DataError as error:
         raise DataError(f"{SYNTHETIC}.uri {str(error).removeprefix('data.uri ')}") from error
     _check_classes(uri, manifest, classes)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from raytl.adaptation.statistics import Statistics
 from raytl.config.schema import Experiment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.encoder import FileAccess
@@ -54,6 +55,8 @@ class TrainJob:
     it may need."""
     changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
     """What label methods change in `train`, for each setting of them that the job or a trial of it may have."""
+    statistics: Statistics | None = None
+    """The BatchNorm statistics that the network starts with and keeps; None for those of its weights."""
 
     @property
     def task(self) -> Task:
@@ -77,7 +80,8 @@ class TrainJob:
     def with_changes(self) -> TrainJob:
         """Return the job with the training images that its experiment's label methods leave; nothing changes twice."""
         change = self.changes.get(settings_of(self.experiment), UNCHANGED)
-        return replace(self, train=change.applied(self.train), changes={})
+        train = change.applied(self.train)
+        return replace(self, train=train, changes={}, statistics=change.statistics or self.statistics)
 
     def sharing_samples(self) -> TrainJob:
         """Return the job, whose workers will read large splits from a file below its location instead of a copy each."""
@@ -98,6 +102,6 @@ class TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
         data = self.experiment.data
         local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
-        place = partial(located, sources=other_sources(data, emit, self.s3), own=local)
+        place = partial(located, sources=other_sources(self.experiment, emit, self.s3), own=local)
         sources = {key: place(samples) for key, samples in self.sources.items()}
         return replace(self, train=place(self.train), val=local(self.val), sources=sources)

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from raytl.config.schema import Experiment
 from raytl.data.manifest import dataset_digest
 from raytl.data.sample_table import SampleTable
+from raytl.data.sources import TARGET, UNLABELLED
 from raytl.data.synthetic import SYNTHETIC, read_synthetic
-from raytl.data.transforms import Preprocess
-from raytl.events import OnEvent
-from raytl.labelling.unlabelled import without_copies
+from raytl.labelling.changes import LabelInputs
+from raytl.labelling.synthetic import synthetic_notes
+from raytl.labelling.unlabelled import UnlabelledImages, without_copies
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.task import Task
 from raytl.training.dataset import Dataset
+from raytl.training.step_sources import source_keys
 
 
 @dataclass(frozen=True)
@@ -26,31 +26,42 @@ class SourceImages:
     notes: tuple[str, ...] = ()
 
 
-def read_sources(
-    experiment: Experiment, task: Task, dataset: Dataset, preprocess: Preprocess, on_event: OnEvent
-) -> SourceImages:
-    """Return the images of all sources that `experiment`, or a trial of its search space, takes.
+def read_sources(inputs: LabelInputs, dataset: Dataset) -> SourceImages:
+    """Return the images of all sources that the experiment, or a trial of its search space, takes.
 
     Raises:
-        DataError: see `raytl.data.synthetic`.
+        DataError: a source is empty, has classes of its own, or copies of test images.
         StoreError: a bucket cannot be read.
     """
-    synthetic = experiment.data.synthetic
-    if synthetic.uri is None:
-        return SourceImages()
+    found: dict[str, UnlabelledImages] = {}
+    keys = source_keys(inputs.experiment)
+    if SYNTHETIC in keys:
+        found[SYNTHETIC] = _made(inputs, dataset)
+    if UNLABELLED in keys:
+        found[UNLABELLED] = inputs.unlabelled
+    if TARGET in keys:
+        found[TARGET] = inputs.target
+    return SourceImages(
+        {key: images.samples for key, images in found.items()},
+        {key: images.digest for key, images in found.items()},
+        tuple(note for images in found.values() for note in images.notes),
+    )
+
+
+def _made(inputs: LabelInputs, dataset: Dataset) -> UnlabelledImages:
+    """Return the made images, with what a comparison with the real ones says."""
+    experiment, types = inputs.experiment, inputs.task.target_types
     made = read_synthetic(
-        synthetic.uri,
-        synthetic.share,
-        experiment.data,
-        dataset.splits.classes,
-        task.target_types,
-        preprocess,
-        on_event,
+        experiment,
+        inputs.classes,
+        types,
+        inputs.backbone.preprocess,
+        inputs.on_event,
         S3Settings.of(experiment.storage),
-        experiment.annotations,
     )
-    where = f"{SYNTHETIC}: {synthetic.uri}"
+    where = f"{SYNTHETIC}: {experiment.data.synthetic.uri}"
     samples, copies = without_copies(
-        where, SYNTHETIC, made.samples, dataset.samples, experiment, dataset.depth.depth, on_event
+        where, SYNTHETIC, made.samples, dataset.samples, experiment, dataset.depth.depth, inputs.on_event
     )
-    return SourceImages({SYNTHETIC: samples}, {SYNTHETIC: dataset_digest(samples)}, (*made.notes, *copies))
+    notes = (*made.notes, *copies, *synthetic_notes(inputs, samples))
+    return UnlabelledImages(samples, dataset_digest(samples), notes)

@@ -31,8 +31,8 @@ from raytl.training.fallback import fall_back, may_fall_back, solved_head
 from raytl.training.job import TrainJob
 from raytl.training.loop import Outcome, RunWriter, epochs
 from raytl.training.network import build_network, channels_last
+from raytl.training.objectives.build import step_objective
 from raytl.training.objectives.objective import StepObjective
-from raytl.training.objectives.supervised import Supervised
 from raytl.training.plan import depth_of
 from raytl.training.run_writer import run_writer
 from raytl.training.stages import TrainStage, timeline
@@ -270,7 +270,7 @@ def _context(run: LoadedRun, features: CachedFeatures | None) -> TrainContext:
 
 
 def _objective(run: LoadedRun) -> StepObjective:
-    return Supervised(_labels(run))
+    return step_objective(run.job, run.backbone, _labels(run), run.device)
 
 
 def _labels(run: LoadedRun) -> Objective:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from raytl.training.objectives.domain import TARGET
+from raytl.training.objectives.domain import TARGET_VIEW
 from raytl.training.objectives.joint import Outputs
 from raytl.training.objectives.objective import LABELLED, Network
 from raytl.world import World
@@ -40,7 +40,7 @@ class Adversary:
     """The cross-entropy of a discriminator between the labelled and the `count` target images of a step, each domain with
     weight 1/2; its gradient is reversed where it enters the network."""
 
-    views: Sequence[str] = (TARGET,)
+    views: Sequence[str] = (TARGET_VIEW,)
     asked: Sequence[str] = ()
 
     def __init__(self, width: int, count: int, weight: float, seed: int, device: torch.device) -> None:
@@ -51,7 +51,7 @@ class Adversary:
         """Return the micro-batch's part of the mean."""
         factor = reversal(network.progress)
         terms = []
-        for name, domain, count in ((LABELLED, 1.0, network.count), (TARGET, 0.0, self._count)):
+        for name, domain, count in ((LABELLED, 1.0, network.count), (TARGET_VIEW, 0.0, self._count)):
             features: Tensor = _Reversed.apply(outputs.features[name], factor * self._weight)  # type: ignore[no-untyped-call]
             logits = self.state(features).squeeze(1)
             said = functional.binary_cross_entropy_with_logits(logits, torch.full_like(logits, domain), reduction="sum")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from raytl.data.sources import UNLABELLED
+from raytl.config.fixmatch import FIXMATCH
+from raytl.data.sources import TARGET, UNLABELLED
 from raytl.models.backbone import Backbone
 from raytl.models.probe import head_layer
 from raytl.tasks.task import Objective
@@ -15,9 +16,10 @@ from raytl.training.objectives.fixmatch import FixMatch
 from raytl.training.objectives.joint import FeatureTap, Joint, Term
 from raytl.training.objectives.objective import StepObjective
 from raytl.training.objectives.supervised import Supervised
-from raytl.training.step_sources import ADAPT_TARGET, ADVERSARIAL, CORAL, FIXMATCH, MMD, counts
+from raytl.training.step_sources import counts
 
-_DISTANCES = {CORAL: coral, MMD: mmd}
+ADVERSARIAL = "dann"
+_DISTANCES = {"coral": coral, "mmd": mmd}
 
 
 def step_objective(job: TrainJob, backbone: Backbone, labels: Objective, device: torch.device) -> StepObjective:
@@ -38,7 +40,7 @@ def _terms(job: TrainJob, backbone: Backbone, device: torch.device) -> dict[str,
         count, classes = images[UNLABELLED], len(job.classes)
         terms[FIXMATCH] = FixMatch(classes, count, settings.threshold, settings.weight, device)
     if adapt.method == ADVERSARIAL:
-        width, count = head_layer(backbone).weight.shape[1], images[ADAPT_TARGET]
+        width, count = head_layer(backbone).weight.shape[1], images[TARGET]
         terms[ADVERSARIAL] = Adversary(width, count, adapt.weight, experiment.train.seed, device)
     elif adapt.method in _DISTANCES:
         terms[adapt.method] = Discrepancy(_DISTANCES[adapt.method], adapt.weight)

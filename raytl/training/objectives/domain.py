@@ -11,7 +11,7 @@ from raytl.training.objectives.joint import Outputs
 from raytl.training.objectives.objective import LABELLED, Network
 from raytl.world import World
 
-TARGET = "target"
+TARGET_VIEW = "target"
 """The name of the target domain's view."""
 _BANDWIDTHS: Sequence[float] = (0.25, 0.5, 1.0, 2.0, 4.0)
 Distance = Callable[[Tensor, Tensor], Tensor]
@@ -49,7 +49,7 @@ class Discrepancy:
     """The `distance` of the features of the labelled and the target images of a micro-batch, a mean over micro-batches by
     their number of labelled images; a statistic of each micro-batch, so it depends on how a batch is divided."""
 
-    views: Sequence[str] = (TARGET,)
+    views: Sequence[str] = (TARGET_VIEW,)
     asked: Sequence[str] = ()
     state: nn.Module | None = None
 
@@ -58,7 +58,7 @@ class Discrepancy:
 
     def loss(self, outputs: Outputs, network: Network) -> Tensor:
         """Return the micro-batch's part of the mean; zero with less than two images of either, which have no covariance."""
-        source, target = outputs.features[LABELLED], outputs.features[TARGET]
+        source, target = outputs.features[LABELLED], outputs.features[TARGET_VIEW]
         if min(len(source), len(target)) < 2:
             return source.sum() * 0
         return self._weight * self._distance(source, target) * (len(source) / network.count)

@@ -19,7 +19,7 @@ from raytl.models.probe import head_layer
 from raytl.tasks.task import Objective
 from raytl.training import checkpoint
 from raytl.training.objectives.adversarial import Adversary
-from raytl.training.objectives.domain import TARGET, Discrepancy, coral
+from raytl.training.objectives.domain import TARGET_VIEW, Discrepancy, coral
 from raytl.training.objectives.fixmatch import STRONG, WEAK, FixMatch
 from raytl.training.objectives.joint import FeatureTap, Joint, Term
 from tests.training.conftest import toy
@@ -34,7 +34,7 @@ def sources(px: int) -> Sequence[StepSource]:
     plain = Preprocess(px, px, "center", "bilinear", (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
     weak, strong = (TrainAugment(AugmentConfig(strength=strength), plain) for strength in (0.0, 1.0))
     pool = StepSource("pool", squares(POOL, px)[0], {WEAK: weak, STRONG: strong}, 1.0)
-    return [pool, StepSource("target", [image // 2 for image in squares(POOL, px)[0]], {TARGET: weak}, 1.0)]
+    return [pool, StepSource("target", [image // 2 for image in squares(POOL, px)[0]], {TARGET_VIEW: weak}, 1.0)]
 
 
 def joint(backbone: Backbone, labels: Objective) -> Joint:

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from raytl.data.loader import Batch
 from raytl.training.objectives.adversarial import Adversary, discriminator, reversal
-from raytl.training.objectives.domain import TARGET, Discrepancy, coral, mmd
+from raytl.training.objectives.domain import TARGET_VIEW, Discrepancy, coral, mmd
 from raytl.training.objectives.fixmatch import MOMENTUM, STRONG, WEAK, FixMatch, consistency
 from raytl.training.objectives.joint import Outputs
 from raytl.training.objectives.objective import LABELLED
@@ -78,9 +78,9 @@ def test_the_gradient_of_a_distance_is_finite_and_draws_the_domains_together(dis
 
 def test_a_micro_batch_has_its_part_of_the_mean_and_one_image_has_no_covariance() -> None:
     term = Discrepancy(coral, weight=3.0)
-    whole = term.loss(seen({LABELLED: SOURCE, TARGET: OTHER}), Step(count=14))
+    whole = term.loss(seen({LABELLED: SOURCE, TARGET_VIEW: OTHER}), Step(count=14))
     assert float(whole) == pytest.approx(3.0 * float(coral(SOURCE, OTHER)) / 2, rel=1e-6)
-    assert float(term.loss(seen({LABELLED: SOURCE, TARGET: OTHER[:1]}), Step())) == 0
+    assert float(term.loss(seen({LABELLED: SOURCE, TARGET_VIEW: OTHER[:1]}), Step())) == 0
 
 
 def test_only_sure_images_are_learned_each_by_the_threshold_of_its_class() -> None:
@@ -117,7 +117,7 @@ def test_the_reversal_grows_from_nothing_to_one() -> None:
 def test_the_discriminator_learns_the_domain_and_the_network_the_opposite() -> None:
     term = Adversary(width=5, count=6, weight=0.5, seed=1, device=CPU)
     source, other = SOURCE.clone().requires_grad_(), OTHER.clone().requires_grad_()
-    loss = term.loss(seen({LABELLED: source, TARGET: other}), Step(progress=0.2))
+    loss = term.loss(seen({LABELLED: source, TARGET_VIEW: other}), Step(progress=0.2))
     loss.backward()
     plain = discriminator(5, 1)
     mine, theirs = SOURCE.clone().requires_grad_(), OTHER.clone().requires_grad_()
