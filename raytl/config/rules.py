@@ -5,47 +5,28 @@ Pure functions of the experiment. `build` takes into account whether a key came 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from raytl.config import credentials, space
+from raytl.config.conflict import Conflict, Idle
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
+from raytl.config.source_rules import idle_sources, source_conflicts
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
 _ADABN = ("adabn", "adabn_centroids")
 """The values of `adapt.method` that give BatchNorm the statistics of the target."""
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Settings of `keys` that contradict each other; the error is reported at the first key.
-
-    A key of `gives_way` that is not set takes the value there, which ends the conflict: a default rejects nothing.
-    """
-
-    keys: tuple[str, ...]
-    fault: str
-    advice: str
-    gives_way: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """A key that cannot take effect, because `cause` (another key) is as it is."""
-
-    key: str
-    cause: str
-    because: str
-    advice: str
+_METHODS = ("few.method", "adapt.method")
+"""Keys of which a trial may have another value, that uses keys which the experiment's own does not."""
 
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
-    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, _adapt)
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, _adapt, source_conflicts)
     across = [conflict for rule in rules for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *across]
 
@@ -58,8 +39,8 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
-    is_searched = "adapt.method" in (experiment.search.space or {})
-    result = [one for one in idle_in(experiment) if not (is_searched and one.cause == "adapt.method")]
+    searched = experiment.search.space or {}
+    result = [one for one in idle_in(experiment) if one.cause not in searched or one.cause not in _METHODS]
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
         result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
@@ -84,9 +65,6 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
     if train.loss != "focal":
         add("train.loss", f"train.loss is {train.loss}", "set train.loss to focal, or remove it", "train.focal_gamma")
-    if recipe.data.synthetic.uri is None:
-        because = "data.synthetic.uri is not set, so there are no made images"
-        add("data.synthetic.uri", because, "set data.synthetic.uri, or remove this key", "data.synthetic.share")
     if optim.schedule != "restarts":
         because = f"optim.schedule is {optim.schedule}"
         add("optim.schedule", because, "set optim.schedule to restarts, or remove it", "optim.restart_every")
@@ -98,6 +76,7 @@ def idle_in(recipe: Recipe) -> list[Idle]:
             "optim.min_lr_ratio",
         )
     result.extend(_idle_of_adapt(recipe))
+    result.extend(idle_sources(recipe))
     return result
 
 

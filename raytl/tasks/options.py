@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any
 
 from raytl.config import space
+from raytl.config.adapt import IN_TRAINING
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
 
@@ -30,8 +31,10 @@ class Rule:
 
 _ONE_CLASS = "it needs one class an image"
 _PSEUDO_LABELS = Rule("adapt.method", ("none", "adabn"), "pseudo-labels need one class an image; set it to adabn")
+_FEW = Rule("few.method", ("none",), f"{_ONE_CLASS}; set it to none")
 _MANY_LABELS = (
-    _PSEUDO_LABELS,
+    Rule("adapt.method", ("none", "adabn", *IN_TRAINING), "pseudo-labels need one class an image; set it to adabn"),
+    _FEW,
     Rule("train.sampler", ("shuffle",), f"{_ONE_CLASS}; set train.class_weights to balanced instead"),
     Rule("augment.mixup", (0,), f"{_ONE_CLASS}: a mixed image has the labels of both; set it to 0"),
     Rule("augment.cutmix", (0,), f"{_ONE_CLASS}: the patch may not show what the label says; set it to 0"),
@@ -39,6 +42,7 @@ _MANY_LABELS = (
 _OWN_LOSS = "this task has a loss of its own"
 _DENSE = (
     _PSEUDO_LABELS,
+    _FEW,
     Rule("train.loss", ("cross_entropy",), f"{_OWN_LOSS}; leave it out"),
     Rule("train.label_smoothing", (0,), f"{_OWN_LOSS}; set it to 0"),
     Rule("train.class_weights", ("none",), f"{_OWN_LOSS}; set it to none"),

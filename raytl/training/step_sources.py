@@ -7,6 +7,7 @@ from typing import Any
 
 from raytl.config.adapt import IN_TRAINING
 from raytl.config.fixmatch import FIXMATCH
+from raytl.config.override import override
 from raytl.config.schema import AugmentConfig, Experiment
 from raytl.data import shard
 from raytl.data.cache import open_images
@@ -49,6 +50,11 @@ def source_keys(experiment: Experiment) -> frozenset[str]:
     keys |= {UNLABELLED} if FIXMATCH in values("few.method", experiment.few.method) else set()
     keys |= {TARGET} if values("adapt.method", experiment.adapt.method) & {*IN_TRAINING} else set()
     return frozenset(keys)
+
+
+def labels_only(experiment: Experiment) -> Experiment:
+    """Return the experiment without sources beside its labelled images, to train on these alone."""
+    return override(experiment, {"data.synthetic.uri": None, "few.method": "none", "adapt.method": "none"})
 
 
 def labelled_batch(experiment: Experiment) -> int:
