@@ -29,11 +29,15 @@ Ints = NDArray[np.int64]
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """A method as it sees both domains: the features of labelled source images `(n, d)`, those of target images `(m, d)`, and
-    the pseudo-labels that it gives these, `(m,)`."""
+    the classes that it gives these, `(m,)`."""
 
     source: Floats
     target: Floats
     labels: Ints
+
+    def reverse(self, count: int) -> Ints:
+        """Return the class of each source image by a classifier that learned from the labels of the target alone, `(n,)`."""
+        return np.asarray(probe_probabilities(self.target, self.labels, count, self.source).argmax(axis=1))
 
 
 @dataclass(frozen=True)
@@ -55,15 +59,14 @@ class MethodChoice:
         return f"{self.method}: {100 * gain.gain:.1f} points more than none ({100 * gain.low:.1f} to {100 * gain.high:.1f}; {words})"
 
 
-def reverse_classes(candidate: Candidate, count: int) -> Ints:
-    """Return the class that a classifier of the target's pseudo-labels gives each source image, `(n,)`."""
-    return np.asarray(probe_probabilities(candidate.target, candidate.labels, count, candidate.source).argmax(axis=1))
-
-
 def chosen_method(candidates: Mapping[str, Candidate], classes: Ints, count: int) -> MethodChoice:
-    """Return the best of `candidates` by the reverse score on source images of `classes (n,)`: none, unless another gains
-    more beyond chance. `none` is one of them; of equal scores, the first has the simplest method."""
-    answers = {name: reverse_classes(candidate, count) for name, candidate in candidates.items()}
+    """Return the one of `candidates` whose labels of the target, taught alone, tell the source images best: none, unless one
+    gains more than noise.
+
+    `none` is the first of them, with the labels of a classifier of the source; the source images are of `classes (n,)`, of
+    `count`.
+    """
+    answers = {name: candidate.reverse(count) for name, candidate in candidates.items()}
     gains = {name: paired_classes(classes, answers[NONE], own, METRIC) for name, own in answers.items() if name != NONE}
     scores = {NONE: next(iter(gains.values())).before} | {name: gain.after for name, gain in gains.items()}
     better = [

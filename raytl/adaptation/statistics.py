@@ -7,6 +7,7 @@ exactly: the mean and the variance of a layer's inputs over all images, with the
 
 from __future__ import annotations
 
+import copy
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -56,13 +57,14 @@ class Statistics:
 
 
 def adapted(backbone: Backbone, statistics: Statistics) -> Backbone:
-    """Return `backbone` with `statistics`, which it keeps in training; they are copied into its module.
+    """Return a copy of `backbone` with `statistics`.
 
     Raises:
         ValueError: they are those of another network.
     """
-    set_statistics(backbone.module, statistics)
-    return replace(backbone.with_frozen_statistics(), statistics=statistics.digest)
+    module = copy.deepcopy(backbone.module)
+    set_statistics(module, statistics)
+    return replace(backbone, module=module, statistics=statistics.digest)
 
 
 def statistics_of(module: nn.Module) -> Statistics:

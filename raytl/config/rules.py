@@ -10,23 +10,17 @@ from pathlib import Path
 
 from raytl.config import credentials, space
 from raytl.config.conflict import Conflict, Idle
+from raytl.config.label_rules import LABEL_SOURCES, label_conflicts
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
 from raytl.config.source_rules import idle_sources, source_conflicts
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
-_ADABN = ("adabn", "adabn_centroids")
-"""The values of `adapt.method` that give BatchNorm the statistics of the target."""
-
-
-_METHODS = ("few.method", "adapt.method")
-"""Keys of which a trial may have another value, that uses keys which the experiment's own does not."""
-
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
-    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, _adapt, source_conflicts)
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts, source_conflicts)
     across = [conflict for rule in rules for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *across]
 
@@ -40,7 +34,7 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
     searched = experiment.search.space or {}
-    result = [one for one in idle_in(experiment) if one.cause not in searched or one.cause not in _METHODS]
+    result = [one for one in idle_in(experiment) if one.cause not in searched or one.cause not in LABEL_SOURCES]
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
         result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
@@ -61,6 +55,9 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         add(*no_stage, "the head's rate is optim.lr; remove this key", "transfer.head_lr_ratio")
         if transfer.gradual:
             add(*no_stage, "gradual needs transfer.unfreeze of at least 1, or all", "transfer.gradual")
+    if recipe.few.method == "none":
+        advice = "set few.method to propagate, pseudo or auto, or remove it"
+        add("few.method", "few.method is none", advice, "few.share", "few.min_confidence")
     if not transfer.gradual:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
     if train.loss != "focal":
@@ -83,14 +80,11 @@ def idle_in(recipe: Recipe) -> list[Idle]:
 def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
     """Yield the keys of the section `adapt` that its method does not use."""
     method = recipe.adapt.method
-    used = {
-        "adapt.target": method != "none",
-        "adapt.labelled": method == "auto",
-        "adapt.alpha": method in (*_ADABN, "auto"),
-    }
-    for key, is_used in used.items():
-        if not is_used:
-            yield Idle(key, "adapt.method", f"adapt.method is {method}", "set adapt.method to auto, or remove this key")
+    advice = "set adapt.method to auto, or remove this key"
+    if method == "none":
+        yield Idle("adapt.target", "adapt.method", "adapt.method is none", advice)
+    if method in ("none", "centroids"):
+        yield Idle("adapt.alpha", "adapt.method", f"adapt.method is {method}", advice)
 
 
 def _secrets(experiment: Experiment) -> Iterator[Conflict]:
@@ -366,33 +360,6 @@ def _retrain(experiment: Experiment) -> Iterator[Conflict]:
             ("retrain.registry",),
             f"found {retrain.registry!r}; expected a folder or an s3:// prefix for the versions",
             "name s3://bucket/models/<name>, or a folder",
-        )
-
-
-def _adapt(experiment: Experiment) -> Iterator[Conflict]:
-    adapt, choices = experiment.adapt, (experiment.search.space or {}).get("adapt.method", {}).get("choice", ())
-    methods = [method for method in (adapt.method, *choices) if method != "none"]
-    if not methods:
-        return
-    if adapt.target is None:
-        yield Conflict(
-            ("adapt.method", "adapt.target"),
-            f"found {methods[0]}, and adapt.target is not set: there are no images of another domain",
-            "name a folder, an s3:// prefix or a manifest of its images as adapt.target",
-        )
-    if experiment.model.weights == "none":
-        yield Conflict(
-            ("adapt.method", "model.weights"),
-            f"found {methods[0]}, and model.weights is none: random weights have nothing to adapt",
-            "set model.weights to pretrained, a file or a run, or adapt.method to none",
-        )
-    if set(_ADABN) & {adapt.method} and experiment.model.batch_norm == "train":
-        yield Conflict(
-            ("adapt.method", "model.batch_norm"),
-            f"found {adapt.method}, and model.batch_norm is train, which would replace the target's statistics by those of "
-            "labelled batches",
-            "set model.batch_norm to frozen, or adapt.method to centroids",
-            {"model.batch_norm": "frozen"},
         )
 
 

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from raytl.adaptation.statistics import Statistics
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """The method that left an image out or gave it its label, such as `few.method: propagate`, and how sure it was, from 0 to 1."""
+
+    by: str
+    confidence: float | None = None
 
 
 @dataclass(frozen=True)
 class TrainChange:
     """The keys of training images that are left out, the images that are added with the labels that a method gave them, and
-    sentences that say what was done and why. `statistics` replace those of the network's BatchNorm, which keeps them."""
+    sentences that say what was done and why. `reasons` are those of single images, by key."""
 
     left_out: frozenset[str] = frozenset()
     added: Sequence[Sample] = ()
     notes: tuple[str, ...] = field(default=())
-    statistics: Statistics | None = None
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
 
     def applied(self, train: Sequence[Sample]) -> Sequence[Sample]:
         """Return the training images after the change; the same object if nothing changes."""

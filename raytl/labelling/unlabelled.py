@@ -55,17 +55,16 @@ def read_source(
             or all are copies of labelled ones.
         StoreError: the bucket cannot be read.
     """
-    data, s3 = experiment.data, S3Settings.of(experiment.storage)
-    manifest = scan_unlabelled(uri, key, on_event, stream=data.stream, zip_encoding=data.zip_encoding, s3=s3)
+    data, where = experiment.data, f"{key}: {uri}"
     labelled = SampleTable.of(labelled)
     if any(name.startswith(f"{key}:") for name in labelled.keys):
         raise DataError(
             f"{data.uri}: has names that begin with {key}:, which is reserved for images of {uri}; rename them"
         )
-    audited = audit(manifest, _as_training(data), preprocess, on_event, s3)
-    samples, repeated = _once(audited.samples)
-    usable, copies = without_copies(manifest.root, key, samples, labelled, experiment, depth, on_event)
-    notes = [f"{key}: {len(usable)} images of {uri}", *audited.warnings, *copies]
+    present, warnings = audited_source(uri, key, experiment, preprocess, on_event)
+    samples, repeated = _once(present)
+    usable, copies = without_copies(where, key, samples, labelled, experiment, depth, on_event)
+    notes = [f"{key}: {len(usable)} images of {uri}", *warnings, *copies]
     if repeated:
         notes.append(f"{key}: {repeated} images are exact copies of another one there, and count once")
     return UnlabelledImages(usable, hashlib.sha256("".join(usable.digests).encode()).hexdigest(), tuple(notes))
@@ -104,6 +103,16 @@ def without_copies(
             f"{key}: {len(samples) - len(usable)} copies of labelled images left out:\n{listed(examples, 5, len(samples) - len(usable))}"
         )
     return usable, notes
+
+
+def audited_source(
+    uri: str, key: str, experiment: Experiment, preprocess: Preprocess | None, on_event: OnEvent
+) -> tuple[SampleTable, tuple[str, ...]]:
+    """Return all images of a source that can be decoded, and warnings about the others; see `read_source`."""
+    data, s3 = experiment.data, S3Settings.of(experiment.storage)
+    manifest = scan_unlabelled(uri, key, on_event, stream=data.stream, zip_encoding=data.zip_encoding, s3=s3)
+    audited = audit(manifest, _as_training(data), preprocess, on_event, s3)
+    return audited.samples, audited.warnings
 
 
 def _as_training(data: DataConfig) -> DataConfig:

@@ -187,7 +187,6 @@ class _Source:
             "samples": content,
             **view,
         }
-        parts |= {"statistics": self.backbone.statistics} if self.backbone.statistics else {}
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]
 
 

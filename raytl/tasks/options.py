@@ -30,19 +30,19 @@ class Rule:
 
 
 _ONE_CLASS = "it needs one class an image"
-_PSEUDO_LABELS = Rule("adapt.method", ("none", "adabn"), "pseudo-labels need one class an image; set it to adabn")
-_FEW = Rule("few.method", ("none",), f"{_ONE_CLASS}; set it to none")
+_NO_FEW = Rule("few.method", ("none",), f"{_ONE_CLASS}; set it to none")
+_NO_ADAPT = Rule("adapt.method", ("none",), f"{_ONE_CLASS}; set it to none")
 _MANY_LABELS = (
-    Rule("adapt.method", ("none", "adabn", *IN_TRAINING), "pseudo-labels need one class an image; set it to adabn"),
-    _FEW,
+    _NO_FEW,
+    Rule("adapt.method", ("none", *IN_TRAINING), "pseudo-labels need one class an image; set it to none"),
     Rule("train.sampler", ("shuffle",), f"{_ONE_CLASS}; set train.class_weights to balanced instead"),
     Rule("augment.mixup", (0,), f"{_ONE_CLASS}: a mixed image has the labels of both; set it to 0"),
     Rule("augment.cutmix", (0,), f"{_ONE_CLASS}: the patch may not show what the label says; set it to 0"),
 )
 _OWN_LOSS = "this task has a loss of its own"
 _DENSE = (
-    _PSEUDO_LABELS,
-    _FEW,
+    _NO_FEW,
+    _NO_ADAPT,
     Rule("train.loss", ("cross_entropy",), f"{_OWN_LOSS}; leave it out"),
     Rule("train.label_smoothing", (0,), f"{_OWN_LOSS}; set it to 0"),
     Rule("train.class_weights", ("none",), f"{_OWN_LOSS}; set it to none"),

@@ -21,6 +21,7 @@ from raytl.data.bit_depth import SIXTEEN_BITS
 from raytl.data.samples import records
 from raytl.errors import RaytlError, RunError, first_line
 from raytl.events import Message, OnEvent, ignore
+from raytl.labelling.record import LabelChanges, stored_changes, write_changes
 from raytl.metrics.confusion import matrix_of
 from raytl.run import journal, plots
 from raytl.run.atomic import write_bytes, write_json, write_text
@@ -56,13 +57,16 @@ class TrainResult:
     next: str
 
 
-def plan(experiment: Experiment, on_event: OnEvent = ignore, fetch: bool = True) -> Plan:
-    """Return what `train(experiment)` would do; without `fetch`, no image is downloaded for it.
+def plan(
+    experiment: Experiment, on_event: OnEvent = ignore, fetch: bool = True, recorded: LabelChanges | None = None
+) -> Plan:
+    """Return what `train(experiment)` would do; without `fetch`, no image is downloaded for it. `recorded` are the label changes
+    of an earlier start.
 
     Raises:
         UserError: all problems of the model and of the data, at once.
     """
-    return make_plan(completed(with_task(experiment, on_event)), on_event, fetch)
+    return make_plan(completed(with_task(experiment, on_event)), on_event, fetch, recorded)
 
 
 def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = ignore) -> TrainResult:
@@ -87,7 +91,8 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         if folder.finished:
             sweep(folder.root)
             return _result(run_store, experiment, "already finished")
-    run_plan = plan(experiment, on_event)
+    recorded = stored_changes(folder.root) if read_progress(folder.last) is not None else None
+    run_plan = plan(experiment, on_event, recorded=recorded)
     with run_store.owned(on_event), log_to(folder.log, experiment.name):
         resumed = _train(run_store, run_plan, logged(on_event))
     return _result(run_store, experiment, "resumed" if resumed else "trained")
@@ -191,6 +196,7 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     write_json(folder.provenance, record)
     if run_plan.recipe:  # a start before the first checkpoint adopts the choices of the one before
         write_choices(folder.root, run_plan.recipe)
+    write_changes(folder.root, run_plan.changes)
     write_text(folder.experiment, to_yaml(experiment))
     folder.metrics.unlink(missing_ok=True)
     shutil.rmtree(folder.tensorboard, ignore_errors=True)

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
-from raytl.adaptation.statistics import Statistics
 from raytl.config.schema import Experiment
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.encoder import FileAccess
@@ -55,8 +54,6 @@ class TrainJob:
     it may need."""
     changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
     """What label methods change in `train`, for each setting of them that the job or a trial of it may have."""
-    statistics: Statistics | None = None
-    """The BatchNorm statistics that the network starts with and keeps; None for those of its weights."""
 
     @property
     def task(self) -> Task:
@@ -80,8 +77,7 @@ class TrainJob:
     def with_changes(self) -> TrainJob:
         """Return the job with the training images that its experiment's label methods leave; nothing changes twice."""
         change = self.changes.get(settings_of(self.experiment), UNCHANGED)
-        train = change.applied(self.train)
-        return replace(self, train=train, changes={}, statistics=change.statistics or self.statistics)
+        return replace(self, train=change.applied(self.train), changes={})
 
     def sharing_samples(self) -> TrainJob:
         """Return the job, whose workers will read large splits from a file below its location instead of a copy each."""

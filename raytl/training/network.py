@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import torch
 
-from raytl.adaptation.statistics import adapted
 from raytl.config.schema import Experiment
 from raytl.models.backbone import Backbone
 from raytl.training.job import TrainJob
@@ -13,8 +12,6 @@ from raytl.training.job import TrainJob
 def build_network(job: TrainJob, device: torch.device) -> Backbone:
     """Return the network of `job` as training starts from it, but for its head, which is new, on `device`."""
     backbone = job.task.build(job.experiment.model, job.classes, job.s3).reading(job.bit_depth)
-    if job.statistics is not None:
-        backbone = adapted(backbone, job.statistics)
     layout = torch.channels_last if channels_last(job.experiment, backbone) else torch.contiguous_format
     backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
     return backbone

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
 from typing import TypeVar
 
 from raytl.config.choice import Choice
 from raytl.config.schema import DataConfig, Experiment
 from raytl.data.shard import steps_per_epoch
-from raytl.data.sources import UNLABELLED
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
-from raytl.labelling.change import TrainChange
-from raytl.labelling.changes import LabelInputs, label_changes
-from raytl.labelling.settings import Settings, searched_settings
-from raytl.labelling.target import target_images
-from raytl.labelling.unlabelled import read_source
+from raytl.labelling.change import UNCHANGED, TrainChange
+from raytl.labelling.record import LabelChanges
+from raytl.labelling.settings import Settings, settings_of
 from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
@@ -31,6 +27,7 @@ from raytl.tasks.task import Task
 from raytl.training.compiled import check_compile
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
+from raytl.training.label_plan import label_inputs, planned_changes
 from raytl.training.recipe_facts import recipe_facts, unmeasured
 from raytl.training.source_images import SourceImages, read_sources
 from raytl.training.stages import TrainStage, timeline
@@ -88,10 +85,13 @@ class Plan:
         return f"Plan({self.experiment.name}, {images} images, {learning}, {self.steps} steps on {self.device})"
 
 
-def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> Plan:
+def make_plan(
+    experiment: Experiment, on_event: OnEvent, fetch: bool = True, recorded: LabelChanges | None = None
+) -> Plan:
     """Read the data and build the model of `experiment`, and return its plan.
 
-    Without `fetch`, images that are not on this node are not downloaded: only their listing is read.
+    Without `fetch`, images that are not on this node are not downloaded: only their listing is read. With `recorded`, label
+    methods change what they changed then.
 
     Raises:
         UserError: all problems of the model and of the data, at once.
@@ -124,54 +124,20 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
     reading = backbone.reading(dataset.depth.depth)
-    inputs = _Inputs(experiment, task, dataset, on_event)
-    changes = _label_changes(inputs)
-    sources = _sources(inputs)
-    notes += sources.notes
+    changes = planned_changes(experiment, task, reading, dataset, on_event, recorded)
+    own = changes.get(settings_of(experiment), UNCHANGED)
+    sources = _sources(experiment, task, reading, dataset, on_event)
+    notes = (*notes, *own.notes, *sources.notes)
     return replace(_plan(experiment, reading, dataset, recipe, notes), changes=changes, sources=sources)
 
 
-@dataclass(frozen=True, eq=False)
-class _Inputs:
-    """What the methods of an experiment work on, read when one needs it."""
-
-    experiment: Experiment
-    task: Task
-    dataset: Dataset
-    on_event: OnEvent
-
-    @cached_property
-    def of_labels(self) -> LabelInputs:
-        """The inputs of label methods, on a new network: that of the plan has the statistics of the blank images of its first
-        step."""
-        experiment, dataset = self.experiment, self.dataset
-        splits, s3 = dataset.splits, S3Settings.of(experiment.storage)
-        backbone = self.task.build(experiment.model, splits.classes, s3).reading(dataset.depth.depth)
-        depth = dataset.depth.depth
-        uri = experiment.data.unlabelled
-        unlabelled = partial(
-            read_source, uri or "", UNLABELLED, experiment, dataset.samples, backbone.preprocess, depth, self.on_event
-        )
-        target = partial(target_images, experiment, dataset.samples, backbone.preprocess, depth, self.on_event)
-        return LabelInputs(
-            experiment, self.task, backbone, splits.train, splits.val, splits.classes, self.on_event, unlabelled, target
-        )
-
-
-def _sources(inputs: _Inputs) -> SourceImages:
+def _sources(
+    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
+) -> SourceImages:
     """Return the images of other sources; nothing before the images are on this node, or without such a source."""
-    experiment, dataset = inputs.experiment, inputs.dataset
     if dataset.to_fetch or not source_keys(experiment):
         return SourceImages()
-    return read_sources(inputs.of_labels, dataset)
-
-
-def _label_changes(inputs: _Inputs) -> dict[Settings, TrainChange]:
-    """Return what label methods change; nothing before the images are on this node."""
-    settings = searched_settings(inputs.experiment)
-    if inputs.dataset.to_fetch or all(value == "none" for each in settings for value in each):
-        return {}
-    return label_changes(inputs.of_labels)
+    return read_sources(label_inputs(experiment, task, backbone, dataset, on_event), dataset)
 
 
 def _with_recipe(
