@@ -12,6 +12,7 @@ Test images are those of the set, so no image is in two places.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import statistics
@@ -26,6 +27,8 @@ import numpy as np
 from PIL import Image, ImageFilter, ImageOps
 
 import raytl
+from raytl.data.perceptual_hash import nearest, phashes
+from raytl.data.sample import Sample
 
 SETS = {"trash": "datasets/trashnet_256", "signs": "datasets/sign_digits_100"}
 WEIGHTS = "weights/mobilenetv2_100_tv.safetensors"
@@ -51,12 +54,12 @@ def runs(kind: str) -> Iterator[dict[str, Any]]:
 def measured(run: dict[str, Any], assets: Path, folder: Path) -> dict[str, Any]:
     """Train one run and return its settings with the accuracy on the test split and the seconds of training."""
     counted = _laid_out(run, assets / SETS[run["set"]], folder)
-    source = {"method": run["method"]}
-    few, adapt = ({"few": source}, {}) if run["kind"] == "fixmatch" else ({}, {"adapt": {**source, "target": "pool"}})
-    adapt = {} if run["method"] == "none" else adapt
+    pool, method = str(folder / "pool"), {"method": run["method"]}
+    sections: dict[str, Any] = {"few": method} if run["kind"] == "fixmatch" else {"adapt": {**method, "target": pool}}
+    unlabelled = {"unlabelled": pool} if run["method"] == "fixmatch" else {}
     experiment = raytl.Experiment(
         name=f"bench-{run['method']}",
-        data={"uri": str(folder / "data"), **({"unlabelled": str(folder / "pool")} if run["method"] == "fixmatch" else {})},
+        data={"uri": str(folder / "data"), **unlabelled},
         model={"name": "mobilenetv2_100", "weights": str(assets / WEIGHTS), "preprocess": {"image_px": PX}},
         recipe="none",
         transfer={"unfreeze": 2, "head_start": "solved", "head_first": 0, "fallback": "off"},
@@ -69,8 +72,7 @@ def measured(run: dict[str, Any], assets: Path, folder: Path) -> dict[str, Any]:
         },
         compute={"cluster": "none", "device": "cpu"},
         storage={"uri": str(folder / "runs")},
-        **(few if run["method"] == "fixmatch" else {}),
-        **({"adapt": adapt["adapt"] | {"target": str(folder / "pool")}} if adapt else {}),
+        **({} if run["method"] == "none" else sections),
     )
     began = time.process_time()
     trained = raytl.train(experiment, progress=False)
@@ -99,8 +101,21 @@ def _laid_out(run: dict[str, Any], source: Path, folder: Path) -> int:
     test = rng.permutation(sorted(path for path in (source / "test").rglob("*") if path.is_file()))[:TEST]  # type: ignore[type-var]
     for path in test:
         _copied([path], folder / "data/test" / path.parent.name, is_styled=run["kind"] == "adapt")
-    _copied(rng.permutation(rest)[:POOL], folder / "pool", is_styled=run["kind"] == "adapt")  # type: ignore[arg-type]
+    pool = _unlike(rng.permutation(rest)[:POOL].tolist(), [*(source / "test").rglob("*.*")])  # type: ignore[arg-type]
+    _copied(pool, folder / "pool", is_styled=run["kind"] == "adapt")
     return count
+
+
+def _unlike(pool: list[Path], test: list[Path]) -> list[Path]:
+    """Return the images that do not look like a test image, which raytl would refuse."""
+    samples = [
+        Sample(str(path), str(path), None, "train", hashlib.sha256(path.read_bytes()).hexdigest())
+        for path in [*pool, *test]
+    ]
+    hashes = phashes(samples, 10**8)
+    looks = [hashes[sample.digest] for sample in samples]
+    near = nearest(looks[: len(pool)], looks[len(pool) :])
+    return [path for path, look in zip(pool, near, strict=True) if look is None]
 
 
 def _copied(files: Any, folder: Path, is_styled: bool = False) -> None:
