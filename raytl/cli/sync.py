@@ -60,7 +60,7 @@ def _taken(experiment: Experiment, on_event: OnEvent) -> Snapshot:
 
     types = task_named(experiment.task).target_types
     s3, channels = S3Settings.of(experiment.storage), experiment.model.channels
-    return take(experiment.data, on_event, s3, experiment.annotations, types, channels)
+    return take(experiment.data, on_event, s3, experiment.annotations, types, experiment.labels, channels)
 
 
 def _at_uri(uri: str, overrides: list[str], on_event: OnEvent) -> Snapshot:

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from raytl.config import rules
+from raytl.config.conflict import Conflict, Idle
 from raytl.config.explain import explained, stray_switches
 from raytl.config.problems import Problem
 from raytl.config.schema import Experiment
@@ -112,7 +113,7 @@ def _validation(raw: dict[str, Any], origin: Origin) -> list[Problem]:
     return []
 
 
-def _yielding(conflict: rules.Conflict, raw: dict[str, Any]) -> dict[str, Any]:
+def _yielding(conflict: Conflict, raw: dict[str, Any]) -> dict[str, Any]:
     """Return the first key that is not set and the value with which it ends the conflict; empty if all are set."""
     unset = {key: value for key, value in conflict.gives_way.items() if not value_at(raw, path_of(key))[0]}
     return dict(list(unset.items())[:1])
@@ -147,7 +148,7 @@ def _repaired(raw: dict[str, Any], bad: frozenset[Path]) -> Experiment | None:
         return None
 
 
-def _idle(whole: Experiment, raw: dict[str, Any], origin: Origin, bad: frozenset[Path]) -> list[rules.Idle]:
+def _idle(whole: Experiment, raw: dict[str, Any], origin: Origin, bad: frozenset[Path]) -> list[Idle]:
     return [
         one
         for one in rules.idle(whole)
@@ -155,23 +156,23 @@ def _idle(whole: Experiment, raw: dict[str, Any], origin: Origin, bad: frozenset
     ]
 
 
-def _made_idle(one: rules.Idle, origin: Origin) -> bool:
+def _made_idle(one: Idle, origin: Origin) -> bool:
     return origin.overridden(path_of(one.cause)) and not origin.overridden(path_of(one.key))
 
 
-def _idle_problem(one: rules.Idle, origin: Origin) -> Problem:
+def _idle_problem(one: Idle, origin: Origin) -> Problem:
     return Problem(origin.where(path_of(one.key)), one.key, f"cannot take effect: {one.because}", one.advice)
 
 
-def _touches(conflict: rules.Conflict, bad: frozenset[Path]) -> bool:
+def _touches(conflict: Conflict, bad: frozenset[Path]) -> bool:
     return any(path_of(key) in bad for key in conflict.keys)
 
 
-def _conflict_problem(conflict: rules.Conflict, raw: dict[str, Any], origin: Origin) -> Problem:
+def _conflict_problem(conflict: Conflict, raw: dict[str, Any], origin: Origin) -> Problem:
     return Problem(next(_places(conflict, raw, origin)), conflict.keys[0], conflict.fault, conflict.advice)
 
 
-def _places(conflict: rules.Conflict, raw: dict[str, Any], origin: Origin) -> Iterator[str]:
+def _places(conflict: Conflict, raw: dict[str, Any], origin: Origin) -> Iterator[str]:
     """Yield the places of the conflict's keys, the first key first."""
     paths = [path_of(key) for key in conflict.keys]
     yield from (origin.where(path) for path in paths if value_at(raw, path)[0])

@@ -5,44 +5,22 @@ Pure functions of the experiment. `build` takes into account whether a key came 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from raytl.config import channel_rules, credentials, space
+from raytl.config.conflict import Conflict, Idle
+from raytl.config.label_rules import LABEL_SOURCES, label_columns, label_conflicts
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
+from raytl.config.source_rules import idle_sources, source_conflicts
 from raytl.uris import has_scheme, in_bucket, is_table_name
-
-
-@dataclass(frozen=True, slots=True)
-class Conflict:
-    """Settings of `keys` that contradict each other; the error is reported at the first key.
-
-    A key of `gives_way` that is not set takes the value there, which ends the conflict: a default rejects nothing.
-    """
-
-    keys: tuple[str, ...]
-    fault: str
-    advice: str
-    gives_way: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Idle:
-    """A key that cannot take effect, because `cause` (another key) is as it is."""
-
-    key: str
-    cause: str
-    because: str
-    advice: str
 
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
-    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain)
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts, source_conflicts)
     across = [conflict for rule in rules for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *across]
 
@@ -55,7 +33,8 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
-    result = idle_in(experiment)
+    searched = experiment.search.space or {}
+    result = [one for one in idle_in(experiment) if one.cause not in searched or one.cause not in LABEL_SOURCES]
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
         result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
@@ -76,12 +55,17 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         add(*no_stage, "the head's rate is optim.lr; remove this key", "transfer.head_lr_ratio")
         if transfer.gradual:
             add(*no_stage, "gradual needs transfer.unfreeze of at least 1, or all", "transfer.gradual")
+    if recipe.few.method == "none":
+        advice = "set few.method to propagate, pseudo or auto, or remove it"
+        add("few.method", "few.method is none", advice, "few.share", "few.min_confidence")
     if not transfer.gradual:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
     for (key, cause), because, advice in channel_rules.without_effect(recipe):
         add(cause, because, advice, key)
     if train.loss != "focal":
         add("train.loss", f"train.loss is {train.loss}", "set train.loss to focal, or remove it", "train.focal_gamma")
+    if train.loss != "gce":
+        add("train.loss", f"train.loss is {train.loss}", "set train.loss to gce, or remove it", "train.gce_q")
     if optim.schedule != "restarts":
         because = f"optim.schedule is {optim.schedule}"
         add("optim.schedule", because, "set optim.schedule to restarts, or remove it", "optim.restart_every")
@@ -92,7 +76,19 @@ def idle_in(recipe: Recipe) -> list[Idle]:
             "choose another schedule, or remove it",
             "optim.min_lr_ratio",
         )
+    result.extend(_idle_of_adapt(recipe))
+    result.extend(idle_sources(recipe))
     return result
+
+
+def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
+    """Yield the keys of the section `adapt` that its method does not use."""
+    method = recipe.adapt.method
+    advice = "set adapt.method to auto, or remove this key"
+    if method == "none":
+        yield Idle("adapt.target", "adapt.method", "adapt.method is none", advice)
+    if method in ("none", "centroids"):
+        yield Idle("adapt.alpha", "adapt.method", f"adapt.method is {method}", advice)
 
 
 def _secrets(experiment: Experiment) -> Iterator[Conflict]:
@@ -111,6 +107,7 @@ def _splits(recipe: Recipe) -> Iterator[Conflict]:
             f"{data.val_fraction + data.test_fraction:g}, expected less than 1",
             "leave images to train on: 0.15 each is common",
         )
+    yield from label_columns(recipe)
     if data.columns and not is_table_name(data.uri):
         yield Conflict(
             ("data.columns", "data.uri"),

@@ -7,13 +7,10 @@ regular file, is left out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from raytl.config.schema import DataConfig
 from raytl.data.feedback import KEYS, MAX_PHOTO_BYTES, PHOTOS, is_feedback, photos_in, read_labels
@@ -55,32 +52,15 @@ def with_feedback(
     return replace(merged, objects=manifest.objects, notes=manifest.notes)
 
 
-def feedback_rows(samples: SampleTable) -> NDArray[np.bool_]:
-    """Return which samples are labelled feedback images, `(n,)`."""
-    return np.fromiter(map(is_feedback, samples.keys), np.bool_, len(samples))
-
-
-def located(
-    samples: Sequence[Sample],
-    feedback: str | None,
-    locate: Callable[[SampleTable], SampleTable],
-    on_event: OnEvent = ignore,
-    s3: S3Settings = ENVIRONMENT,
+def locate_feedback(
+    samples: SampleTable, uri: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT
 ) -> SampleTable:
-    """Return the samples with their paths on this node: those of feedback in the prefix `feedback`, the others by `locate`."""
-    table = SampleTable.of(samples)
-    rows = np.zeros(len(table), np.bool_) if feedback is None else feedback_rows(table)
-    if feedback is None or not rows.any():
-        return locate(table)
-    own = table.where(rows)
-    if not all(Path(path).is_file() for path in own.paths):
-        store = open_store(feedback, s3)
-        keys = [PHOTOS + key.removeprefix(KEYS) for key in own.keys]
-        places = _on_this_node(store, feedback, keys, on_event, s3)
-        own = own.with_paths(str(places[key]) for key in keys)
-    own_paths = iter(own.paths)
-    others = iter(locate(table.where(~rows)).paths) if not rows.all() else iter(())
-    return table.with_paths(next(own_paths) if is_own else next(others) for is_own in rows.tolist())
+    """Return labelled images of the prefix `uri` with their paths on this node."""
+    if all(Path(path).is_file() for path in samples.paths):
+        return samples
+    keys = [PHOTOS + key.removeprefix(KEYS) for key in samples.keys]
+    places = _on_this_node(open_store(uri, s3), uri, keys, on_event, s3)
+    return samples.with_paths(str(places[key]) for key in keys)
 
 
 def labelled_samples(uri: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> Iterator[Sample]:

@@ -44,11 +44,11 @@ def on_this_node(
     if not samples or samples.paths.any_in(in_bucket):
         return samples  # every node streams them
     checked = _some(samples)
-    with _exclusive(uri):
+    with exclusive(uri):
         pin_paths(each.path for each in checked)
-        if _are_here(checked):
+        if are_here(checked):
             return samples
-        if (moved := fetched(samples, uri, on_event, s3)) is not None and _are_here(_some(moved)):
+        if (moved := fetched(samples, uri, on_event, s3)) is not None and are_here(_some(moved)):
             return moved
         return relocated(samples, uri, on_event, zip_encoding, s3)
 
@@ -83,14 +83,15 @@ def _below_pulled(samples: SampleTable, uri: str, on_event: OnEvent, s3: S3Setti
     if not in_bucket(uri) or is_table_name(uri) or is_archive_name(uri) or not samples.keys.is_ascii:
         return None
     moved = samples.with_base(f"{pull(uri, on_event, s3=s3)}/")
-    return moved if _are_here(_some(moved)) else None
+    return moved if are_here(_some(moved)) else None
 
 
 def _some(samples: SampleTable) -> list[Sample]:
     return [*samples[:: max(1, len(samples) // _CHECKED)], *samples[-1:]]
 
 
-def _are_here(samples: Sequence[Sample]) -> bool:
+def are_here(samples: Sequence[Sample]) -> bool:
+    """Return whether the files of all samples are on this node."""
     return all(Path(each.path).is_file() for each in samples)
 
 
@@ -103,7 +104,7 @@ def _below(root: Path, sample: Sample, lookup: Lookup) -> Sample:
 
 
 @contextmanager
-def _exclusive(uri: str) -> Iterator[None]:
+def exclusive(uri: str) -> Iterator[None]:
     """Hold the node-wide lock for locating the data at `uri`."""
     root = cache_root() / "pulled"
     root.mkdir(parents=True, exist_ok=True)

@@ -9,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from raytl.data.feedback_samples import located
+from raytl.data.feedback import KEYS
+from raytl.data.feedback_samples import locate_feedback
 from raytl.data.local_paths import relocated
 from raytl.data.manifest import Sample, listed
 from raytl.data.samples import SAMPLE_FORMAT
+from raytl.data.sources import located
 from raytl.data.targets import Mask
 from raytl.errors import DataError, NotFound, RunError
 from raytl.events import OnEvent, Work
@@ -62,7 +64,8 @@ def verified(
     pin_paths(sample.path for sample in samples)
     missing = any(not in_bucket(sample.path) and not Path(sample.path).is_file() for sample in samples)
     moved = partial(relocated, uri=uri, on_event=on_event, zip_encoding=zip_encoding, s3=s3)
-    present = located(samples, feedback, moved, on_event, s3) if missing else tuple(samples)
+    returned = [(KEYS, partial(locate_feedback, uri=feedback, on_event=on_event, s3=s3))] if feedback else []
+    present = located(samples, returned, moved) if missing else tuple(samples)
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:
         problems = []
         for done, (sample, problem) in enumerate(

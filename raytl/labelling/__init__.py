@@ -1,4 +1,4 @@
-"""Which images a network learns from, with which labels: doubtful labels left out, unlabelled images labelled by a method.
+"""Change the images that a network learns from: doubtful labels are left out, unlabelled images are labelled by a method.
 
 Each method is a step from training images to a `TrainChange`, computed once by the driver and applied by every worker.
 """

@@ -48,6 +48,8 @@ class Backbone:
     notes: tuple[str, ...] = ()
     evaluated: frozenset[str] = frozenset()
     has_own_statistics: bool = True
+    statistics: str = ""
+    """Digest of the BatchNorm statistics that replaced those of the weights; empty if they are those of the weights."""
 
     def reading(self, depth: BitDepth) -> Backbone:
         """Return the same backbone for images scaled by `depth`, with its mean and deviation if the model has none of its own."""

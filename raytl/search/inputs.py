@@ -16,6 +16,7 @@ from raytl.config.space import Space, space_of
 from raytl.data.group_split import group_columns
 from raytl.data.sample_table import SampleTable
 from raytl.events import Message, OnEvent
+from raytl.labelling.record import stored_changes, write_changes
 from raytl.run.atomic import write_json
 from raytl.search.earlier import Wanted, earlier_sweeps
 from raytl.search.folds import FEW_IMAGES, check_folds, fold_jobs
@@ -60,7 +61,8 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     Raises:
         UserError: the data, the model or the space has a problem, or a trial of the space contradicts the experiment.
     """
-    train_plan = plan(adopted(sweep_root(experiment), _as_long_as_a_trial(experiment)), on_event)
+    root = sweep_root(experiment)
+    train_plan = plan(adopted(root, _as_long_as_a_trial(experiment)), on_event, recorded=stored_changes(root))
     experiment = train_plan.experiment
     for line in train_plan.notes:
         on_event(Message(line))
@@ -152,7 +154,7 @@ def open_study(inputs: SweepInputs) -> Study:
         same["search.image_scale"] = experiment.search.image_scale
     same |= {"search.folds": experiment.search.folds} if experiment.search.folds else {}
     inputs.folder.mkdir(parents=True, exist_ok=True)
-    return Study.open(
+    study = Study.open(
         inputs.folder,
         experiment.search,
         name=experiment.name,
@@ -164,6 +166,9 @@ def open_study(inputs: SweepInputs) -> Study:
         root=_trials_location(experiment),
         prior=inputs.prior or NO_PRIOR,
     )
+    if stored_changes(inputs.folder) is None:
+        write_changes(inputs.folder, inputs.plan.changes)
+    return study
 
 
 def set_total(inputs: SweepInputs, study: Study, add: int) -> Total:
@@ -185,6 +190,7 @@ def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> Tra
         classes=splits.classes,
         bit_depth=inputs.plan.dataset.depth.depth,
         write_token=write_token,
+        sources=inputs.plan.sources.samples,
         changes=inputs.plan.changes,
         feature_seed=None if experiment.search.feature_cache == "off" else experiment.train.seed,
     )

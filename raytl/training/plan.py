@@ -12,9 +12,9 @@ from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, RaytlError, UserError
 from raytl.events import OnEvent
-from raytl.labelling.change import TrainChange
-from raytl.labelling.changes import LabelInputs, label_changes
-from raytl.labelling.settings import Settings
+from raytl.labelling.change import UNCHANGED, TrainChange
+from raytl.labelling.record import LabelChanges
+from raytl.labelling.settings import Settings, settings_of
 from raytl.models.backbone import Backbone, batch_norms
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
@@ -27,8 +27,11 @@ from raytl.tasks.task import Task
 from raytl.training.compiled import check_compile
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
+from raytl.training.label_plan import label_inputs, planned_changes
 from raytl.training.recipe_facts import recipe_facts, unmeasured
+from raytl.training.source_images import SourceImages, read_sources
 from raytl.training.stages import TrainStage, timeline
+from raytl.training.step_sources import labelled_batch, source_keys
 
 T = TypeVar("T")
 
@@ -66,6 +69,8 @@ class Plan:
     """Choices that differ from what the experiment asks for, or that are not made yet."""
     recipe: tuple[Choice, ...] = ()
     """What `recipe: auto` chose, with the reasons; `experiment` has the values."""
+    sources: SourceImages = field(default_factory=SourceImages)
+    """The images of other sources that steps take; empty before the images are on this node."""
     changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
     """What label methods change in the training images, by their settings; empty before the images are on this node."""
 
@@ -80,10 +85,13 @@ class Plan:
         return f"Plan({self.experiment.name}, {images} images, {learning}, {self.steps} steps on {self.device})"
 
 
-def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> Plan:
+def make_plan(
+    experiment: Experiment, on_event: OnEvent, fetch: bool = True, recorded: LabelChanges | None = None
+) -> Plan:
     """Read the data and build the model of `experiment`, and return its plan.
 
-    Without `fetch`, images that are not on this node are not downloaded: only their listing is read.
+    Without `fetch`, images that are not on this node are not downloaded: only their listing is read. With `recorded`, label
+    methods change what they changed then.
 
     Raises:
         UserError: all problems of the model and of the data, at once.
@@ -116,18 +124,20 @@ def make_plan(experiment: Experiment, on_event: OnEvent, fetch: bool = True) -> 
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
     reading = backbone.reading(dataset.depth.depth)
-    changes = _label_changes(experiment, task, reading, dataset, on_event)
-    return replace(_plan(experiment, reading, dataset, recipe, notes), changes=changes)
+    changes = planned_changes(experiment, task, reading, dataset, on_event, recorded)
+    own = changes.get(settings_of(experiment), UNCHANGED)
+    sources = _sources(experiment, task, reading, dataset, on_event)
+    notes = (*notes, *own.notes, *sources.notes)
+    return replace(_plan(experiment, reading, dataset, recipe, notes), changes=changes, sources=sources)
 
 
-def _label_changes(
+def _sources(
     experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
-) -> dict[Settings, TrainChange]:
-    """Return what label methods change; nothing before the images are on this node."""
-    if dataset.to_fetch:
-        return {}
-    splits = dataset.splits
-    return label_changes(LabelInputs(experiment, task, backbone, splits.train, splits.val, splits.classes, on_event))
+) -> SourceImages:
+    """Return the images of other sources; nothing before the images are on this node, or without such a source."""
+    if dataset.to_fetch or not source_keys(experiment):
+        return SourceImages()
+    return read_sources(label_inputs(experiment, task, backbone, dataset, on_event), dataset)
 
 
 def _with_recipe(
@@ -149,7 +159,8 @@ def _read(
     on_event: OnEvent,
 ) -> Dataset:
     s3 = S3Settings.of(experiment.storage)
-    return read(data, preprocess, on_event, s3, experiment.annotations, task_named(experiment.task))
+    task = task_named(experiment.task)
+    return read(data, preprocess, on_event, s3, experiment.annotations, task, experiment.labels)
 
 
 def depth_of(experiment: Experiment, backbone: Backbone) -> int:
@@ -178,7 +189,7 @@ def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone 
     train, workers = experiment.train, experiment.compute.max_workers
     task_named(experiment.task).objective(experiment, dataset.splits.classes, dataset.splits.train)
     images = len(dataset.splits.train)
-    smallest = images // steps_per_epoch(images, train.batch_size)
+    smallest = images // steps_per_epoch(images, labelled_batch(experiment))
     has_batchnorm = backbone is not None and bool(batch_norms(backbone.module) - backbone.evaluated)
     min_images = 2 if has_batchnorm and experiment.transfer.unfreeze != 0 else 1
     if smallest // workers // train.accumulate < min_images:
@@ -197,7 +208,7 @@ def _plan(
     depth, sizes = depth_of(experiment, backbone), backbone.sizes
     lr = rates(backbone, experiment.transfer, experiment.optim.lr, depth)
     stages = tuple(StagePlan(name, size, lr.get(name)) for name, size in sizes.items())
-    steps = steps_per_epoch(len(dataset.splits.train), experiment.train.batch_size)
+    steps = steps_per_epoch(len(dataset.splits.train), labelled_batch(experiment))
     device = pick_device(experiment.compute.device)
     return Plan(
         experiment=experiment,

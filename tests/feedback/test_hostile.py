@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,13 @@ from PIL import Image
 
 from raytl.config.schema import DataConfig
 from raytl.data.audit import audit
-from raytl.data.feedback import MAX_PHOTO_BYTES, photos_in, read_labels
-from raytl.data.feedback_samples import digest_of, labelled_samples, located, with_feedback
+from raytl.data.feedback import KEYS, MAX_PHOTO_BYTES, photos_in, read_labels
+from raytl.data.feedback_samples import digest_of, labelled_samples, locate_feedback, with_feedback
 from raytl.data.formats import scan
 from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.snapshot import take
+from raytl.data.sources import located
 from raytl.data.split import apply_splits
 from raytl.errors import DataError
 from raytl.events import Event, Message
@@ -176,9 +178,10 @@ def test_feedback_samples_are_found_again_on_another_node(store: LocalStore, tmp
     digest = put_photo(store, photo(1))
     own = Sample(f"feedback/{digest}.png", "/gone/x.png", "a", "train")
     other = Sample("a/1.jpg", "/gone/1.jpg", "a", "train")
-    found = located([other, own], str(store.root), lambda rest: rest.with_paths(["/here/1.jpg"] * len(rest)))
+    feedback = KEYS, partial(locate_feedback, uri=str(store.root))
+    found = located([other, own], [feedback], lambda rest: rest.with_paths(["/here/1.jpg"] * len(rest)))
     assert list(found.paths) == ["/here/1.jpg", str(store.root / "photos" / f"{digest}.png")]
-    assert list(located([other], None, SampleTable.of).paths) == ["/gone/1.jpg"]
+    assert list(located([other], [], SampleTable.of).paths) == ["/gone/1.jpg"]
 
 
 @pytest.mark.s3

@@ -8,8 +8,10 @@ from typing import Any
 
 from raytl.data import sample_columns, sample_file
 from raytl.data.manifest import dataset_digest
+from raytl.data.sample import Sample
 from raytl.evaluation import record
 from raytl.evaluation.stored import REPORT_FORMAT
+from raytl.labelling import record as label_record
 from raytl.models import card, probe
 from raytl.retraining import calibrated
 from raytl.run import failure as failures
@@ -76,6 +78,13 @@ def _mirrored(folder: Path) -> object:
     return Mirror(MemoryStore(f"memory://{folder}"), folder)._memory()
 
 
+def _label_changes(folder: Path) -> object:
+    stored = label_record.stored_changes(folder)
+    assert stored is not None
+    present = [Sample(one.key, "/b.jpg", None, "train", one.digest) for each in stored.changes for one in each.added]
+    return encode([asdict(each) for each in stored.changes]), len(label_record.restored(stored, lambda _: present, "x"))
+
+
 SCORE_REPORT = {
     **{key: REPORT[key] for key in ("run", "model", "split", "weights", "data", "skipped", "images", "look", "looks")},
     "metrics": {"map": {"value": 0.5, "low": 0.25, "high": 0.75}},
@@ -130,6 +139,12 @@ RUNS = [
            by_path("summary.json", records.SUMMARY_FORMAT), "summary.json"),
     Stored("training.records:CLASSES_FORMAT", encode(["a", "b"]), by_path("classes.json", records.CLASSES_FORMAT),
            "classes.json"),
+    Stored("labelling.record:LABEL_CHANGES_FORMAT",
+           encode({"format": 1, "changes": [{
+               "settings": {"few.method": "propagate"}, "notes": ["x"],
+               "left_out": [{"key": "a/1.jpg", "by": "x", "confidence": 0.5}],
+               "added": [{"key": "data.unlabelled:b.jpg", "label": "a", "digest": ABC, "by": "x", "confidence": None}]}]}),
+           at("label-changes.json", _label_changes), "label-changes.json"),
     Stored("evaluation.stored:REPORT_FORMAT", encode(REPORT, 2), by_path("report.json", REPORT_FORMAT), "report.json"),
     Stored("tasks.stored_report:REPORT_FORMAT", encode(REPORT, 2),
            at("report.json", lambda folder: encode(as_json(stored.stored(folder)))), "report.json"),
