@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
@@ -16,7 +17,7 @@ _DARK = 8
 
 RGB = 3
 MAX_CHANNELS = 16
-_Number = Annotated[float, within(-1e30, 1e30)]
+_Number = Annotated[float, Bound("a finite number", math.isfinite)]
 _Range = Annotated[tuple[_Number, _Number], Bound("[low, high] with low below high", lambda ends: ends[0] < ends[1])]
 _Means = Annotated[tuple[Annotated[float, within(-1000, 1000)], ...], at_most(MAX_CHANNELS, "channels")]
 _Deviations = Annotated[tuple[Annotated[float, within(1e-6, 1000)], ...], at_most(MAX_CHANNELS, "channels")]
@@ -51,7 +52,9 @@ class BitDepth:
     bits: Annotated[int, within(MIN_BITS, MAX_BITS)] = MAX_BITS
     fixed: bool = False
     ranges: Annotated[tuple[_Range, ...], at_most(MAX_CHANNELS, "channels")] = ()
-    window: tuple[_Number, Annotated[float, within(1e-9, 1e30)]] | None = None
+    window: (
+        tuple[_Number, Annotated[float, Bound("a finite number above 0", lambda width: 0 < width < math.inf)]] | None
+    ) = None
     mean: _Means = ()
     std: _Deviations = ()
 
@@ -143,7 +146,7 @@ def _float_range(
     extremes = (min(each.low for each in train), max(each.high for each in train)) if train else UNIT_RANGE
     inside = UNIT_RANGE[0] <= extremes[0] and extremes[1] <= UNIT_RANGE[1]
     low, high = given or (UNIT_RANGE if inside else extremes)
-    high = high if high > low else low + 1.0
+    high = high if high > low else above(low)
     outside = sum(each.low < low or each.high > high for each in everything)
     if not outside:
         return (() if (low, high) == UNIT_RANGE and given is None else ((low, high),)), ()
@@ -152,6 +155,11 @@ def _float_range(
         f"{outside} images of floats have values outside of {low:g} to {high:g} ({why}), which are clipped. Set data.value_range "
         "to the range of the sensor",
     )
+
+
+def above(low: float) -> float:
+    """Return the upper end of the range of values that are all the same."""
+    return low + max(1.0, abs(low))
 
 
 def mismatches(depth: BitDepth, photos: Mapping[str, Levels]) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.config.schema import DataConfig
-from raytl.data.bit_depth import BitDepth, SetDepth
+from raytl.data.bit_depth import BitDepth, SetDepth, above
 from raytl.data.channel_values import Range
 from raytl.data.decode import BadImage, loaded
 from raytl.data.manifest import Sample
@@ -75,7 +75,7 @@ def depth_of(values: Values, given: Range | Sequence[Range] | None, *, are_bytes
 
 def _percentiles(values: Values) -> tuple[Range, ...]:
     low, high = np.percentile(values.astype(np.float64), _PERCENTILES, axis=0)
-    return tuple((a, b if b > a else a + 1.0) for a, b in zip(_rounded(low), _rounded(high), strict=True))
+    return tuple((a, b if b > a else above(a)) for a, b in zip(_rounded(low), _rounded(high), strict=True))
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:
