@@ -28,7 +28,7 @@ from raytl.models.forward import to_input
 from raytl.models.frozen import Ridge
 
 RULES = ("repeat", "mean", "zero", "random")
-SEEDS, IMAGE_PX, PENALTY, EPOCHS = 3, 96, 0.1, 3
+SEEDS, IMAGE_PX, PENALTY, EPOCHS = 3, 64, 0.1, 3
 _FILTERS = (
     ImageFilter.FIND_EDGES, ImageFilter.GaussianBlur(1), ImageFilter.GaussianBlur(2), ImageFilter.GaussianBlur(4),
     ImageFilter.EMBOSS, ImageFilter.CONTOUR, ImageFilter.MaxFilter(3), ImageFilter.MinFilter(3), ImageFilter.MedianFilter(3),
