@@ -37,7 +37,9 @@ def planned_changes(
     unlabelled = partial(unlabelled_images, experiment, backbone, dataset, on_event)
     target = partial(target_images, experiment, backbone, dataset, on_event)
     # the plan's network has tried a step on blank images, and BatchNorm has their statistics
-    network = task.build(experiment.model, splits.classes, S3Settings.of(experiment.storage)).reading(dataset.depth.depth)
+    network = task.build(experiment.model, splits.classes, S3Settings.of(experiment.storage)).reading(
+        dataset.depth.depth
+    )
     inputs = LabelInputs(
         experiment, task, network, splits.train, splits.val, splits.classes, on_event, unlabelled, target
     )

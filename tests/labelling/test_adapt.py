@@ -58,9 +58,7 @@ class NoNorm:
 
 def inputs(target: Sequence[Sample] | None = None, **changes: Any) -> Inputs:
     found = UnlabelledImages(SampleTable.of(target or samples("adapt.target:", 60, "train", labelled=False)), "d")
-    experiment = Experiment(
-        name="t", data="x", model="mobilenetv2_100", adapt={"target": "y", "method": "centroids"}
-    )
+    experiment = Experiment(name="t", data="x", model="mobilenetv2_100", adapt={"target": "y", "method": "centroids"})
     given = Inputs(
         experiment=experiment,
         task=task_named("classification"),
@@ -116,7 +114,9 @@ def texture(path: Path, seed: int) -> Path:
 
 
 def read(target: Path, labelled: Sequence[Sample] = ()) -> UnlabelledImages:
-    experiment = Experiment(name="t", data="x", model="mobilenetv2_100", adapt={"target": str(target), "method": "auto"})
+    experiment = Experiment(
+        name="t", data="x", model="mobilenetv2_100", adapt={"target": str(target), "method": "auto"}
+    )
     return read_source(str(target), TARGET, experiment, labelled, test="test")
 
 
@@ -131,9 +131,7 @@ def test_images_below_test_are_not_used(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda image: image.copy(), lambda image: image.resize((40, 40))])
-def test_copies_of_its_test_images_are_left_out(
-    tmp_path: Path, spoil: Callable[[Image.Image], Image.Image]
-) -> None:
+def test_copies_of_its_test_images_are_left_out(tmp_path: Path, spoil: Callable[[Image.Image], Image.Image]) -> None:
     original = texture(tmp_path / "test/a/1.png", 1)
     texture(tmp_path / "train/2.png", 2)
     spoil(Image.open(original)).save(tmp_path / "a.png")
