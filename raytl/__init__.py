@@ -42,6 +42,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raytl.advice.next_images import NextImage, NextImages
     from raytl.advice.result import Advice, CandidateFit, SuspectLabel
     from raytl.api.compression import compress
     from raytl.api.exporting import export
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
     from raytl.api.run import Run
     from raytl.api.serving import serve
     from raytl.api.sweep import Sweep, Trial
-    from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
+    from raytl.api.verbs import advise, evaluate, next_images, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
     from raytl.batch_inference.result import BatchPredictions
     from raytl.bundle.latency import Latency, Timing, bench
@@ -105,6 +106,8 @@ __all__ = [
     "LedgerEntry",
     "Machine",
     "Mistake",
+    "NextImage",
+    "NextImages",
     "OnEvent",
     "Outcome",
     "Parity",
@@ -141,6 +144,7 @@ __all__ = [
     "load",
     "load_experiment",
     "load_machine",
+    "next_images",
     "plan",
     "plan_sweep",
     "predict",
@@ -153,6 +157,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "raytl.advice.next_images": ("NextImage", "NextImages"),
     "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
     "raytl.api.compression": ("compress",),
     "raytl.api.exporting": ("export",),
@@ -164,6 +169,7 @@ _MODULES = {
     "raytl.api.verbs": (
         "advise",
         "evaluate",
+        "next_images",
         "plan",
         "plan_sweep",
         "report",

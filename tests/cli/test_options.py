@@ -42,6 +42,7 @@ ARGUMENTS = {
     "explain": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red/000.jpg"),
     "report": (f"s3://{BUCKET}/runs/tiny",),
     "advise": (f"s3://{BUCKET}/data", "--weights", "test_resnet=none.safetensors"),
+    "next": ("tiny.yaml", "--set", f"data.unlabelled=s3://{BUCKET}/all"),
     "runs": (f"s3://{BUCKET}/runs",),
     "compare": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/runs/tiny"),
     "retrain": ("tiny.yaml", "--dry-run"),
