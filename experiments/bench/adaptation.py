@@ -161,7 +161,7 @@ def rows(sets: Sequence[Path], styles: Sequence[str], seeds: int, arguments: arg
         for style in styles:
             own = _kept(arguments.keep, root, style, network, arguments.px, arguments.most)
             runs = [measured(own, seed) for seed in range(seeds)]
-            chosen = [list(("none", "centroids", "adabn_centroids"))[int(scores.pop("chosen"))] for scores, _ in runs]
+            chosen = [["none", "centroids", "adabn_centroids"][int(scores.pop("chosen"))] for scores, _ in runs]
             if root == sets[0] and style == styles[0]:
                 yield "| set, style | " + " | ".join(runs[0][0]) + " | auto chose |"
                 yield "|---" * (len(runs[0][0]) + 2) + "|"
