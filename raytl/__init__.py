@@ -42,7 +42,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from raytl.advice.result import Advice, CandidateFit, SuspectLabel
+    from raytl.advice.labels import DoubtfulLabels
+    from raytl.advice.next_images import NextImage, NextImages
+    from raytl.advice.result import Advice, CandidateFit
     from raytl.api.compression import compress
     from raytl.api.exporting import export
     from raytl.api.feedback import collect, return_labels
@@ -50,7 +52,7 @@ if TYPE_CHECKING:
     from raytl.api.run import Run
     from raytl.api.serving import serve
     from raytl.api.sweep import Sweep, Trial
-    from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
+    from raytl.api.verbs import advise, evaluate, next_images, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
     from raytl.batch_inference.result import BatchPredictions
     from raytl.bundle.latency import Latency, Timing, bench
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     from raytl.feedback.driver import Collected
     from raytl.feedback.estimate import AccuracyInUse
     from raytl.feedback.returned import ReturnedLabels
+    from raytl.labelling.fixes import AppliedFixes
+    from raytl.labelling.suspect import SuspectLabel
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
@@ -85,6 +89,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccuracyInUse",
     "Advice",
+    "AppliedFixes",
     "Assessment",
     "BatchPredictions",
     "Calibration",
@@ -93,6 +98,7 @@ __all__ = [
     "ClassScores",
     "Collected",
     "Compression",
+    "DoubtfulLabels",
     "Estimates",
     "Event",
     "Experiment",
@@ -105,6 +111,8 @@ __all__ = [
     "LedgerEntry",
     "Machine",
     "Mistake",
+    "NextImage",
+    "NextImages",
     "OnEvent",
     "Outcome",
     "Parity",
@@ -132,15 +140,18 @@ __all__ = [
     "UserError",
     "Verdict",
     "advise",
+    "apply_fixes",
     "bench",
     "collect",
     "compress",
+    "doubtful_labels",
     "evaluate",
     "explain",
     "export",
     "load",
     "load_experiment",
     "load_machine",
+    "next_images",
     "plan",
     "plan_sweep",
     "predict",
@@ -153,17 +164,21 @@ __all__ = [
 ]
 
 _MODULES = {
-    "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
+    "raytl.advice.next_images": ("NextImage", "NextImages"),
+    "raytl.advice.labels": ("DoubtfulLabels",),
+    "raytl.advice.result": ("Advice", "CandidateFit"),
     "raytl.api.compression": ("compress",),
     "raytl.api.exporting": ("export",),
     "raytl.api.feedback": ("collect", "return_labels"),
     "raytl.api.inference": ("explain", "load", "predict"),
+    "raytl.api.labels": ("apply_fixes", "doubtful_labels"),
     "raytl.api.run": ("Run",),
     "raytl.api.serving": ("serve",),
     "raytl.api.sweep": ("Sweep", "Trial"),
     "raytl.api.verbs": (
         "advise",
         "evaluate",
+        "next_images",
         "plan",
         "plan_sweep",
         "report",
@@ -189,6 +204,8 @@ _MODULES = {
     "raytl.feedback.driver": ("Collected",),
     "raytl.feedback.estimate": ("AccuracyInUse",),
     "raytl.feedback.returned": ("ReturnedLabels",),
+    "raytl.labelling.suspect": ("SuspectLabel",),
+    "raytl.labelling.fixes": ("AppliedFixes",),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),

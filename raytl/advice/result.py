@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from raytl.advice.candidates import Candidate
 from raytl.config.choice import Choice
 from raytl.config.schema import Experiment
+from raytl.labelling.suspect import SuspectLabel
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 from raytl.metrics.paired import Paired
+from raytl.models.group_gap import GroupGap
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +34,6 @@ class CandidateFit:
     is_worse: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class SuspectLabel:
-    """A training image (`key` under the root of the data) whose label may be wrong; see `raytl.metrics.suspects.Suspect`."""
-
-    key: str
-    given: str
-    suggested: str
-    probability: float
-    margin: float
-
-
 @dataclass(frozen=True)
 class Advice:
     """The advice for `experiment`, which is resolved: its model is the one that is advised.
@@ -62,6 +53,8 @@ class Advice:
     curve: LearningCurve
     suspects: tuple[SuspectLabel, ...]
     unmeasured: tuple[str, ...]
+    domains: tuple[GroupGap, ...] = ()
+    """The accuracy on each group that a probe of the advised network never saw, for each column of groups."""
     warnings: tuple[str, ...] = field(default=(), repr=False)
     sentences: tuple[str, ...] = field(default=(), repr=False)
 

@@ -25,6 +25,8 @@ from raytl.cli.explain import explain
 from raytl.cli.export import export
 from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
+from raytl.cli.labels import labels
+from raytl.cli.next import next_
 from raytl.cli.options import with_s3_options
 from raytl.cli.predict import predict
 from raytl.cli.report import report
@@ -115,7 +117,9 @@ EXAMPLES = {
     "compress": "raytl compress runs/trash --target-ms 5 --max-drop 0.5",
     "bench": "raytl bench exported/trash --threads 1",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
+    "next": "raytl next experiments/trash.yaml -n 35 --out to_label.csv",
     "collect": "raytl collect s3://bucket/feedback --budget 200 --model models:trash@champion",
+    "labels": "raytl labels experiments/trash.yaml --weights vit_tiny_patch16_224",
     "runs": "raytl runs s3://bucket/runs",
     "compare": "raytl compare runs/trash runs/trash-winner",
     "retrain": "raytl retrain experiments/trash.yaml --dry-run",
@@ -150,7 +154,9 @@ VERBS: dict[str, Callable[..., None]] = {
     "compress": compress,
     "bench": bench,
     "explain": explain,
+    "next": next_,
     "collect": collect,
+    "labels": labels,
     "runs": runs,
     "compare": compare,
     "retrain": retrain,

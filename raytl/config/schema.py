@@ -15,6 +15,7 @@ from raytl.config import section
 from raytl.config.adapt import AdaptConfig
 from raytl.config.annotations import AnnotationsConfig
 from raytl.config.few import FewConfig
+from raytl.config.labels import LabelsConfig
 from raytl.config.neck import NeckConfig
 from raytl.config.predict import PredictConfig
 from raytl.config.retrain import RetrainConfig
@@ -204,10 +205,12 @@ class TrainConfig(Section):
     """auto = bf16 on hardware that computes it faster (GPUs, CPUs with AVX512-BF16 or AMX), else fp32."""
     channels_last: bool | Literal["auto"] = "auto"
     """Use the NHWC memory layout. auto = for convolutional networks."""
-    loss: Literal["cross_entropy", "focal", "asymmetric"] = "cross_entropy"
-    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017). asymmetric = for many labels an image, most of them absent (Ridnik et al. 2021; multilabel only)."""
+    loss: Literal["cross_entropy", "focal", "asymmetric", "gce"] = "cross_entropy"
+    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017). asymmetric = for many labels an image, most of them absent (Ridnik et al. 2021; multilabel only). gce = generalized cross-entropy, which learns less from labels that the network contradicts, as wrong ones (Zhang & Sabuncu 2018; classification only)."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     """Gamma of the focal loss."""
+    gce_q: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """q of the generalized cross-entropy: near 0 it is cross-entropy, at 1 the mean absolute error, which wrong labels disturb least and which learns slowest."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the target that is spread over all classes."""
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
@@ -299,6 +302,7 @@ class Recipe(Section):
     """auto = batch size, epochs, rates, depth, head start and augmentation follow from the data and the backbone where they are not set; `raytl check` prints each with its reason. none = the fixed defaults below."""
     data: DataIdentity
     annotations: AnnotationsConfig = AnnotationsConfig()
+    labels: LabelsConfig = LabelsConfig()
     few: FewConfig = FewConfig()
     model: ModelConfig
     transfer: TransferConfig = TransferConfig()
@@ -339,6 +343,7 @@ class Experiment(Recipe):
             task: str = ...,
             recipe: Literal["auto", "none"] = ...,
             annotations: Mapping[str, Any] | AnnotationsConfig = ...,
+            labels: Mapping[str, Any] | LabelsConfig = ...,
             few: Mapping[str, Any] | FewConfig = ...,
             transfer: Mapping[str, Any] | TransferConfig = ...,
             augment: Mapping[str, Any] | AugmentConfig = ...,

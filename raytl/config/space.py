@@ -34,6 +34,8 @@ _FIXED = (
     "search",
     "retrain",
     "predict",
+    "labels.columns",
+    "labels.relabel",
     "few.share",
     "few.min_confidence",
     "adapt.target",

@@ -106,6 +106,9 @@ def refuse_local(experiment: Experiment) -> None:
         problems.append(
             ("data.split_file", split_file, "s3://bucket/key, or the absolute path of a file on every node")
         )
+    relabel = experiment.labels.relabel
+    if relabel is not None and is_local(relabel):
+        problems.append(("labels.relabel", relabel, "s3://bucket/key, or the absolute path of a file on every node"))
     for key, feedback in (
         ("data.feedback", experiment.data.feedback),
         ("retrain.feedback", experiment.retrain.feedback),

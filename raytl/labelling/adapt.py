@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raytl.adaptation.centroids import centroid_similarities
-from raytl.adaptation.choice import Candidate, MethodChoice, chosen_method
+from raytl.adaptation.choice import Candidate, Labelled, MethodChoice, chosen_method, confirmed
 from raytl.adaptation.probe import probe_probabilities
 from raytl.adaptation.statistics import adapted, measured_statistics, norm_layers
 from raytl.config.adapt import IN_TRAINING
@@ -37,6 +37,8 @@ MEASURED = 512
 """Images of a domain whose statistics are measured at most: enough for the mean of a channel, and seconds of work."""
 SOURCE_IMAGES, TARGET_IMAGES = 3000, 10_000
 """Labelled images that the classifier for pseudo-labels learns from, and target images that are labelled, at most."""
+COMPARED = 1500
+"""Images of each domain from which `auto` learns to compare methods, at most."""
 
 
 def adapt(inputs: LabelInputs, method: str, change: TrainChange) -> TrainChange:
@@ -78,12 +80,12 @@ class _Domains:
     @cached_property
     def learned(self) -> Sequence[Sample]:
         """The source images that a classifier learns from: of many, an even part of each class."""
-        return even_sample(self.source, self._targets(self.source), SOURCE_IMAGES)
+        return even_sample(self.source, self.targets_of(self.source), SOURCE_IMAGES)
 
     @cached_property
     def classes(self) -> NDArray[np.int64]:
         """The class of each of the `learned` images."""
-        return self._targets(self.learned)
+        return self.targets_of(self.learned)
 
     def labels(self, method: str) -> NDArray[np.int64]:
         """Return the class that `method` gives to each target image, `(m,)`."""
@@ -103,7 +105,8 @@ class _Domains:
         """The features of the network with the statistics of the domain of each image."""
         return _Seen(*(_features(_with_statistics(self.inputs, part), part) for part in (self.learned, self.target)))
 
-    def _targets(self, samples: Sequence[Sample]) -> NDArray[np.int64]:
+    def targets_of(self, samples: Sequence[Sample]) -> NDArray[np.int64]:
+        """Return the class of each of `samples`, `(n,)`."""
         solver = self.inputs.task.head_solver
         if solver is None or solver.targets_of is None:
             name = self.inputs.experiment.task
@@ -154,11 +157,27 @@ def _views(inputs: LabelInputs, samples: Sequence[Sample]) -> Iterator[Tensor]:
 
 
 def _choice(domains: _Domains) -> MethodChoice:
-    """Return the method whose labels of the target lead back to the source best."""
+    """Return the method whose labels of the target lead back to the source best, unless it loses on validation."""
     names = ["none", "centroids", *([ADABN] if norm_layers(domains.inputs.backbone.module) else [])]
     spaces = {name: domains.adapted if name == ADABN else domains.seen for name in names}
-    candidates = {name: Candidate(seen.source, seen.target, domains.labels(name)) for name, seen in spaces.items()}
-    return chosen_method(candidates, domains.classes, len(domains.inputs.classes))
+    labels = {name: domains.labels(name) for name in names}
+    own, other = (_some(len(part), COMPARED) for part in (domains.learned, domains.target))
+    candidates = {
+        name: Candidate(seen.source[own], seen.target[other], labels[name][other]) for name, seen in spaces.items()
+    }
+    count = len(domains.inputs.classes)
+    choice = chosen_method(candidates, domains.classes[own], count)
+    if choice.method == "none" or not len(domains.inputs.val):
+        return choice
+    seen = domains.seen
+    train = Labelled(seen.source[own], domains.classes[own])
+    val = Labelled(_features(domains.inputs, domains.inputs.val), domains.targets_of(domains.inputs.val))
+    return confirmed(choice, train, Labelled(seen.target[other], labels[choice.method][other]), val, count)
+
+
+def _some(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most `most` places of `count`, evenly spaced."""
+    return np.arange(min(count, most)) * count // min(count, most)
 
 
 def _labelled(samples: Sequence[Sample], labels: NDArray[np.int64], classes: Sequence[str]) -> Iterator[Sample]:

@@ -16,6 +16,7 @@ from raytl.events import OnEvent
 from raytl.labelling.adapt import adapt
 from raytl.labelling.change import UNCHANGED, TrainChange
 from raytl.labelling.few import label_few
+from raytl.labelling.noise import leave_out_noise
 from raytl.labelling.settings import KEYS, Settings, searched_settings
 from raytl.labelling.unlabelled import UnlabelledImages
 from raytl.models.backbone import Backbone
@@ -62,7 +63,9 @@ class LabelInputs:
 
 Step: TypeAlias = Callable[[LabelInputs, Any, TrainChange], TrainChange]
 """From the inputs, the value of a key and the change so far to the whole change."""
-STEPS: Mapping[str, Step] = MappingProxyType({"few.method": label_few, "adapt.method": adapt})
+STEPS: Mapping[str, Step] = MappingProxyType(
+    {"labels.noise": leave_out_noise, "few.method": label_few, "adapt.method": adapt}
+)
 """The step of each of `KEYS`."""
 
 

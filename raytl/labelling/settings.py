@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from raytl.config.schema import Experiment
 
-KEYS: tuple[str, ...] = ("few.method", "adapt.method")
+KEYS: tuple[str, ...] = ("labels.noise", "few.method", "adapt.method")
 """The dotted keys of label methods, in the order in which they apply; the value `none` of each changes nothing."""
 Settings: TypeAlias = tuple[Any, ...]
 """A value for each of `KEYS`."""

@@ -21,7 +21,10 @@ from raytl.data.bit_depth import SIXTEEN_BITS
 from raytl.data.samples import records
 from raytl.errors import RaytlError, RunError, first_line
 from raytl.events import Message, OnEvent, ignore
+from raytl.labelling import sheet
+from raytl.labelling.change import UNCHANGED
 from raytl.labelling.record import LabelChanges, stored_changes, write_changes
+from raytl.labelling.settings import settings_of
 from raytl.metrics.confusion import matrix_of
 from raytl.run import journal, plots
 from raytl.run.atomic import write_bytes, write_json, write_text
@@ -194,6 +197,9 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in dataset.skipped))
     write_json(folder.classes, list(splits.classes))
     write_json(folder.provenance, record)
+    doubtful = run_plan.changes.get(settings_of(experiment), UNCHANGED).doubtful
+    if doubtful:
+        write_text(folder.root / sheet.TABLE, sheet.table(doubtful))
     if run_plan.recipe:  # a start before the first checkpoint adopts the choices of the one before
         write_choices(folder.root, run_plan.recipe)
     write_changes(folder.root, run_plan.changes)

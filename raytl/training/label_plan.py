@@ -13,7 +13,6 @@ from raytl.labelling.change import TrainChange
 from raytl.labelling.changes import LabelInputs, label_changes
 from raytl.labelling.record import FILE, LabelChanges, restored
 from raytl.labelling.settings import Settings, has_methods
-from raytl.labelling.target import target_images
 from raytl.labelling.unlabelled import UnlabelledImages, audited_source, read_source
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
@@ -43,10 +42,10 @@ def label_inputs(
     """Return the inputs of methods that work on the images of a plan, with a new network."""
     splits = dataset.splits
     unlabelled = partial(unlabelled_images, experiment, backbone, dataset, on_event)
-    preprocess, depth = backbone.preprocess, dataset.depth.depth
-    target = partial(target_images, experiment, dataset.samples, preprocess, depth, on_event)
+    target = partial(target_images, experiment, backbone, dataset, on_event)
     # the plan's network has tried a step on blank images, and BatchNorm has their statistics
-    network = task.build(experiment.model, splits.classes, S3Settings.of(experiment.storage)).reading(depth)
+    network = task.build(experiment.model, splits.classes, S3Settings.of(experiment.storage))
+    network = network.reading(dataset.depth.depth)
     return LabelInputs(
         experiment, task, network, splits.train, splits.val, splits.classes, on_event, unlabelled, target
     )
@@ -60,6 +59,14 @@ def unlabelled_images(
     assert uri is not None, "a method that needs unlabelled images is rejected without them"
     preprocess, depth = backbone.preprocess, dataset.depth.depth
     return read_source(uri, UNLABELLED, experiment, dataset.samples, preprocess, depth, on_event)
+
+
+def target_images(experiment: Experiment, backbone: Backbone, dataset: Dataset, on_event: OnEvent) -> UnlabelledImages:
+    """Return the images of `adapt.target`, without its own test images and those that are labelled; see `read_source`."""
+    uri = experiment.adapt.target
+    assert uri is not None, "a method that needs a target is rejected without one"
+    preprocess, depth = backbone.preprocess, dataset.depth.depth
+    return read_source(uri, TARGET, experiment, dataset.samples, preprocess, depth, on_event, test="test")
 
 
 def _present(experiment: Experiment, on_event: OnEvent, key: str) -> Sequence[Sample]:

@@ -159,7 +159,8 @@ def _read(
     on_event: OnEvent,
 ) -> Dataset:
     s3 = S3Settings.of(experiment.storage)
-    return read(data, preprocess, on_event, s3, experiment.annotations, task_named(experiment.task))
+    task = task_named(experiment.task)
+    return read(data, preprocess, on_event, s3, experiment.annotations, task, experiment.labels)
 
 
 def depth_of(experiment: Experiment, backbone: Backbone) -> int:
