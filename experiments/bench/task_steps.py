@@ -35,6 +35,7 @@ from raytl.tasks.instances import network as instances
 from raytl.tasks.objects import Objects
 from raytl.training.checkpoint import Progress
 from raytl.training.job import TrainJob
+from raytl.training.objectives.supervised import Supervised
 from raytl.training.phase import Phase, open_phase
 from raytl.training.plan import make_plan
 from raytl.training.steps import TrainContext, train_epoch

@@ -92,8 +92,8 @@ class _Domains:
         seen = self.adapted if method == ADABN else self.seen
         probabilities = probe_probabilities(seen.source, self.classes, len(self.inputs.classes), seen.target)
         if method == "none":
-            return probabilities.argmax(axis=1)
-        return centroid_similarities(seen.target, probabilities).argmax(axis=1)
+            return np.asarray(probabilities.argmax(axis=1))
+        return np.asarray(centroid_similarities(seen.target, probabilities).argmax(axis=1))
 
     @cached_property
     def seen(self) -> _Seen:

@@ -69,6 +69,8 @@ def read_source(
     present, warnings = audited_source(uri, key, experiment, preprocess, on_event)
     is_test = np.array([test is not None and name.startswith(f"{key}:{test}/") for name in present.keys], np.bool_)
     samples, repeated = _once(present.where(~is_test))
+    if not len(samples):
+        raise DataError(f"{where}: no images beside {test}/, which is never learned from; expected some. Add them")
     labelled = SampleTable.of([*labelled, *(replace(one, split=TEST_OF_SOURCE) for one in present.where(is_test))])
     usable, copies = without_copies(where, key, samples, labelled, experiment, depth, on_event)
     notes = [f"{key}: {len(usable)} images of {uri}", *warnings, *copies]
@@ -99,8 +101,6 @@ def without_copies(
     of_row = _copies(samples, labelled, hashes)
     _refuse_test(where, samples, labelled, of_row)
     usable = samples.where(of_row < 0)
-    if not len(samples):
-        raise DataError(f"{where}: no images beside {test}/, which is never learned from; expected some. Add them")
     if not len(usable):
         raise DataError(
             f"{where}: all {len(samples)} images are copies of labelled images; expected others. Remove {key}"

@@ -44,8 +44,9 @@ def label_inputs(
     unlabelled = partial(unlabelled_images, experiment, backbone, dataset, on_event)
     target = partial(target_images, experiment, backbone, dataset, on_event)
     # the plan's network has tried a step on blank images, and BatchNorm has their statistics
-    network = task.build(experiment.model, splits.classes, S3Settings.of(experiment.storage))
-    network = network.reading(dataset.depth.depth)
+    network = task.build(experiment.model, splits.classes, S3Settings.of(experiment.storage)).reading(
+        dataset.depth.depth
+    )
     return LabelInputs(
         experiment, task, network, splits.train, splits.val, splits.classes, on_event, unlabelled, target
     )
