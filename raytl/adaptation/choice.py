@@ -20,7 +20,7 @@ METRIC = "balanced_accuracy"
 NONE = "none"
 SIGNIFICANCE = 0.025
 """One-tailed, divided by the number of methods (Bonferroni)."""
-LEAST_GAIN = 0.05
+LEAST_GAIN = 0.1
 """A smaller gain in the reverse score is within what other draws of the target's images change."""
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
