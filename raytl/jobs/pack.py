@@ -115,11 +115,9 @@ def refuse_local(experiment: Experiment) -> None:
     ):
         if feedback is not None and is_local(feedback):
             problems.append((key, feedback, "s3://bucket/prefix, or the absolute path of a shared directory"))
-    unlabelled = experiment.data.unlabelled
-    if unlabelled is not None and is_local(unlabelled):
-        problems.append(
-            ("data.unlabelled", unlabelled, "s3://bucket/prefix, or an absolute path that exists on every node")
-        )
+    for key, images in (("data.unlabelled", experiment.data.unlabelled), ("adapt.target", experiment.adapt.target)):
+        if images is not None and is_local(images):
+            problems.append((key, images, "s3://bucket/prefix, or an absolute path that exists on every node"))
     if is_local(experiment.storage.uri):
         problems.append(
             ("storage.uri", experiment.storage.uri, "s3://bucket/prefix, or the absolute path of a shared directory")

@@ -87,10 +87,11 @@ class _Domains:
     def labels(self, method: str) -> NDArray[np.int64]:
         """Return the class that `method` gives to each target image, `(m,)`."""
         seen = self.adapted if method == ADABN else self.seen
-        probabilities = probe_probabilities(seen.source, self.classes, len(self.inputs.classes), seen.target)
-        if method == "none":
-            return probabilities.argmax(axis=1)
-        return centroid_similarities(seen.target, probabilities).argmax(axis=1)
+        return centroid_similarities(seen.target, self.answers(seen)).argmax(axis=1)
+
+    def answers(self, seen: _Seen) -> NDArray[np.float64]:
+        """Return what a classifier of the source says of each target image, `(m, k)`."""
+        return probe_probabilities(seen.source, self.classes, len(self.inputs.classes), seen.target)
 
     @cached_property
     def seen(self) -> _Seen:
@@ -150,26 +151,28 @@ def _views(inputs: LabelInputs, samples: Sequence[Sample]) -> Iterator[Tensor]:
     for batch in loader:
         yield to_input(batch.images, preprocess, device, last)
         done += len(batch.ids)
-        inputs.on_event(Work("statistics of the target", done, len(samples), "images"))
+        inputs.on_event(Work("BatchNorm statistics", done, len(samples), "images"))
 
 
 def _choice(domains: _Domains) -> MethodChoice:
     """Return the method whose labels of the target lead back to the source best, unless it loses on validation."""
-    names = ["none", "centroids", *([ADABN] if norm_layers(domains.inputs.backbone.module) else [])]
-    spaces = {name: domains.adapted if name == ADABN else domains.seen for name in names}
-    labels = {name: domains.labels(name) for name in names}
+    seen = domains.seen
+    compared = {"none": (seen, domains.answers(seen).argmax(axis=1)), "centroids": (seen, domains.labels("centroids"))}
+    if norm_layers(domains.inputs.backbone.module):  # features are compared by the answers of a classifier in them
+        compared[ADABN] = (domains.adapted, domains.answers(domains.adapted).argmax(axis=1))
     own, other = (_some(len(part), COMPARED) for part in (domains.learned, domains.target))
     candidates = {
-        name: Candidate(seen.source[own], seen.target[other], labels[name][other]) for name, seen in spaces.items()
+        name: Candidate(space.source[own], space.target[other], labels[other])
+        for name, (space, labels) in compared.items()
     }
     count = len(domains.inputs.classes)
     choice = chosen_method(candidates, domains.classes[own], count)
     if choice.method == "none" or not len(domains.inputs.val):
         return choice
-    seen = domains.seen
+    labels = domains.labels(choice.method)[other]
     train = Labelled(seen.source[own], domains.classes[own])
     val = Labelled(_features(domains.inputs, domains.inputs.val), domains.targets_of(domains.inputs.val))
-    return confirmed(choice, train, Labelled(seen.target[other], labels[choice.method][other]), val, count)
+    return confirmed(choice, train, Labelled(seen.target[other], labels), val, count)
 
 
 def _some(count: int, most: int) -> NDArray[np.int64]:
