@@ -128,7 +128,7 @@ def next_images(
         UserError: the experiment or the data is wrong, or no source of unlabelled images is named.
     """
     with watched(progress, on_event) as emit:
-        experiment = _experiment(source, model, overrides, emit)
+        experiment = source_experiment(source, model, overrides, emit)
         from raytl.advice import next_images as driver
 
         return driver.next_images(experiment, count, None if out is None else Path(out), emit)

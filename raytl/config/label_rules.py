@@ -1,25 +1,27 @@
-"""Rules of the label methods across keys."""
+"""Rules of the label methods across keys: few.method, adapt.method, labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from raytl.config import space
 from raytl.config.conflict import Conflict
 from raytl.config.schema import Experiment, Recipe
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
+LABEL_SOURCES: Mapping[str, str] = MappingProxyType({"few.method": "data.unlabelled", "adapt.method": "adapt.target"})
+"""The key of the images that each method labels."""
+
 
 def label_conflicts(experiment: Experiment) -> Iterator[Conflict]:
     """Yield what makes a label method impossible."""
     yield from _noise(experiment)
-    for key, source, uri in (
-        ("few.method", "data.unlabelled", experiment.data.unlabelled),
-        ("adapt.method", "adapt.target", experiment.adapt.target),
-    ):
+    sources = {"few.method": experiment.data.unlabelled, "adapt.method": experiment.adapt.target}
+    for key, source in LABEL_SOURCES.items():
         method = _chosen(experiment, key)
         if method is not None:
-            yield from _conflicts_of(experiment, key, method, source, uri)
+            yield from _conflicts_of(experiment, key, method, source, sources[key])
 
 
 def _conflicts_of(experiment: Experiment, key: str, method: str, source: str, uri: str | None) -> Iterator[Conflict]:

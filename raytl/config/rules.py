@@ -10,19 +10,17 @@ from pathlib import Path
 
 from raytl.config import credentials, space
 from raytl.config.conflict import Conflict, Idle
-from raytl.config.label_rules import label_columns, label_conflicts
+from raytl.config.label_rules import LABEL_SOURCES, label_columns, label_conflicts
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
+from raytl.config.source_rules import idle_sources, source_conflicts
 from raytl.uris import has_scheme, in_bucket, is_table_name
-
-_OF_METHODS = ("few.", "adapt.")
-"""Sections whose keys a trial may use though the experiment's own method does not."""
 
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
-    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts)
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts, source_conflicts)
     across = [conflict for rule in rules for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *across]
 
@@ -36,7 +34,7 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
     searched = experiment.search.space or {}
-    result = [one for one in idle_in(experiment) if one.cause not in searched or not one.key.startswith(_OF_METHODS)]
+    result = [one for one in idle_in(experiment) if one.cause not in searched or one.cause not in LABEL_SOURCES]
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
         result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
@@ -77,6 +75,7 @@ def idle_in(recipe: Recipe) -> list[Idle]:
             "optim.min_lr_ratio",
         )
     result.extend(_idle_of_adapt(recipe))
+    result.extend(idle_sources(recipe))
     return result
 
 

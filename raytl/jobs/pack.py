@@ -115,7 +115,11 @@ def refuse_local(experiment: Experiment) -> None:
     ):
         if feedback is not None and is_local(feedback):
             problems.append((key, feedback, "s3://bucket/prefix, or the absolute path of a shared directory"))
-    for key, images in (("data.unlabelled", experiment.data.unlabelled), ("adapt.target", experiment.adapt.target)):
+    for key, images in (
+        ("data.unlabelled", experiment.data.unlabelled),
+        ("data.synthetic.uri", experiment.data.synthetic.uri),
+        ("adapt.target", experiment.adapt.target),
+    ):
         if images is not None and is_local(images):
             problems.append((key, images, "s3://bucket/prefix, or an absolute path that exists on every node"))
     if is_local(experiment.storage.uri):

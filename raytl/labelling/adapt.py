@@ -16,6 +16,7 @@ from raytl.adaptation.centroids import centroid_similarities
 from raytl.adaptation.choice import Candidate, Labelled, MethodChoice, chosen_method, confirmed
 from raytl.adaptation.probe import probe_probabilities
 from raytl.adaptation.statistics import adapted, measured_statistics, norm_layers
+from raytl.config.adapt import IN_TRAINING
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
 from raytl.data.sample import Sample
@@ -47,6 +48,8 @@ def adapt(inputs: LabelInputs, method: str, change: TrainChange) -> TrainChange:
         ConfigError: the network has no BatchNorm, or the task has no single class an image.
         DataError: see `target_images`.
     """
+    if method in IN_TRAINING:
+        return change
     domains = _Domains(inputs, change.applied(inputs.train))
     notes = list(inputs.target.notes)
     if method == "auto":
@@ -87,10 +90,10 @@ class _Domains:
     def labels(self, method: str) -> NDArray[np.int64]:
         """Return the class that `method` gives to each target image, `(m,)`."""
         seen = self.adapted if method == ADABN else self.seen
-        return centroid_similarities(seen.target, self.answers(seen)).argmax(axis=1)
+        return np.asarray(centroid_similarities(seen.target, self.answers(seen)).argmax(axis=1))
 
     def answers(self, seen: _Seen) -> NDArray[np.float64]:
-        """Return what a classifier of the source says of each target image, `(m, k)`."""
+        """Return the probabilities of the classes of each target image by a classifier of the source, `(m, k)`."""
         return probe_probabilities(seen.source, self.classes, len(self.inputs.classes), seen.target)
 
     @cached_property
@@ -175,9 +178,9 @@ def _choice(domains: _Domains) -> MethodChoice:
     return confirmed(choice, train, Labelled(seen.target[other], labels), val, count)
 
 
-def _some(count: int, most: int) -> NDArray[np.int64]:
-    """Return at most `most` places of `count`, evenly spaced."""
-    return np.arange(min(count, most)) * count // min(count, most)
+def _some(count: int, limit: int) -> NDArray[np.int64]:
+    """Return at most `limit` places of `count`, evenly spaced."""
+    return np.arange(min(count, limit)) * count // min(count, limit)
 
 
 def _labelled(samples: Sequence[Sample], labels: NDArray[np.int64], classes: Sequence[str]) -> Iterator[Sample]:

@@ -91,5 +91,6 @@ def test_keys_without_effect_are_found(values: dict[str, Any], key: str) -> None
 
 
 def test_keys_with_effect_are_not_idle() -> None:
-    full = experiment(transfer__gradual=True, train__loss="focal", optim__schedule="restarts")
+    methods = {"few__method": "auto", "adapt__method": "auto"}
+    full = experiment(transfer__gradual=True, train__loss="focal", optim__schedule="restarts", **methods)
     assert idle(full) == []
