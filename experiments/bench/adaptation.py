@@ -116,7 +116,9 @@ def measured(all_images: Domains, seed: int) -> tuple[dict[str, float], dict[str
 
     def auto() -> Table:
         answers = {"none": ("", said("")), "centroids": ("", centroids("")), "adabn_centroids": ("5", said("5"))}
-        candidates = {name: Candidate(own["s" + kind], own["t" + kind], labels) for name, (kind, labels) in answers.items()}
+        candidates = {
+            name: Candidate(own["s" + kind], own["t" + kind], labels) for name, (kind, labels) in answers.items()
+        }
         choice = chosen_method(candidates, classes, count)
         scores["chosen"] = float(METHODS.index(choice.method))
         return source() if choice.method == "none" else learned(centroids(answers[choice.method][0]), every)
