@@ -16,6 +16,7 @@ from raytl.advice.result import Advice, CandidateFit
 from raytl.advice.words import always_unmeasured, sentences
 from raytl.config.override import override
 from raytl.config.schema import Experiment
+from raytl.data.group_split import group_columns
 from raytl.data.manifest import Sample
 from raytl.errors import DataError, ModelError, RaytlError, first_line
 from raytl.events import OnEvent, Work
