@@ -74,8 +74,8 @@ class _Domains:
 
     @cached_property
     def target(self) -> Sequence[Sample]:
-        """The images of the target: of many, an even part."""
-        return even_sample(self.inputs.target.samples, None, TARGET_IMAGES)
+        """The images of the target in the order of their content, as names of folders may be labels; of many, a part."""
+        return sorted(self.inputs.target.samples, key=lambda sample: sample.digest)[:TARGET_IMAGES]
 
     @cached_property
     def learned(self) -> Sequence[Sample]:
