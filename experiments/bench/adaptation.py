@@ -37,6 +37,7 @@ Domains = Mapping[str, NDArray[np.generic]]
 of 0.5 and 1, ...), and the classes `ys`, `yt`, `ye`."""
 ALPHAS: Mapping[str, float] = {"5": 0.5, "1": 1.0}
 FEW = 5
+METHODS = ("none", "centroids", "adabn_centroids")
 _BATCH = 32
 
 
@@ -114,12 +115,13 @@ def measured(all_images: Domains, seed: int) -> tuple[dict[str, float], dict[str
         return probe_probabilities(table, both, count, own["e"])
 
     def auto() -> Table:
-        labels = {"none": said(""), "centroids": centroids(""), "adabn_centroids": centroids("5")}
-        kinds = {"none": "", "centroids": "", "adabn_centroids": "5"}
-        candidates = {name: Candidate(own["s" + kind], own["t" + kind], labels[name]) for name, kind in kinds.items()}
+        answers = {"none": ("", said("")), "centroids": ("", centroids("")), "adabn_centroids": ("5", said("5"))}
+        candidates = {
+            name: Candidate(own["s" + kind], own["t" + kind], labels) for name, (kind, labels) in answers.items()
+        }
         choice = chosen_method(candidates, classes, count)
-        scores["chosen"] = float(list(kinds).index(choice.method))
-        return source() if choice.method == "none" else learned(labels[choice.method], every)
+        scores["chosen"] = float(METHODS.index(choice.method))
+        return source() if choice.method == "none" else learned(centroids(answers[choice.method][0]), every)
 
     def source() -> Table:
         return probe_probabilities(own["s"], classes, count, own["e"])
@@ -161,7 +163,7 @@ def rows(sets: Sequence[Path], styles: Sequence[str], seeds: int, arguments: arg
         for style in styles:
             own = _kept(arguments.keep, root, style, network, arguments.px, arguments.most)
             runs = [measured(own, seed) for seed in range(seeds)]
-            chosen = [["none", "centroids", "adabn_centroids"][int(scores.pop("chosen"))] for scores, _ in runs]
+            chosen = [METHODS[int(scores.pop("chosen"))] for scores, _ in runs]
             if root == sets[0] and style == styles[0]:
                 yield "| set, style | " + " | ".join(runs[0][0]) + " | auto chose |"
                 yield "|---" * (len(runs[0][0]) + 2) + "|"

@@ -184,10 +184,12 @@ def _ranked(
 
 def _domains(experiment: Experiment, inputs: _Inputs, features: Tensor) -> tuple[GroupGap, ...]:
     """Return the accuracy on groups that a probe never saw, for each column of groups that has two with the same classes."""
-    gaps = []
-    for column in group_columns(experiment.data.columns):
-        groups = [dict(sample.columns).get(column, "") for sample in inputs.samples]
-        gaps.append(group_gap(features, inputs.classes, groups, column, seed=experiment.train.seed))
+    columns = group_columns(experiment.data.columns)
+    values = {column: [dict(sample.columns).get(column, "") for sample in inputs.samples] for column in columns}
+    gaps = [
+        group_gap(features, inputs.classes, groups, column, seed=experiment.train.seed)
+        for column, groups in values.items()
+    ]
     return tuple(gap for gap in gaps if gap is not None)
 
 

@@ -87,7 +87,7 @@ def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
     advice = "set adapt.method to auto, or remove this key"
     if method == "none":
         yield Idle("adapt.target", "adapt.method", "adapt.method is none", advice)
-    if method in ("none", "centroids"):
+    if method not in ("adabn_centroids", "auto"):
         yield Idle("adapt.alpha", "adapt.method", f"adapt.method is {method}", advice)
 
 
