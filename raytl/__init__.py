@@ -43,6 +43,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from raytl.advice.labels import DoubtfulLabels
+    from raytl.advice.next_images import NextImage, NextImages
     from raytl.advice.result import Advice, CandidateFit
     from raytl.api.compression import compress
     from raytl.api.exporting import export
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from raytl.api.run import Run
     from raytl.api.serving import serve
     from raytl.api.sweep import Sweep, Trial
-    from raytl.api.verbs import advise, evaluate, plan, plan_sweep, report, retrain, train, tune
+    from raytl.api.verbs import advise, evaluate, next_images, plan, plan_sweep, report, retrain, train, tune
     from raytl.assessment.report import Assessment
     from raytl.batch_inference.result import BatchPredictions
     from raytl.bundle.latency import Latency, Timing, bench
@@ -110,6 +111,8 @@ __all__ = [
     "LedgerEntry",
     "Machine",
     "Mistake",
+    "NextImage",
+    "NextImages",
     "OnEvent",
     "Outcome",
     "Parity",
@@ -148,6 +151,7 @@ __all__ = [
     "load",
     "load_experiment",
     "load_machine",
+    "next_images",
     "plan",
     "plan_sweep",
     "predict",
@@ -160,6 +164,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "raytl.advice.next_images": ("NextImage", "NextImages"),
     "raytl.advice.labels": ("DoubtfulLabels",),
     "raytl.advice.result": ("Advice", "CandidateFit"),
     "raytl.api.compression": ("compress",),
@@ -173,6 +178,7 @@ _MODULES = {
     "raytl.api.verbs": (
         "advise",
         "evaluate",
+        "next_images",
         "plan",
         "plan_sweep",
         "report",

@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from raytl.api.run import Run, machine_of
@@ -20,6 +21,7 @@ from raytl.starter import experiment_from
 from raytl.store.s3_settings import S3Settings
 
 if TYPE_CHECKING:
+    from raytl.advice.next_images import NextImages
     from raytl.advice.result import Advice
     from raytl.api.sweep import Sweep
     from raytl.assessment.report import Assessment
@@ -105,6 +107,31 @@ def advise(
         from raytl.advice.source import advice_for
 
         return advice_for(experiment, weights, model, emit)
+
+
+def next_images(
+    source: Source,
+    count: int = 35,
+    model: str | None = None,
+    *,
+    out: str | os.PathLike[str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    progress: bool = True,
+    on_event: OnEvent | None = None,
+) -> NextImages:
+    """Return which `count` images of `data.unlabelled` to label next: uncertain ones that differ from each other.
+
+    `source`, `model`, `overrides`, `progress` and `on_event` are as in `train`. `out` is a .csv to fill in, which is written with a
+    page of thumbnails beside it.
+
+    Raises:
+        UserError: the experiment or the data is wrong, or no source of unlabelled images is named.
+    """
+    with watched(progress, on_event) as emit:
+        experiment = source_experiment(source, model, overrides, emit)
+        from raytl.advice import next_images as driver
+
+        return driver.next_images(experiment, count, None if out is None else Path(out), emit)
 
 
 def tune(

@@ -26,6 +26,7 @@ from raytl.cli.export import export
 from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
 from raytl.cli.labels import labels
+from raytl.cli.next import next_
 from raytl.cli.options import with_s3_options
 from raytl.cli.predict import predict
 from raytl.cli.report import report
@@ -116,6 +117,7 @@ EXAMPLES = {
     "compress": "raytl compress runs/trash --target-ms 5 --max-drop 0.5",
     "bench": "raytl bench exported/trash --threads 1",
     "explain": "raytl explain runs/trash --mistakes --out explanations",
+    "next": "raytl next experiments/trash.yaml -n 35 --out to_label.csv",
     "collect": "raytl collect s3://bucket/feedback --budget 200 --model models:trash@champion",
     "labels": "raytl labels experiments/trash.yaml --weights vit_tiny_patch16_224",
     "runs": "raytl runs s3://bucket/runs",
@@ -152,6 +154,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "compress": compress,
     "bench": bench,
     "explain": explain,
+    "next": next_,
     "collect": collect,
     "labels": labels,
     "runs": runs,

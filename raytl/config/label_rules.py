@@ -1,38 +1,47 @@
-"""Rules of the label methods across keys: few.method, labels."""
+"""Rules of the label methods across keys: few.method, adapt.method, labels."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
 
 from raytl.config import space
 from raytl.config.conflict import Conflict
 from raytl.config.schema import Experiment, Recipe
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
+LABEL_SOURCES: Mapping[str, str] = MappingProxyType({"few.method": "data.unlabelled", "adapt.method": "adapt.target"})
+"""The key of the images that each method labels."""
+
 
 def label_conflicts(experiment: Experiment) -> Iterator[Conflict]:
     """Yield what makes a label method impossible."""
     yield from _noise(experiment)
-    method = _chosen(experiment, "few.method")
-    if method is None:
-        return
-    if experiment.data.unlabelled is None:
+    sources = {"few.method": experiment.data.unlabelled, "adapt.method": experiment.adapt.target}
+    for key, source in LABEL_SOURCES.items():
+        method = _chosen(experiment, key)
+        if method is not None:
+            yield from _conflicts_of(experiment, key, method, source, sources[key])
+
+
+def _conflicts_of(experiment: Experiment, key: str, method: str, source: str, uri: str | None) -> Iterator[Conflict]:
+    if uri is None:
         yield Conflict(
-            ("few.method", "data.unlabelled", "search.space"),
-            f"found {method}, and data.unlabelled is null: there are no images to label",
-            "name a folder or an s3:// prefix of images as data.unlabelled, or set few.method to none",
+            (key, source, "search.space"),
+            f"found {method}, and {source} is null: there are no images to label",
+            f"name a folder or an s3:// prefix of images as {source}, or set {key} to none",
         )
     if experiment.model.weights == "none":
         yield Conflict(
-            ("few.method", "model.weights", "search.space"),
+            (key, "model.weights", "search.space"),
             f"found {method}, and model.weights is none: features of a random network say nothing about the classes",
-            "set model.weights to pretrained, or few.method to none",
+            f"set model.weights to pretrained, or {key} to none",
         )
     if experiment.search.folds:
         yield Conflict(
-            ("few.method", "search.folds", "search.space"),
+            (key, "search.folds", "search.space"),
             f"found {method}, and search.folds {experiment.search.folds}: the labels that it gives would come from images that validate",
-            "set search.folds to null, or few.method to none",
+            f"set search.folds to null, or {key} to none",
         )
 
 

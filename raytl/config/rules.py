@@ -10,7 +10,7 @@ from pathlib import Path
 
 from raytl.config import credentials, space
 from raytl.config.conflict import Conflict, Idle
-from raytl.config.label_rules import label_columns, label_conflicts
+from raytl.config.label_rules import LABEL_SOURCES, label_columns, label_conflicts
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
@@ -33,7 +33,7 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
     searched = experiment.search.space or {}
-    result = [one for one in idle_in(experiment) if one.cause not in searched or not one.key.startswith("few.")]
+    result = [one for one in idle_in(experiment) if one.cause not in searched or one.cause not in LABEL_SOURCES]
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
         result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
@@ -73,7 +73,18 @@ def idle_in(recipe: Recipe) -> list[Idle]:
             "choose another schedule, or remove it",
             "optim.min_lr_ratio",
         )
+    result.extend(_idle_of_adapt(recipe))
     return result
+
+
+def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
+    """Yield the keys of the section `adapt` that its method does not use."""
+    method = recipe.adapt.method
+    advice = "set adapt.method to auto, or remove this key"
+    if method == "none":
+        yield Idle("adapt.target", "adapt.method", "adapt.method is none", advice)
+    if method in ("none", "centroids"):
+        yield Idle("adapt.alpha", "adapt.method", f"adapt.method is {method}", advice)
 
 
 def _secrets(experiment: Experiment) -> Iterator[Conflict]:

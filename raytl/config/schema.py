@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from raytl.config import section
+from raytl.config.adapt import AdaptConfig
 from raytl.config.annotations import AnnotationsConfig
 from raytl.config.few import FewConfig
 from raytl.config.labels import LabelsConfig
@@ -305,6 +306,7 @@ class Recipe(Section):
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+    adapt: AdaptConfig = AdaptConfig()
     calibrate: Literal["temperature", "none"] = "temperature"
     """temperature = divide the logits of the answers by one number that minimizes the log loss on validation, so that probabilities match frequencies (Guo et al. 2017); val/log_loss is then that of the calibrated answers, in ties too. none = answer as trained. Tasks that find objects or pixels have none."""
     predict: PredictConfig = PredictConfig()
@@ -344,6 +346,7 @@ class Experiment(Recipe):
             augment: Mapping[str, Any] | AugmentConfig = ...,
             optim: Mapping[str, Any] | OptimConfig = ...,
             train: Mapping[str, Any] | TrainConfig = ...,
+            adapt: Mapping[str, Any] | AdaptConfig = ...,
             calibrate: Literal["temperature", "none"] = ...,
             predict: Mapping[str, Any] | PredictConfig = ...,
             compute: Mapping[str, Any] | ComputeConfig = ...,

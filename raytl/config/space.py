@@ -38,6 +38,8 @@ _FIXED = (
     "labels.relabel",
     "few.share",
     "few.min_confidence",
+    "adapt.target",
+    "adapt.alpha",
     "train.epochs",
     "train.metric",
     "train.seed",

@@ -74,7 +74,12 @@ def _changed(
         sample.key: Reason(by, round(confidence, 4))
         for sample, confidence in zip(added, given.confidence.tolist(), strict=True)
     }
-    return TrainChange(change.left_out, [*change.added, *added], (*change.notes, *notes), {**change.reasons, **reasons})
+    return replace(
+        change,
+        added=[*change.added, *added],
+        notes=(*change.notes, *notes),
+        reasons={**change.reasons, **reasons},
+    )
 
 
 def _note(method: str, given: GivenLabels, total: int, classes: Sequence[str]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.s3_settings import S3Settings
+
+TEST_OF_SOURCE = "test of the source"
+"""The split of images below the test folder of a source, in notes."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,12 @@ def read_source(
     preprocess: Preprocess | None = None,
     depth: BitDepth = SIXTEEN_BITS,
     on_event: OnEvent = ignore,
+    test: str | None = None,
 ) -> UnlabelledImages:
     """Return the images at `uri`, which `key` of the experiment names; `labelled` are the images of all splits with digests.
 
-    With `preprocess`, decoded images are cached on the node.
+    With `preprocess`, decoded images are cached on the node. Images below the folder `test` of the source and their copies
+    are left out.
 
     Raises:
         DataError: there are no images, some cannot be decoded (`data.on_bad_image: error`), some are copies of test images,
@@ -62,16 +67,22 @@ def read_source(
             f"{data.uri}: has names that begin with {key}:, which is reserved for images of {uri}; rename them"
         )
     present, warnings = audited_source(uri, key, experiment, preprocess, on_event)
-    samples, repeated = _once(present)
+    is_test = np.array([test is not None and name.startswith(f"{key}:{test}/") for name in present.keys], np.bool_)
+    samples, repeated = _once(present.where(~is_test))
+    labelled = SampleTable.of([*labelled, *(replace(one, split=TEST_OF_SOURCE) for one in present.where(is_test))])
     hashes = phashes([*labelled, *samples], data.max_pixels, depth, on_event, S3Settings.of(experiment.storage))
     of_row = _copies(samples, labelled, hashes)
     _refuse_test(where, samples, labelled, of_row)
     usable = samples.where(of_row < 0)
+    if not len(samples):
+        raise DataError(f"{where}: no images beside {test}/, which is never learned from; expected some. Add them")
     if not len(usable):
         raise DataError(
             f"{where}: all {len(samples)} images are copies of labelled images; expected others. Remove {key}"
         )
     notes = [f"{key}: {len(usable)} images of {uri}", *warnings]
+    if is_test.any():
+        notes.append(f"{key}: {int(is_test.sum())} images below {test}/ are not used")
     if len(usable) < len(samples):
         examples = [
             _pair(samples, labelled, row, int(of_row[row])) for row in np.flatnonzero(of_row >= 0)[:10].tolist()

@@ -35,9 +35,11 @@ _NO_LABEL_NOISE = (
     Rule("labels.columns", ([],), f"{_ONE_CLASS}; leave it out"),
 )
 _NO_FEW = Rule("few.method", ("none",), f"{_ONE_CLASS}; set it to none")
+_NO_ADAPT = Rule("adapt.method", ("none",), f"{_ONE_CLASS}; set it to none")
 _MANY_LABELS = (
     *_NO_LABEL_NOISE,
     _NO_FEW,
+    _NO_ADAPT,
     Rule("train.sampler", ("shuffle",), f"{_ONE_CLASS}; set train.class_weights to balanced instead"),
     Rule("augment.mixup", (0,), f"{_ONE_CLASS}: a mixed image has the labels of both; set it to 0"),
     Rule("augment.cutmix", (0,), f"{_ONE_CLASS}: the patch may not show what the label says; set it to 0"),
@@ -46,6 +48,7 @@ _OWN_LOSS = "this task has a loss of its own"
 _DENSE = (
     *_NO_LABEL_NOISE,
     _NO_FEW,
+    _NO_ADAPT,
     Rule("train.loss", ("cross_entropy",), f"{_OWN_LOSS}; leave it out"),
     Rule("train.label_smoothing", (0,), f"{_OWN_LOSS}; set it to 0"),
     Rule("train.class_weights", ("none",), f"{_OWN_LOSS}; set it to none"),

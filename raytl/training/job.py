@@ -92,4 +92,6 @@ class TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
         data = self.experiment.data
         local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
-        return replace(self, train=located(self.train, other_sources(data, emit, self.s3), local), val=local(self.val))
+        return replace(
+            self, train=located(self.train, other_sources(self.experiment, emit, self.s3), local), val=local(self.val)
+        )

@@ -1,0 +1,165 @@
+"""`next`: which images of `data.unlabelled` to label next, and whether labels bring more than a method does.
+
+Uncertain images that differ from each other and from what is labelled, chosen on the frozen features of the pretrained
+network as `raytl collect` chooses from answers in use (`raytl.feedback.choose`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from raytl.advice.curve import probe_curve
+from raytl.advice.next_sheet import table, write_page
+from raytl.config.schema import Experiment
+from raytl.data.group_split import group_columns, kept_together
+from raytl.errors import ConfigError, DataError
+from raytl.events import OnEvent
+from raytl.feedback.choose import ranked_rows, uncertainty_of
+from raytl.labelling.choose import Labelled, choose
+from raytl.labelling.pseudo import learned
+from raytl.metrics.confusion import Floats
+from raytl.metrics.learning_curve import LearningCurve
+from raytl.run.atomic import write_text
+from raytl.store.s3_settings import S3Settings
+from raytl.tasks.cached_features import cached_features
+from raytl.tasks.defaults import completed
+from raytl.tasks.detect import with_task
+from raytl.tasks.registry import task_named
+from raytl.training.dataset import read_dataset
+from raytl.training.label_plan import unlabelled_images
+
+
+@dataclass(frozen=True, slots=True)
+class NextImage:
+    """An image to label: its key, its path, the class that the labelled images suggest, with its probability, and how
+    uncertain it is, from 0 to 1."""
+
+    key: str
+    path: str
+    suggested: str
+    confidence: float
+    uncertainty: float
+
+
+@dataclass(frozen=True)
+class NextImages:
+    """The images to label next, the first ones first, of `unlabelled` ones; `sentences` say what their labels may bring. `out` is
+    the table and `page` the page that were written."""
+
+    images: tuple[NextImage, ...]
+    unlabelled: int
+    labelled: int
+    sentences: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    out: str | None = None
+    page: str | None = None
+
+    def __repr__(self) -> str:
+        return f"NextImages({len(self.images)} of {self.unlabelled} unlabelled images)"
+
+    def suggested(self) -> dict[str, int]:
+        """Return the number of images by suggested class."""
+        return dict(Counter(image.suggested for image in self.images).most_common())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return {
+            "images": [{name: getattr(image, name) for name in NextImage.__slots__} for image in self.images],
+            "unlabelled": self.unlabelled,
+            "labelled": self.labelled,
+            "sentences": self.sentences,
+            "notes": self.notes,
+            "out": self.out,
+            "page": self.page,
+        }
+
+
+def next_images(experiment: Experiment, count: int, out: Path | None, on_event: OnEvent) -> NextImages:
+    """Return the `count` images of `data.unlabelled` to label next; with `out`, write them to this table and a page beside it.
+
+    Raises:
+        ConfigError: `count` is below 1, there is no `data.unlabelled`, or `out` is no CSV file.
+        DataError: the task has no single class an image, or a source cannot be used; see `read_source`.
+    """
+    _check(experiment, count, out)
+    experiment = completed(with_task(experiment, on_event))
+    task, s3 = task_named(experiment.task), S3Settings.of(experiment.storage)
+    solver = task.head_solver
+    if solver is None or solver.targets_of is None:
+        raise DataError(
+            f"task: found {task.name}; expected a task that gives each image one class. Set task to classification"
+        )
+    preprocess = task.preprocess(experiment.model, s3)
+    dataset = read_dataset(experiment.data, preprocess, on_event, s3, experiment.annotations, task)
+    splits, names = dataset.splits, dataset.splits.classes
+    backbone = task.build(experiment.model, names, s3).reading(dataset.depth.depth)
+    unlabelled = unlabelled_images(experiment, backbone, dataset, on_event)
+    labelled, val, others = (
+        cached_features(experiment, solver, backbone, samples, on_event).numpy()
+        for samples in (splits.train, splits.val, unlabelled.samples)
+    )
+    classes = solver.targets_of(splits.train, names)
+    groups = np.asarray(kept_together(splits.train, group_columns(experiment.data.columns)))
+    probabilities = learned(labelled, classes, len(names), others)
+    uncertainty = uncertainty_of(np.diff(np.sort(probabilities, axis=1)[:, -2:], axis=1)[:, 0])
+    rows = ranked_rows(others, uncertainty, count, labelled, experiment.train.seed)[:count]
+    images = tuple(_image(unlabelled.samples[row], probabilities[row], float(uncertainty[row]), names) for row in rows)
+    train = Labelled(labelled, classes, groups)
+    given = Labelled(val, solver.targets_of(splits.val, names))
+    sentences = _sentences(train, given, others, len(names), len(images), experiment, on_event)
+    page: Path | None = None
+    if out is not None:
+        write_text(out, table(images))
+        page = write_page(out, images, experiment)
+    places = [None if place is None else str(place) for place in (out, page)]
+    return NextImages(images, len(others), len(labelled), sentences, unlabelled.notes, *places)
+
+
+def _check(experiment: Experiment, count: int, out: Path | None) -> None:
+    if count < 1:
+        raise ConfigError(f"-n: found {count}; expected 1 image or more")
+    if experiment.data.unlabelled is None:
+        raise ConfigError(
+            "data.unlabelled: found null; expected a folder or s3:// prefix of images to choose from. Set it in the "
+            "experiment, or with --set data.unlabelled=URI"
+        )
+    if out is not None and out.suffix.lower() != ".csv":
+        raise ConfigError(f"--out {out}: found the ending {out.suffix!r}; expected .csv")
+
+
+def _image(sample: Any, probabilities: Floats, uncertainty: float, names: tuple[str, ...]) -> NextImage:
+    best = int(probabilities.argmax())
+    return NextImage(sample.key, sample.path, names[best], float(probabilities[best]), uncertainty)
+
+
+def _sentences(
+    train: Labelled, val: Labelled, others: Any, count: int, more: int, experiment: Experiment, on_event: OnEvent
+) -> tuple[str, ...]:
+    """Return what `more` labels are expected to bring, beside what the methods of `few.method` bring without any."""
+    from torch import from_numpy
+
+    few = experiment.few
+    chosen = choose(train, val, others, count, few.share, few.min_confidence, experiment.train.seed)
+    lines = [f"few.method: {chosen.text}"]
+    if min(np.bincount(train.classes, minlength=count)) < 2:
+        return (*lines, "what more labels bring cannot be told: a class has a single training image")
+    curve = probe_curve(from_numpy(train.features), train.classes, on_event, groups=train.groups)
+    gain = expected_gain(curve, len(train.classes), more)
+    if gain is None:
+        return (*lines, f"what {more} more labels bring cannot be told: {curve.why or 'the learning curve is unsure'}")
+    best = 100 * max((one.gain for one in chosen.compared.values()), default=0.0) if chosen.method != "none" else 0.0
+    verdict = "label first" if gain > best else f"few.method: {chosen.method} brings more at once; labels add to it"
+    lines.append(f"{more} more labels are expected to bring {gain:+.1f} points by the learning curve: {verdict}")
+    return tuple(lines)
+
+
+def expected_gain(curve: LearningCurve, images: int, more: int) -> float | None:
+    """Return the fall of the error, in points, if a curve of `images` goes on for `more`; None if it cannot tell."""
+    if curve.exponent is None or curve.exponent.low <= 0:
+        return None
+    return float(100 * curve.errors[-1] * (1 - (1 + more / images) ** -curve.exponent.value))
