@@ -92,4 +92,5 @@ def test_keys_without_effect_are_found(values: dict[str, Any], key: str) -> None
 
 def test_keys_with_effect_are_not_idle() -> None:
     full = experiment(transfer__gradual=True, train__loss="focal", optim__schedule="restarts")
-    assert idle(full) == []
+    others = ("few.", "adapt.", "train.gce_q")  # of methods that are off, and of another loss
+    assert [one.key for one in idle(full) if not one.key.startswith(others)] == []

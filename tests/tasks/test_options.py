@@ -21,6 +21,7 @@ TABLE: list[tuple[str, Any, set[str]]] = [
     ("labels.relabel", "fixes.csv", ONE_CLASS),
     ("labels.columns", ["a", "b"], ONE_CLASS),
     ("few.method", "propagate", ONE_CLASS),
+    ("adapt.method", "centroids", ONE_CLASS),
     ("train.label_smoothing", 0.1, IMAGES),
     ("train.class_weights", "balanced", IMAGES),
     ("train.class_weights", {"a": 2.0}, IMAGES),
@@ -41,7 +42,8 @@ def experiment(task: str, changes: dict[str, Any]) -> Experiment:
     base = Experiment.model_validate(
         {"name": "e", "task": task, "data": {"uri": "d.csv", "unlabelled": "u"}, "model": {"name": "m"}}
     )
-    changes = {"model.weights": "runs/before/", **changes}
+    beside = {"adapt.target": "t"} if "adapt.method" in changes else {}
+    changes = {"model.weights": "runs/before/", **beside, **changes}
     return override(base, {"search.linear_probe": False, **changes})
 
 
