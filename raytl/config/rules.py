@@ -14,12 +14,13 @@ from raytl.config.label_rules import LABEL_SOURCES, label_columns, label_conflic
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
+from raytl.config.source_rules import idle_sources, source_conflicts
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
-    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts)
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts, source_conflicts)
     across = [conflict for rule in rules for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *across]
 
@@ -74,6 +75,7 @@ def idle_in(recipe: Recipe) -> list[Idle]:
             "optim.min_lr_ratio",
         )
     result.extend(_idle_of_adapt(recipe))
+    result.extend(idle_sources(recipe))
     return result
 
 

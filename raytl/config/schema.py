@@ -21,6 +21,7 @@ from raytl.config.predict import PredictConfig
 from raytl.config.retrain import RetrainConfig
 from raytl.config.search import SearchConfig
 from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, WholeEpochs
+from raytl.config.synthetic import SyntheticConfig
 
 ColumnRole = Literal["group", "slice", "fairness"]
 """The meaning of a column of the manifest."""
@@ -39,6 +40,8 @@ class DataIdentity(Section):
     """A JSONL file of `key` and `split` that replaces the splits of the data and the fractions; `raytl retrain` writes one. Images that it does not list are left out."""
     feedback: str | None = None
     """A folder or s3:// prefix of feedback (`raytl serve --feedback`), whose labelled images join the training images; never validation or test. `raytl retrain` sets it to retrain.feedback."""
+    synthetic: SyntheticConfig = SyntheticConfig()
+    """Made images with labels (rendered, generated) that are a share of each training batch."""
     unlabelled: str | None = None
     """Images without labels, for few.method and `raytl next`: a folder or s3:// prefix (images at any depth; names of folders are ignored), a .zip or .tar, or a manifest with a column path. Images that are also labelled are left out; copies of test images are an error."""
     columns: dict[Annotated[str, Field(min_length=1, max_length=200)], ColumnRole] = Field(default={}, max_length=50)

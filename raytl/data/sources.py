@@ -14,6 +14,7 @@ from raytl.data.formats.unlabelled import scan_unlabelled
 from raytl.data.local_paths import are_here, exclusive
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
+from raytl.data.synthetic import SYNTHETIC, locate_synthetic
 from raytl.events import OnEvent, ignore
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
@@ -52,6 +53,11 @@ def other_sources(
     for key, uri in ((UNLABELLED, data.unlabelled), (TARGET, experiment.adapt.target)):
         if uri is not None:
             sources.append(unlabelled_source(key, uri, data, on_event, s3))
+    if data.synthetic.uri is not None:
+        locate = partial(
+            locate_synthetic, uri=data.synthetic.uri, zip_encoding=data.zip_encoding, on_event=on_event, s3=s3
+        )
+        sources.append((f"{SYNTHETIC}:", locate))
     return sources
 
 

@@ -115,6 +115,10 @@ def refuse_local(experiment: Experiment) -> None:
     ):
         if feedback is not None and is_local(feedback):
             problems.append((key, feedback, "s3://bucket/prefix, or the absolute path of a shared directory"))
+    made = experiment.data.synthetic.uri
+    if made is not None and is_local(made):
+        place = "s3://bucket/prefix, or an absolute path that exists on every node"
+        problems.append(("data.synthetic.uri", made, place))
     unlabelled = experiment.data.unlabelled
     if unlabelled is not None and is_local(unlabelled):
         problems.append(

@@ -16,6 +16,7 @@ from raytl.adaptation.centroids import centroid_similarities
 from raytl.adaptation.choice import Candidate, Labelled, MethodChoice, chosen_method, confirmed
 from raytl.adaptation.probe import probe_probabilities
 from raytl.adaptation.statistics import adapted, measured_statistics, norm_layers
+from raytl.config.adapt import IN_TRAINING
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader
 from raytl.data.sample import Sample
@@ -47,6 +48,8 @@ def adapt(inputs: LabelInputs, method: str, change: TrainChange) -> TrainChange:
         ConfigError: the network has no BatchNorm, or the task has no single class an image.
         DataError: see `target_images`.
     """
+    if method in IN_TRAINING:
+        return change
     domains = _Domains(inputs, change.applied(inputs.train))
     notes = list(inputs.target.notes)
     if method == "auto":

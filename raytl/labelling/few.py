@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from raytl.config.fixmatch import FIXMATCH
 from raytl.data.group_split import group_columns, kept_together
 from raytl.data.manifest import Sample
 from raytl.errors import ConfigError
@@ -27,6 +28,8 @@ def label_few(inputs: LabelInputs, method: str, change: TrainChange) -> TrainCha
         ConfigError: the task has no frozen features with one class an image, or no image reaches `few.min_confidence`.
         DataError: see `read_source`.
     """
+    if method == FIXMATCH:  # in each step of training
+        return change
     few, classes = inputs.experiment.few, inputs.classes
     train = change.applied(inputs.train)
     labelled = _labelled(inputs, train)

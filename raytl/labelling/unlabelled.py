@@ -69,20 +69,43 @@ def read_source(
     present, warnings = audited_source(uri, key, experiment, preprocess, on_event)
     is_test = np.array([test is not None and name.startswith(f"{key}:{test}/") for name in present.keys], np.bool_)
     samples, repeated = _once(present.where(~is_test))
+    if not len(samples):
+        raise DataError(f"{where}: no images beside {test}/, which is never learned from; expected some. Add them")
     labelled = SampleTable.of([*labelled, *(replace(one, split=TEST_OF_SOURCE) for one in present.where(is_test))])
-    hashes = phashes([*labelled, *samples], data.max_pixels, depth, on_event, S3Settings.of(experiment.storage))
+    usable, copies = without_copies(where, key, samples, labelled, experiment, depth, on_event)
+    notes = [f"{key}: {len(usable)} images of {uri}", *warnings, *copies]
+    if is_test.any():
+        notes.append(f"{key}: {int(is_test.sum())} images below {test}/ are not used")
+    if repeated:
+        notes.append(f"{key}: {repeated} images are exact copies of another one there, and count once")
+    return UnlabelledImages(usable, hashlib.sha256("".join(usable.digests).encode()).hexdigest(), tuple(notes))
+
+
+def without_copies(
+    where: str,
+    key: str,
+    samples: SampleTable,
+    labelled: SampleTable,
+    experiment: Experiment,
+    depth: BitDepth = SIXTEEN_BITS,
+    on_event: OnEvent = ignore,
+) -> tuple[SampleTable, list[str]]:
+    """Return the samples of the source `where` without copies of `labelled` images, by content and by look, and notes on them.
+
+    Raises:
+        DataError: some are copies of test images, or all are copies of labelled ones.
+    """
+    hashes = phashes(
+        [*labelled, *samples], experiment.data.max_pixels, depth, on_event, S3Settings.of(experiment.storage)
+    )
     of_row = _copies(samples, labelled, hashes)
     _refuse_test(where, samples, labelled, of_row)
     usable = samples.where(of_row < 0)
-    if not len(samples):
-        raise DataError(f"{where}: no images beside {test}/, which is never learned from; expected some. Add them")
     if not len(usable):
         raise DataError(
             f"{where}: all {len(samples)} images are copies of labelled images; expected others. Remove {key}"
         )
-    notes = [f"{key}: {len(usable)} images of {uri}", *warnings]
-    if is_test.any():
-        notes.append(f"{key}: {int(is_test.sum())} images below {test}/ are not used")
+    notes: list[str] = []
     if len(usable) < len(samples):
         examples = [
             _pair(samples, labelled, row, int(of_row[row])) for row in np.flatnonzero(of_row >= 0)[:10].tolist()
@@ -90,9 +113,7 @@ def read_source(
         notes.append(
             f"{key}: {len(samples) - len(usable)} copies of labelled images left out:\n{listed(examples, 5, len(samples) - len(usable))}"
         )
-    if repeated:
-        notes.append(f"{key}: {repeated} images are exact copies of another one there, and count once")
-    return UnlabelledImages(usable, hashlib.sha256("".join(usable.digests).encode()).hexdigest(), tuple(notes))
+    return usable, notes
 
 
 def audited_source(

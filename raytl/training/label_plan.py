@@ -33,6 +33,13 @@ def planned_changes(
         return {}
     if recorded is not None:
         return restored(recorded, partial(_present, experiment, on_event), f"{experiment.name}: {FILE}")
+    return label_changes(label_inputs(experiment, task, backbone, dataset, on_event))
+
+
+def label_inputs(
+    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
+) -> LabelInputs:
+    """Return the inputs of methods that work on the images of a plan, with a new network."""
     splits = dataset.splits
     unlabelled = partial(unlabelled_images, experiment, backbone, dataset, on_event)
     target = partial(target_images, experiment, backbone, dataset, on_event)
@@ -40,10 +47,9 @@ def planned_changes(
     network = task.build(experiment.model, splits.classes, S3Settings.of(experiment.storage)).reading(
         dataset.depth.depth
     )
-    inputs = LabelInputs(
+    return LabelInputs(
         experiment, task, network, splits.train, splits.val, splits.classes, on_event, unlabelled, target
     )
-    return label_changes(inputs)
 
 
 def unlabelled_images(

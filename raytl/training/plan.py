@@ -27,9 +27,11 @@ from raytl.tasks.task import Task
 from raytl.training.compiled import check_compile
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
-from raytl.training.label_plan import planned_changes
+from raytl.training.label_plan import label_inputs, planned_changes
 from raytl.training.recipe_facts import recipe_facts, unmeasured
+from raytl.training.source_images import SourceImages, read_sources
 from raytl.training.stages import TrainStage, timeline
+from raytl.training.step_sources import labelled_batch, source_keys
 
 T = TypeVar("T")
 
@@ -67,6 +69,8 @@ class Plan:
     """Choices that differ from what the experiment asks for, or that are not made yet."""
     recipe: tuple[Choice, ...] = ()
     """What `recipe: auto` chose, with the reasons; `experiment` has the values."""
+    sources: SourceImages = field(default_factory=SourceImages)
+    """The images of other sources that steps take; empty before the images are on this node."""
     changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
     """What label methods change in the training images, by their settings; empty before the images are on this node."""
 
@@ -122,7 +126,18 @@ def make_plan(
     reading = backbone.reading(dataset.depth.depth)
     changes = planned_changes(experiment, task, reading, dataset, on_event, recorded)
     own = changes.get(settings_of(experiment), UNCHANGED)
-    return replace(_plan(experiment, reading, dataset, recipe, (*notes, *own.notes)), changes=changes)
+    sources = _sources(experiment, task, reading, dataset, on_event)
+    notes = (*notes, *own.notes, *sources.notes)
+    return replace(_plan(experiment, reading, dataset, recipe, notes), changes=changes, sources=sources)
+
+
+def _sources(
+    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
+) -> SourceImages:
+    """Return the images of other sources; nothing before the images are on this node, or without such a source."""
+    if dataset.to_fetch or not source_keys(experiment):
+        return SourceImages()
+    return read_sources(label_inputs(experiment, task, backbone, dataset, on_event), dataset)
 
 
 def _with_recipe(
@@ -174,7 +189,7 @@ def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone 
     train, workers = experiment.train, experiment.compute.max_workers
     task_named(experiment.task).objective(experiment, dataset.splits.classes, dataset.splits.train)
     images = len(dataset.splits.train)
-    smallest = images // steps_per_epoch(images, train.batch_size)
+    smallest = images // steps_per_epoch(images, labelled_batch(experiment))
     has_batchnorm = backbone is not None and bool(batch_norms(backbone.module) - backbone.evaluated)
     min_images = 2 if has_batchnorm and experiment.transfer.unfreeze != 0 else 1
     if smallest // workers // train.accumulate < min_images:
@@ -193,7 +208,7 @@ def _plan(
     depth, sizes = depth_of(experiment, backbone), backbone.sizes
     lr = rates(backbone, experiment.transfer, experiment.optim.lr, depth)
     stages = tuple(StagePlan(name, size, lr.get(name)) for name, size in sizes.items())
-    steps = steps_per_epoch(len(dataset.splits.train), experiment.train.batch_size)
+    steps = steps_per_epoch(len(dataset.splits.train), labelled_batch(experiment))
     device = pick_device(experiment.compute.device)
     return Plan(
         experiment=experiment,
