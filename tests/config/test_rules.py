@@ -113,15 +113,6 @@ def test_the_stem_needs_other_channels_and_pretrained_filters() -> None:
 
 
 def test_keys_with_effect_are_not_idle() -> None:
-    methods = {"few__method": "auto", "adapt__method": "auto"}
-    full = experiment(transfer__gradual=True, train__loss="focal", optim__schedule="restarts", model__channels=4, **methods)
-    used = {
-        "transfer.gradual_every",
-        "train.focal_gamma",
-        "optim.restart_every",
-        "few.share",
-        "adapt.target",
-        "adapt.alpha",
-        "model.stem",
-    }
-    assert not used & {one.key for one in idle(full)}
+    full = experiment(transfer__gradual=True, train__loss="focal", optim__schedule="restarts", model__channels=4)
+    others = ("few.", "adapt.", "data.synthetic.", "train.gce_q")  # of methods that are off, and of another loss
+    assert [one.key for one in idle(full) if not one.key.startswith(others)] == []
