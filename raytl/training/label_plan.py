@@ -32,7 +32,7 @@ def planned_changes(
         return {}
     if recorded is not None:
         return restored(recorded, partial(_present, experiment, on_event), f"{experiment.name}: {FILE}")
-    splits = dataset.splits
+    splits, backbone = dataset.splits, backbone.reading(dataset.depth.depth)
     read = partial(unlabelled_images, experiment, backbone, dataset, on_event)
     inputs = LabelInputs(experiment, task, backbone, splits.train, splits.val, splits.classes, on_event, read)
     return label_changes(inputs)
