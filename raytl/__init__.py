@@ -42,8 +42,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from raytl.advice.labels import DoubtfulLabels
     from raytl.advice.next_images import NextImage, NextImages
-    from raytl.advice.result import Advice, CandidateFit, SuspectLabel
+    from raytl.advice.result import Advice, CandidateFit
     from raytl.api.compression import compress
     from raytl.api.exporting import export
     from raytl.api.feedback import collect, return_labels
@@ -70,6 +71,8 @@ if TYPE_CHECKING:
     from raytl.feedback.driver import Collected
     from raytl.feedback.estimate import AccuracyInUse
     from raytl.feedback.returned import ReturnedLabels
+    from raytl.labelling.fixes import AppliedFixes
+    from raytl.labelling.suspect import SuspectLabel
     from raytl.metrics.intervals import Estimates, Interval
     from raytl.retraining.tick import Retraining
     from raytl.run.ledger import LedgerEntry
@@ -86,6 +89,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccuracyInUse",
     "Advice",
+    "AppliedFixes",
     "Assessment",
     "BatchPredictions",
     "Calibration",
@@ -94,6 +98,7 @@ __all__ = [
     "ClassScores",
     "Collected",
     "Compression",
+    "DoubtfulLabels",
     "Estimates",
     "Event",
     "Experiment",
@@ -135,9 +140,11 @@ __all__ = [
     "UserError",
     "Verdict",
     "advise",
+    "apply_fixes",
     "bench",
     "collect",
     "compress",
+    "doubtful_labels",
     "evaluate",
     "explain",
     "export",
@@ -158,11 +165,13 @@ __all__ = [
 
 _MODULES = {
     "raytl.advice.next_images": ("NextImage", "NextImages"),
-    "raytl.advice.result": ("Advice", "CandidateFit", "SuspectLabel"),
+    "raytl.advice.labels": ("DoubtfulLabels",),
+    "raytl.advice.result": ("Advice", "CandidateFit"),
     "raytl.api.compression": ("compress",),
     "raytl.api.exporting": ("export",),
     "raytl.api.feedback": ("collect", "return_labels"),
     "raytl.api.inference": ("explain", "load", "predict"),
+    "raytl.api.labels": ("apply_fixes", "doubtful_labels"),
     "raytl.api.run": ("Run",),
     "raytl.api.serving": ("serve",),
     "raytl.api.sweep": ("Sweep", "Trial"),
@@ -195,6 +204,8 @@ _MODULES = {
     "raytl.feedback.driver": ("Collected",),
     "raytl.feedback.estimate": ("AccuracyInUse",),
     "raytl.feedback.returned": ("ReturnedLabels",),
+    "raytl.labelling.suspect": ("SuspectLabel",),
+    "raytl.labelling.fixes": ("AppliedFixes",),
     "raytl.metrics.intervals": ("Estimates", "Interval"),
     "raytl.retraining.tick": ("Retraining",),
     "raytl.run.ledger": ("LedgerEntry",),

@@ -23,6 +23,9 @@ _CONTROLS = {
 _CONTROLS_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 _SIGN = r"[=+\-@\uff1d\uff0b\uff0d\uff20\u2212]"
 _CELL = re.compile(rf"^([\s\ufeff\u200b']*{_SIGN}|'*[\t\r\n])|(?<=[;\t\r\n])([^\S\t\r\n]|[\ufeff\u200b'])*{_SIGN}")
+_ESCAPED = re.compile(
+    rf"^'([\s\ufeff\u200b']*{_SIGN}|'*[\t\r\n])|(?<=[;\t\r\n])'(([^\S\t\r\n]|[\ufeff\u200b'])*{_SIGN})"
+)
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _QUOTED = re.compile(r"[,;\"'\s]")
 
@@ -72,6 +75,11 @@ def as_cell(text: str) -> str:
     spreadsheets may split a cell. To restore the text, remove one `'` at each of these places.
     """
     return text if _NUMBER.fullmatch(text) else _CELL.sub(r"'\g<0>", text)
+
+
+def from_cell(cell: str) -> str:
+    """Return the text of a cell that `as_cell` wrote."""
+    return _ESCAPED.sub(lambda match: match[1] or match[2], cell)
 
 
 def csv_cell(text: str) -> str:

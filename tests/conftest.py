@@ -6,6 +6,7 @@ import functools
 import itertools
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,17 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     cache.mkdir(parents=True)
     monkeypatch.setenv("RAYTL_CACHE", str(cache))
     return cache
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """A test that leaves torch with more threads fails: all tests after it would fight for the cores."""
+    yield
+    torch = sys.modules.get("torch")
+    threads = 1 if torch is None else torch.get_num_threads()
+    if torch is not None and threads != 1:
+        torch.set_num_threads(1)
+    assert threads == 1, f"left torch with {threads} threads; restore them"
 
 
 @pytest.fixture

@@ -46,6 +46,8 @@ EXAMPLES: dict[str, Any] = {
     "annotations.box_origin": 1,
     "annotations.on_bad_box": "drop",
     "annotations.void": ["background", 255],
+    "labels.relabel": "corrections.csv",
+    "labels.columns": ["ann", "bob", "rule"],
     "model.name": "mobilenetv2_100",
     "model.weights": "models:trash@champion",
     "model.dropout": 0.2,

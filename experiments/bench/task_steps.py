@@ -35,6 +35,7 @@ from raytl.tasks.instances import network as instances
 from raytl.tasks.objects import Objects
 from raytl.training.checkpoint import Progress
 from raytl.training.job import TrainJob
+from raytl.training.objectives.supervised import Supervised
 from raytl.training.phase import Phase, open_phase
 from raytl.training.plan import make_plan
 from raytl.training.steps import TrainContext, train_epoch
@@ -164,8 +165,10 @@ def _plain(context: TrainContext, phase: Phase, batches: list[tuple[torch.Tensor
         with torch.autocast(context.device.type, context.precision, enabled=context.precision != torch.float32):
             return phase.module(*values)
 
+    assert isinstance(context.objective, Supervised)
+    labels = context.objective.labels
     for inputs, targets, ids, count in batches:
-        loss = context.objective(forward, inputs, targets, ids) / (context.objective.normalizer(targets) or count)
+        loss = labels(forward, inputs, targets, ids) / (labels.normalizer(targets) or count)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         phase.optimizer.step()

@@ -12,15 +12,15 @@ from torch import Tensor
 from raytl.advice.candidates import Candidate
 from raytl.advice.curve import probe_curve
 from raytl.advice.measure import Measured, compared, is_worse, measured
-from raytl.advice.result import Advice, CandidateFit, SuspectLabel
+from raytl.advice.result import Advice, CandidateFit
 from raytl.advice.words import always_unmeasured, sentences
 from raytl.config.override import override
 from raytl.config.schema import Experiment
-from raytl.data.group_split import group_columns, joined, kept_together
 from raytl.data.manifest import Sample
-from raytl.data.perceptual_hash import copies, phashes
 from raytl.errors import DataError, ModelError, RaytlError, first_line
 from raytl.events import OnEvent, Work
+from raytl.labelling.copies import photo_groups
+from raytl.labelling.suspect import SuspectLabel
 from raytl.metrics.suspects import is_trusted, pooled, suspects
 from raytl.models.backbone import Backbone
 from raytl.models.frozen import left_out_probabilities
@@ -31,7 +31,6 @@ from raytl.tasks.registry import task_named
 from raytl.tasks.task import HeadSolver, Task
 from raytl.training.dataset import Dataset, read_dataset
 from raytl.training.plan import make_plan
-from raytl.uris import in_bucket
 
 LIMIT = 2000
 """Training images that are measured at most, evenly spaced in each class."""
@@ -62,7 +61,7 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
     available, missing = _available(experiment, task, candidates, are_named)
     s3 = S3Settings.of(experiment.storage)
     preprocess = task.preprocess(available[0][1].model, s3)
-    dataset = read_dataset(experiment.data, preprocess, on_event, s3, experiment.annotations, task)
+    dataset = read_dataset(experiment.data, preprocess, on_event, s3, experiment.annotations, task, experiment.labels)
     inputs = _inputs(experiment, dataset, targets_of, on_event)
     fits, results, tables = [], [], []
     for place, (candidate, own) in enumerate(available):
@@ -146,20 +145,11 @@ def _inputs(experiment: Experiment, dataset: Dataset, targets_of: Targets, on_ev
         )
     present, classes = np.unique(targets_of(samples, names), return_inverse=True)
     return _Inputs(
-        samples, classes, _groups(experiment, dataset, samples, on_event), tuple(names[place] for place in present)
+        samples,
+        classes,
+        photo_groups(experiment, samples, dataset.depth.depth, on_event),
+        tuple(names[place] for place in present),
     )
-
-
-def _groups(
-    experiment: Experiment, dataset: Dataset, samples: Sequence[Sample], on_event: OnEvent
-) -> NDArray[np.int64]:
-    """Return the group of each image, `(n,)`: those of a group of the data and copies of one photo are together."""
-    groups = kept_together(samples, group_columns(experiment.data.columns))
-    if any(in_bucket(sample.path) for sample in samples):
-        return groups  # each would be downloaded once more
-    s3 = S3Settings.of(experiment.storage)
-    hashes = phashes(samples, experiment.data.max_pixels, dataset.depth.depth, on_event, s3)
-    return joined(groups, copies([hashes.get(sample.digest) for sample in samples]))
 
 
 def _fit(candidate: Candidate, backbone: Backbone, features: Tensor, result: Measured) -> CandidateFit:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from raytl.advice.candidates import Candidate
 from raytl.config.choice import Choice
 from raytl.config.schema import Experiment
+from raytl.labelling.suspect import SuspectLabel
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 from raytl.metrics.paired import Paired
@@ -30,17 +31,6 @@ class CandidateFit:
     h_score: float
     gain: Paired | None = None
     is_worse: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SuspectLabel:
-    """A training image (`key` under the root of the data) whose label may be wrong; see `raytl.metrics.suspects.Suspect`."""
-
-    key: str
-    given: str
-    suggested: str
-    probability: float
-    margin: float
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ def train(
         TrainingError: training stopped; its checkpoints are intact.
     """
     with watched(progress, on_event) as emit:
-        experiment = _experiment(source, model, overrides, emit)
+        experiment = source_experiment(source, model, overrides, emit)
         from raytl.training.early import early_workers
 
         with early_workers(experiment):
@@ -78,7 +78,7 @@ def plan(
         UserError: every problem of the model and of the data at once.
     """
     with watched(progress, on_event) as emit:
-        experiment = _experiment(source, model, overrides, emit)
+        experiment = source_experiment(source, model, overrides, emit)
         from raytl.training import driver
 
         return driver.plan(experiment, emit)
@@ -103,7 +103,7 @@ def advise(
         UserError: the experiment, the data or the weights are wrong; all weights that are not available at once.
     """
     with watched(progress, on_event) as emit:
-        experiment = _experiment(source, model, overrides, emit)
+        experiment = source_experiment(source, model, overrides, emit)
         from raytl.advice.source import advice_for
 
         return advice_for(experiment, weights, model, emit)
@@ -128,7 +128,7 @@ def next_images(
         UserError: the experiment or the data is wrong, or no source of unlabelled images is named.
     """
     with watched(progress, on_event) as emit:
-        experiment = _experiment(source, model, overrides, emit)
+        experiment = source_experiment(source, model, overrides, emit)
         from raytl.advice import next_images as driver
 
         return driver.next_images(experiment, count, None if out is None else Path(out), emit)
@@ -156,7 +156,7 @@ def tune(
     """
     values = dict(overrides or {}) | ({} if trials is None else {"search.trials": trials})
     with watched(progress, on_event, sweep=True) as emit:
-        experiment = _experiment(source, model, values, emit)
+        experiment = source_experiment(source, model, values, emit)
         from raytl.search.early import early_trials
 
         with early_trials(experiment):
@@ -192,7 +192,7 @@ def plan_sweep(
     """
     values = dict(overrides or {}) | ({} if trials is None else {"search.trials": trials})
     with watched(progress, on_event, sweep=True) as emit:
-        experiment = _experiment(source, model, values, emit)
+        experiment = source_experiment(source, model, values, emit)
         from raytl.search import driver
 
         return driver.plan_sweep(experiment, add=add, on_event=emit)
@@ -216,7 +216,7 @@ def retrain(
         TickFailed: the tick failed, or was interrupted by what may be over soon; the champion is unchanged.
     """
     with watched(progress, on_event) as emit:
-        experiment = _experiment(source, None, overrides, emit)
+        experiment = source_experiment(source, None, overrides, emit)
         from raytl.retraining import tick
 
         return tick.retrain(experiment, dry_run=dry_run, now=now, on_event=emit)
@@ -302,7 +302,7 @@ def report(
         )
 
 
-def _experiment(
+def source_experiment(
     source: Source, model: str | None, overrides: Mapping[str, Any] | None, on_event: OnEvent
 ) -> Experiment:
     """Return the experiment that `source` is, names, or is made for, with `model` and `overrides` set."""

@@ -40,6 +40,7 @@ from raytl.stored import Format
 from raytl.stored.bounds import Name, at_most
 from raytl.training.driver import train_here
 from raytl.training.job import TrainJob
+from raytl.training.step_sources import labels_only
 from raytl.world import World
 
 _FORMAT = 1
@@ -116,7 +117,7 @@ def _trained(source: Source, networks: Mapping[str, Network]) -> dict[str, Ints]
     """Train the networks, by key, and return their answers, each stored as soon as it is there."""
     if not networks:
         return {}
-    experiment, data = on_this_machine(source.recipe, source.machine), source.recipe.data
+    experiment, data = labels_only(on_this_machine(source.recipe, source.machine)), source.recipe.data
     start_of(source, experiment)
     samples, s3 = _recorded(source).samples, S3Settings.of(source.machine.storage)
     present = verified(samples, data.uri, source.on_event, data.zip_encoding, s3, data.feedback)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -15,16 +16,14 @@ from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import csv_text, percent
 from raytl.data.group_split import group_columns, joined, kept_together
 from raytl.data.perceptual_hash import copies, phash
-from raytl.events import Work
 from raytl.metrics.confusion import Floats, balanced_accuracy, confusion_matrix, tally
 from raytl.metrics.suspects import is_trusted, suspects
-from raytl.models.frozen import FOLDS, left_out_probabilities
+from raytl.models.frozen import FOLDS
+from raytl.models.left_out import left_out_in_parts
 
 _LISTED = 20
 _IMAGES = {"val": "Validation images", "train": "Training images"}
 _FIELDS = ("split", "key", "given", "suggested", "probability", "margin")
-_AT_ONCE = 2000
-"""Training images of one cross-validated classifier, whose time grows with the third power of their number."""
 _HEAD = ("split", "image", "label", "suggested", "probability", "margin")
 
 
@@ -93,20 +92,12 @@ def _is_learnable(split: SplitEvidence) -> bool:
 def _left_out(split: SplitEvidence, classes: int, columns: Sequence[str], options: Options) -> Floats:
     """Return probabilities of classifiers of the features that learned neither the image, nor its group of `columns`, nor a
     copy of it, `(n, classes)`."""
-    table = np.zeros((len(split), classes))
-    order = np.random.default_rng(options.seed).permutation(len(split))
-    parts = np.array_split(order, -(-len(split) // _AT_ONCE))
-    for done, places in enumerate(parts):
-        options.on_event(Work("leaving images out", done, len(parts), "parts"))
-        present, numbers = np.unique(split.targets[places], return_inverse=True)
-        features = torch.from_numpy(split.features[places].astype(np.float32))
-        groups = _groups(split, places, columns)
-        table[np.ix_(places, present)] = left_out_probabilities(features, numbers, groups)
-    options.on_event(Work("leaving images out", len(parts), len(parts), "parts"))
-    return table
+    features = torch.from_numpy(split.features)
+    groups_at = partial(_groups, split, columns)
+    return left_out_in_parts(features, split.targets, classes, groups_at, options.seed, options.on_event)
 
 
-def _groups(split: SplitEvidence, places: NDArray[np.int64], columns: Sequence[str]) -> NDArray[np.int64]:
+def _groups(split: SplitEvidence, columns: Sequence[str], places: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the group of each image at `places`: those of a group of `columns` and copies of one photo are together."""
     groups = kept_together([split.samples[i] for i in places], columns)
     if not split.thumbnails.shape[1]:

@@ -25,6 +25,7 @@ from raytl.cli.explain import explain
 from raytl.cli.export import export
 from raytl.cli.init import init
 from raytl.cli.jobs import jobs, logs, status, stop
+from raytl.cli.labels import labels
 from raytl.cli.next import next_
 from raytl.cli.options import with_s3_options
 from raytl.cli.predict import predict
@@ -118,6 +119,7 @@ EXAMPLES = {
     "explain": "raytl explain runs/trash --mistakes --out explanations",
     "next": "raytl next experiments/trash.yaml -n 35 --out to_label.csv",
     "collect": "raytl collect s3://bucket/feedback --budget 200 --model models:trash@champion",
+    "labels": "raytl labels experiments/trash.yaml --weights vit_tiny_patch16_224",
     "runs": "raytl runs s3://bucket/runs",
     "compare": "raytl compare runs/trash runs/trash-winner",
     "retrain": "raytl retrain experiments/trash.yaml --dry-run",
@@ -154,6 +156,7 @@ VERBS: dict[str, Callable[..., None]] = {
     "explain": explain,
     "next": next_,
     "collect": collect,
+    "labels": labels,
     "runs": runs,
     "compare": compare,
     "retrain": retrain,

@@ -25,6 +25,7 @@ from raytl.errors import ConfigError
 if TYPE_CHECKING:
     from raytl.retraining.changes import Changes
     from raytl.retraining.tick import Retraining
+    from raytl.retraining.ticks import Tick
 
 _INTERRUPTED = "interrupted; the next tick resumes from here"
 _COLOURS = {"promote": "green", "keep": "cyan", "reject": "yellow", "attention": "yellow", "failure": "red"}
@@ -116,12 +117,23 @@ def _tables(result: Retraining, dry_run: bool) -> Iterable[RenderableType]:
     for reason in tick.decision.reasons if dry_run and tick.decision is not None else tick.reasons:
         yield Text(f"  {reason}")
     rows = [("changes", _changes(tick.changes) if tick.changes is not None else "")]
+    rows += [("doubtful", _doubtful(tick, result.registry, dry_run) if tick.doubtful else "")]
     rows += [("champion", "none yet" if result.champion is None else f"version {result.champion}")]
     rows += [("challenger", f"version {tick.version}, {tick.run}" if tick.version is not None else "")]
     rows += [("tick", tick.id), ("registry", result.registry)]
     yield facts([row for row in rows if row[1]])
     if not dry_run and tick.version is not None:
         yield Text(models_next(result.registry))
+
+
+def _doubtful(tick: Tick, registry: str, dry_run: bool) -> str:
+    """Return how many labels to look at, and where they are listed if the tick trained."""
+    from raytl.labelling.sheet import TABLE
+    from raytl.retraining.ticks import MAX_DOUBTFUL, WORK
+
+    many = f"{MAX_DOUBTFUL} or more" if len(tick.doubtful) == MAX_DOUBTFUL else f"{len(tick.doubtful)}"
+    is_kept = not dry_run and tick.outcome not in ("skip", "attention")
+    return f"{many} labels to look at" + (f": {registry}/{WORK}{tick.id}/{TABLE}" if is_kept else "")
 
 
 def _changes(changes: Changes) -> str:

@@ -18,13 +18,15 @@ _NOT_DECISIVE = (
     "data.split_file",
     "data.feedback",  # its images are in the data's digest
     "data.columns",  # the splits that groups give are in the data's digest
+    "labels.relabel",  # the corrected labels are in the data's digest
+    "labels.columns",  # the combined labels are in the data's digest
     "data.zip_encoding",  # the class names that it gives are in the data's digest
     "train.checkpoint_every_s",
     "predict.score",
     "predict.nms_iou",
     "predict.max_detections",
 )
-ADDED = ("calibrate", "transfer.fallback")
+ADDED = ("calibrate", "labels.noise", "transfer.fallback")
 """Keys that stored experiments of raytl 0.1.0 lack; all others that can take effect are written out."""
 
 

@@ -10,16 +10,17 @@ from pathlib import Path
 
 from raytl.config import credentials, space
 from raytl.config.conflict import Conflict, Idle
-from raytl.config.label_rules import label_conflicts
+from raytl.config.label_rules import LABEL_SOURCES, label_columns, label_conflicts
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
+from raytl.config.source_rules import idle_sources, source_conflicts
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
-    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts)
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts, source_conflicts)
     across = [conflict for rule in rules for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *across]
 
@@ -33,7 +34,7 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
     searched = experiment.search.space or {}
-    result = [one for one in idle_in(experiment) if one.cause not in searched or not one.key.startswith("few.")]
+    result = [one for one in idle_in(experiment) if one.cause not in searched or one.cause not in LABEL_SOURCES]
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
         result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
@@ -61,6 +62,8 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
     if train.loss != "focal":
         add("train.loss", f"train.loss is {train.loss}", "set train.loss to focal, or remove it", "train.focal_gamma")
+    if train.loss != "gce":
+        add("train.loss", f"train.loss is {train.loss}", "set train.loss to gce, or remove it", "train.gce_q")
     if optim.schedule != "restarts":
         because = f"optim.schedule is {optim.schedule}"
         add("optim.schedule", because, "set optim.schedule to restarts, or remove it", "optim.restart_every")
@@ -71,7 +74,19 @@ def idle_in(recipe: Recipe) -> list[Idle]:
             "choose another schedule, or remove it",
             "optim.min_lr_ratio",
         )
+    result.extend(_idle_of_adapt(recipe))
+    result.extend(idle_sources(recipe))
     return result
+
+
+def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
+    """Yield the keys of the section `adapt` that its method does not use."""
+    method = recipe.adapt.method
+    advice = "set adapt.method to auto, or remove this key"
+    if method == "none":
+        yield Idle("adapt.target", "adapt.method", "adapt.method is none", advice)
+    if method in ("none", "centroids"):
+        yield Idle("adapt.alpha", "adapt.method", f"adapt.method is {method}", advice)
 
 
 def _secrets(experiment: Experiment) -> Iterator[Conflict]:
@@ -90,6 +105,7 @@ def _splits(recipe: Recipe) -> Iterator[Conflict]:
             f"{data.val_fraction + data.test_fraction:g}, expected less than 1",
             "leave images to train on: 0.15 each is common",
         )
+    yield from label_columns(recipe)
     if data.columns and not is_table_name(data.uri):
         yield Conflict(
             ("data.columns", "data.uri"),

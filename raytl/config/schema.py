@@ -12,13 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from raytl.config import section
+from raytl.config.adapt import AdaptConfig
 from raytl.config.annotations import AnnotationsConfig
 from raytl.config.few import FewConfig
+from raytl.config.labels import LabelsConfig
 from raytl.config.neck import NeckConfig
 from raytl.config.predict import PredictConfig
 from raytl.config.retrain import RetrainConfig
 from raytl.config.search import SearchConfig
 from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, WholeEpochs
+from raytl.config.synthetic import SyntheticConfig
 
 ColumnRole = Literal["group", "slice", "fairness"]
 """The meaning of a column of the manifest."""
@@ -37,6 +40,8 @@ class DataIdentity(Section):
     """A JSONL file of `key` and `split` that replaces the splits of the data and the fractions; `raytl retrain` writes one. Images that it does not list are left out."""
     feedback: str | None = None
     """A folder or s3:// prefix of feedback (`raytl serve --feedback`), whose labelled images join the training images; never validation or test. `raytl retrain` sets it to retrain.feedback."""
+    synthetic: SyntheticConfig = SyntheticConfig()
+    """Made images with labels (rendered, generated) that are a share of each training batch."""
     unlabelled: str | None = None
     """Images without labels, for few.method and `raytl next`: a folder or s3:// prefix (images at any depth; names of folders are ignored), a .zip or .tar, or a manifest with a column path. Images that are also labelled are left out; copies of test images are an error."""
     columns: dict[Annotated[str, Field(min_length=1, max_length=200)], ColumnRole] = Field(default={}, max_length=50)
@@ -200,10 +205,12 @@ class TrainConfig(Section):
     """auto = bf16 on hardware that computes it faster (GPUs, CPUs with AVX512-BF16 or AMX), else fp32."""
     channels_last: bool | Literal["auto"] = "auto"
     """Use the NHWC memory layout. auto = for convolutional networks."""
-    loss: Literal["cross_entropy", "focal", "asymmetric"] = "cross_entropy"
-    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017). asymmetric = for many labels an image, most of them absent (Ridnik et al. 2021; multilabel only)."""
+    loss: Literal["cross_entropy", "focal", "asymmetric", "gce"] = "cross_entropy"
+    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017). asymmetric = for many labels an image, most of them absent (Ridnik et al. 2021; multilabel only). gce = generalized cross-entropy, which learns less from labels that the network contradicts, as wrong ones (Zhang & Sabuncu 2018; classification only)."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     """Gamma of the focal loss."""
+    gce_q: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """q of the generalized cross-entropy: near 0 it is cross-entropy, at 1 the mean absolute error, which wrong labels disturb least and which learns slowest."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the target that is spread over all classes."""
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
@@ -295,12 +302,14 @@ class Recipe(Section):
     """auto = batch size, epochs, rates, depth, head start and augmentation follow from the data and the backbone where they are not set; `raytl check` prints each with its reason. none = the fixed defaults below."""
     data: DataIdentity
     annotations: AnnotationsConfig = AnnotationsConfig()
+    labels: LabelsConfig = LabelsConfig()
     few: FewConfig = FewConfig()
     model: ModelConfig
     transfer: TransferConfig = TransferConfig()
     augment: AugmentConfig = AugmentConfig()
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
+    adapt: AdaptConfig = AdaptConfig()
     calibrate: Literal["temperature", "none"] = "temperature"
     """temperature = divide the logits of the answers by one number that minimizes the log loss on validation, so that probabilities match frequencies (Guo et al. 2017); val/log_loss is then that of the calibrated answers, in ties too. none = answer as trained. Tasks that find objects or pixels have none."""
     predict: PredictConfig = PredictConfig()
@@ -334,11 +343,13 @@ class Experiment(Recipe):
             task: str = ...,
             recipe: Literal["auto", "none"] = ...,
             annotations: Mapping[str, Any] | AnnotationsConfig = ...,
+            labels: Mapping[str, Any] | LabelsConfig = ...,
             few: Mapping[str, Any] | FewConfig = ...,
             transfer: Mapping[str, Any] | TransferConfig = ...,
             augment: Mapping[str, Any] | AugmentConfig = ...,
             optim: Mapping[str, Any] | OptimConfig = ...,
             train: Mapping[str, Any] | TrainConfig = ...,
+            adapt: Mapping[str, Any] | AdaptConfig = ...,
             calibrate: Literal["temperature", "none"] = ...,
             predict: Mapping[str, Any] | PredictConfig = ...,
             compute: Mapping[str, Any] | ComputeConfig = ...,

@@ -34,12 +34,18 @@ _FIXED = (
     "search",
     "retrain",
     "predict",
+    "labels.columns",
+    "labels.relabel",
     "few.share",
     "few.min_confidence",
+    "adapt.target",
+    "adapt.alpha",
     "train.epochs",
     "train.metric",
     "train.seed",
 )
+_OPEN = ("data.synthetic.share",)
+"""Keys below `_FIXED` that may vary."""
 _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -190,7 +196,7 @@ def _dimension(key: str, value: Mapping[str, Any]) -> Dimension:
     node = shape.node_at(key.split("."))
     if node is None or shape.keys_of(key.split(".")):
         raise ValueError(_unknown(key))
-    if any(key == fixed or key.startswith(f"{fixed}.") for fixed in _FIXED):
+    if key not in _OPEN and any(key == fixed or key.startswith(f"{fixed}.") for fixed in _FIXED):
         raise ValueError("this key is the same for all trials; a sweep cannot vary it")
     kinds = [kind for kind in KINDS if kind in value]
     strange = [word for word in value if word not in (*KINDS, "when")]

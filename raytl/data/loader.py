@@ -1,4 +1,4 @@
-"""Load batches of uint8 pixels and their targets in parallel to the training loop.
+"""Load batches of uint8 pixels and their targets in parallel to the training loop, from one source of images or several.
 
 The training process computes the content of each batch (`shard`) and sends it to loader processes as a request; each
 view is a pure function of (seed, epoch, sample). So any number of loader processes and any world size give the same
@@ -8,43 +8,36 @@ shared memory that is allocated before the fork and needs no space in /dev/shm, 
 
 from __future__ import annotations
 
-import mmap
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
-from torch.utils.data import DataLoader, Dataset
+from numpy.typing import ArrayLike
 
 from raytl.data import shard
 from raytl.data.encoder import Augment, Encoder, Prefetching, augmented
 from raytl.data.images import Images, Pixels
-from raytl.data.stream import PREFETCH_IMAGES, StreamedImages, prefetch
+from raytl.data.pipe import Origin, Pick, Pipe, Request
+from raytl.data.step_source import StepSource
 from raytl.data.transforms import Preprocess, eval_pixels
-from raytl.errors import RaytlError, TrainingError
 from raytl.world import World
-
-PREFETCH = 4
-"""Batches that each loader process prefetches."""
-
-_View = Callable[[int, int], tuple[Pixels, Any]]
-"""Returns the view and the target of an epoch's sample."""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
     """Images `(b, 3, height, width) uint8` in channels-last memory, ids (positions in the split), and collated targets.
 
-    Batches for evaluation have no targets.
+    Batches for evaluation have no targets. `beside` are the step's images of other sources, by the name of their view.
     """
 
     images: torch.Tensor
     ids: torch.Tensor
     targets: Any = None
+    beside: Mapping[str, Batch] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,19 +48,16 @@ class Batch:
             return [self]
         sizes = [len(part) for part in np.array_split(np.arange(len(self)), pieces)]
         parts = [slice(end - size, end) for size, end in zip(sizes, accumulate(sizes), strict=True)]
-        return [Batch(self.images[part], self.ids[part], self.targets[part]) for part in parts]
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One batch to load: these samples of this epoch, into this slot of the shared memory."""
-
-    epoch: int
-    ids: NDArray[np.int64]
-    slot: int
-    global_count: int
-    upcoming: tuple[NDArray[np.int64], ...] = ()
-    """The next samples for the process that loads this batch, which it prefetches if they are remote."""
+        others = {name: batch.split(pieces) for name, batch in self.beside.items()}
+        return [
+            Batch(
+                self.images[part],
+                self.ids[part],
+                None if self.targets is None else self.targets[part],
+                {name: split[place] for name, split in others.items()},
+            )
+            for place, part in enumerate(parts)
+        ]
 
 
 def auto_workers(device: str, cores: float) -> int:
@@ -84,8 +74,9 @@ def auto_workers(device: str, cores: float) -> int:
 class TrainLoader:
     """The rank's training batches, epoch by epoch; `batch` is global. `encoder` has the targets of the images, by position.
 
-    A rank may get an empty batch when a global batch is smaller than the world. With `pinned`, images are in memory that a
-    GPU copies from by itself.
+    Steps follow from the images; each of `beside` gives its own to every step. Those with labels are part of `batch`, with
+    ids that follow those of the images. A rank may get an empty batch when a global batch is smaller than the world. With
+    `pinned`, images are in memory that a GPU copies from by itself.
     """
 
     def __init__(
@@ -100,24 +91,59 @@ class TrainLoader:
         weights: ArrayLike | None = None,
         workers: int = 0,
         pinned: bool = False,
+        beside: Sequence[StepSource] = (),
     ) -> None:
         assert len(images) == len(encoder) > 0, "one target for each image, and at least one"
         self._encoder, self._seed, self._world, self._weights = encoder, seed, world, weights
         self.steps = shard.steps_per_epoch(len(images), batch)
-        view = partial(augmented, images, encoder, augment, seed)
-        source = _Source(images, view, _prefetching(encoder))
-        self._pipe = _Pipe(source, augment.size, -(-batch // world.size), workers, pinned)
+        labelled_first = sorted(beside, key=lambda source: source.encoder is None)  # their views follow each other
+        self._beside = [_Beside(source, len(images), batch, seed) for source in labelled_first]
+        self._first_ids = list(accumulate([0, len(images), *(len(each.source.images) for each in self._beside)]))[:-1]
+        own = Origin(images, partial(_own_view, images, encoder, augment, seed), 1, _prefetching(encoder))
+        origins = [own, *(each.origin(seed) for each in self._beside)]
+        rows = [batch, *(each.count for each in self._beside)]
+        capacity = sum(-(-count // world.size) * each.views for count, each in zip(rows, origins, strict=True))
+        self._pipe = Pipe(origins, augment.size, capacity, workers, pinned)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
         """Yield the batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
         order = shard.epoch_order(len(self._encoder), self._seed, epoch, self._weights)
-        requests: list[_Request] = []
+        requests: list[Request] = []
         for step in range(start_step, self.steps):
             whole = shard.global_batch(order, step, self.steps)
             part = shard.rank_part(whole, self._world.rank, self._world.size)
-            requests.append(_Request(epoch, part, len(requests), len(whole)))
+            requests.append(self._request(epoch, step, len(requests), Pick(0, epoch, part), len(whole)))
         for request, images, targets in self._pipe.run(requests):
-            yield Batch(images, _ids(request), self._encoder.collate(targets)), request.global_count
+            yield self._batch(request, images, targets), request.global_count
+
+    def _request(self, epoch: int, step: int, slot: int, own: Pick, count: int) -> Request:
+        """Return the request for a step: its own samples, and those of the other sources."""
+        picks, before, labelled = [own], count, count
+        for origin, each in enumerate(self._beside, start=1):
+            ids, cycles = each.order.batch(epoch * self.steps + step, each.count)
+            mine = shard.rank_part(np.arange(len(ids)), self._world.rank, self._world.size, before)
+            picks.append(Pick(origin, cycles[mine], ids[mine]))
+            before += each.count
+            labelled += each.count if each.source.encoder is not None else 0
+        return Request(tuple(picks), slot, labelled)
+
+    def _batch(self, request: Request, images: torch.Tensor, targets: list[Any]) -> Batch:
+        """Return the batch: the labelled samples of all sources, and beside them each view of the others."""
+        if not self._beside:
+            return Batch(images, _ids(request.picks[0]), self._encoder.collate(targets))
+        labelled = [
+            (pick, first)
+            for pick, each, first in zip(request.picks, [None, *self._beside], self._first_ids, strict=True)
+            if each is None or each.source.encoder is not None
+        ]
+        ids = torch.cat([_ids(pick) + first for pick, first in labelled])
+        rows, beside = len(ids), dict[str, Batch]()
+        own = images[:rows]
+        for pick, each in zip(request.picks[1:], self._beside, strict=True):
+            for name in each.source.views if each.source.encoder is None else ():
+                beside[name] = Batch(images[rows : rows + len(pick.ids)], _ids(pick))
+                rows += len(pick.ids)
+        return Batch(own, ids, self._encoder.collate(targets[: len(ids)]), beside)
 
     @property
     def ready(self) -> int | None:
@@ -142,183 +168,49 @@ class EvalLoader:
         workers: int = 0,
     ) -> None:
         self._parts = shard.eval_batches(len(images), batch, world.rank, world.size)
-        source = _Source(images, partial(_evaluated, images, preprocess), None)
-        self._pipe = _Pipe(source, preprocess.view_size, batch, workers)
+        origin = Origin(images, partial(_evaluated, images, preprocess), 1, None)
+        self._pipe = Pipe([origin], preprocess.view_size, batch, workers)
 
     def __len__(self) -> int:
         return len(self._parts)
 
     def __iter__(self) -> Iterator[Batch]:
-        requests = [_Request(0, ids, slot, len(ids)) for slot, ids in enumerate(self._parts)]
+        requests = [Request((Pick(0, 0, ids),), slot, len(ids)) for slot, ids in enumerate(self._parts)]
         for request, images, _ in self._pipe.run(requests):
-            yield Batch(images, _ids(request))
+            yield Batch(images, _ids(request.picks[0]))
 
     def close(self) -> None:
         """Stop the loader processes."""
         self._pipe.close()
 
 
-def _evaluated(images: Images, preprocess: Preprocess, _epoch: int, i: int) -> tuple[Pixels, None]:
-    return eval_pixels(images[i], preprocess), None
+def _evaluated(images: Images, preprocess: Preprocess, _epoch: int, i: int) -> tuple[tuple[Pixels], None]:
+    return (eval_pixels(images[i], preprocess),), None
 
 
-def _ids(request: _Request) -> torch.Tensor:
-    return torch.from_numpy(request.ids.copy())
+def _own_view(
+    images: Images, encoder: Encoder, augment: Augment, seed: int, epoch: int, i: int
+) -> tuple[tuple[Pixels], Any]:
+    view, target = augmented(images, encoder, augment, seed, epoch, i)
+    return (view,), target
 
 
-class _Requests:
-    """The sampler of the DataLoader: the requests for the loader processes, replaced every epoch."""
-
-    def __init__(self) -> None:
-        self.now: Sequence[_Request] = ()
-
-    def __iter__(self) -> Iterator[_Request]:
-        return iter(self.now)
-
-    def __len__(self) -> int:
-        return len(self.now)
+def _ids(pick: Pick) -> torch.Tensor:
+    return torch.from_numpy(pick.ids.copy())
 
 
-@dataclass(frozen=True)
-class _Source:
-    """The images of a split, the views and targets made of them, and what can prefetch the targets' files."""
+class _Beside:
+    """A source, the number of its images in each step, and their order."""
 
-    images: Images
-    view: _View
-    targets: Prefetching | None
+    def __init__(self, source: StepSource, labelled: int, batch: int, seed: int) -> None:
+        self.source, self.count = source, shard.count_beside(labelled, batch, source.ratio)
+        self.order = shard.EndlessOrder(len(source.images), shard.source_seed(seed, source.name))
 
-    def prefetch(self, ids: Sequence[int]) -> None:
-        """Start to fetch what these samples need from a bucket."""
-        prefetch(self.images, ids)
-        if self.targets is not None:
-            self.targets.prefetch(ids)
+    def origin(self, seed: int) -> Origin:
+        """Return what the loader processes load."""
+        source = self.source
+        return Origin(source.images, partial(source.rendered, seed), len(source.views), _prefetching(source.encoder))
 
 
 def _prefetching(encoder: object) -> Prefetching | None:
     return encoder if isinstance(encoder, Prefetching) else None
-
-
-class _Views(Dataset[Any]):
-    """Computes the views of a request in the loader process, directly into the shared memory, and returns their targets."""
-
-    def __init__(self, source: _Source, slots: Pixels) -> None:
-        self._source, self._slots = source, slots
-
-    def __getitem__(self, request: Any) -> list[Any] | RaytlError:
-        slot, targets = self._slots[request.slot % len(self._slots)], []
-        self._source.prefetch(np.concatenate([request.ids, *request.upcoming]).tolist())
-        try:
-            for row, i in enumerate(request.ids.tolist()):
-                slot[row], target = self._source.view(request.epoch, i)
-                targets.append(target)
-        except RaytlError as error:  # returned, as the DataLoader would bury its text in a traceback
-            return error
-        return targets
-
-
-class _Pipe:
-    """Turns requests into `(b, 3, height, width) uint8` and targets in order, in `workers` processes, or in this one if 0."""
-
-    def __init__(self, source: _Source, size: tuple[int, int], batch: int, workers: int, pinned: bool = False) -> None:
-        self._source, self._size, self._batch, self._workers, self._pinned = source, size, batch, workers, pinned
-        self._requests = _Requests()
-        self._loader: DataLoader[Any] | None = None
-        self._slots: Pixels | None = None
-
-    def run(self, requests: Sequence[_Request]) -> Iterator[tuple[_Request, torch.Tensor, list[Any]]]:
-        """Yield each request with its images, which the caller owns, and its targets."""
-        requests = self._with_prefetch(requests)
-        done = self._in_process(requests) if self._workers == 0 or not requests else self._in_workers(requests)
-        for request, (pixels, targets) in zip(requests, done, strict=True):
-            yield request, pixels.permute(0, 3, 1, 2), targets
-
-    def _with_prefetch(self, requests: Sequence[_Request]) -> Sequence[_Request]:
-        """Return the requests, each with the samples that its process loads within the window; processes take turns."""
-        if not isinstance(self._source.images, StreamedImages) and self._source.targets is None:
-            return requests
-        turn, batches = max(1, self._workers), -(-PREFETCH_IMAGES // self._batch)
-        return [
-            replace(
-                request,
-                upcoming=tuple(later.ids for later in requests[place + turn : place + 1 + turn * batches : turn]),
-            )
-            for place, request in enumerate(requests)
-        ]
-
-    def _in_process(self, requests: Sequence[_Request]) -> Iterator[tuple[torch.Tensor, list[Any]]]:
-        for request in requests:
-            pixels = self._block(len(request.ids))
-            yield pixels, _targets(_Views(self._source, pixels.numpy()[None])[request])
-
-    def _block(self, images: int) -> torch.Tensor:
-        """Return uninitialized memory for the pixels of `images` views, `(images, height, width, 3)`."""
-        shape = (images, *self._size, 3)
-        if self._pinned:
-            return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
-        return torch.from_numpy(np.empty(shape, dtype=np.uint8))
-
-    def _in_workers(self, requests: Sequence[_Request]) -> Iterator[tuple[torch.Tensor, list[Any]]]:
-        results = iter(self._started(requests))
-        assert self._slots is not None
-        for request in requests:
-            targets = _targets(_next(results))
-            # copied: the loader processes overwrite the slot as soon as the next batch is requested
-            pixels = self._block(len(request.ids))
-            np.copyto(pixels.numpy(), self._slots[request.slot % len(self._slots), : len(request.ids)])
-            yield pixels, targets
-
-    def _started(self, requests: Sequence[_Request]) -> DataLoader[Any]:
-        """Return the DataLoader; its processes are forked at the first use and kept for all epochs."""
-        self._requests.now = requests
-        if self._loader is None:
-            # PREFETCH batches in flight per process, and one being read
-            shape = (self._workers * PREFETCH + 1, self._batch, *self._size, 3)
-            self._slots = np.frombuffer(mmap.mmap(-1, max(1, int(np.prod(shape)))), dtype=np.uint8).reshape(shape)
-            self._loader = DataLoader(
-                _Views(self._source, self._slots),
-                sampler=self._requests,
-                batch_size=None,
-                num_workers=self._workers,
-                prefetch_factor=PREFETCH,
-                persistent_workers=True,
-                collate_fn=_unchanged,
-                multiprocessing_context="fork",
-                generator=torch.Generator(),  # otherwise the base seed is drawn from the global generator
-            )
-        return self._loader
-
-    @property
-    def ready(self) -> int | None:
-        """Return the length of the processes' queue; None without processes, or if the system cannot count it."""
-        queue = getattr(getattr(self._loader, "_iterator", None), "_data_queue", None)
-        try:
-            return None if queue is None else int(queue.qsize())
-        except NotImplementedError:
-            return None
-
-    def close(self) -> None:
-        """Stop the processes; the next run starts new ones."""
-        if self._loader is not None and self._loader._iterator is not None:
-            self._loader._iterator._shutdown_workers()  # type: ignore[attr-defined]
-        self._loader = self._slots = None
-
-
-def _next(results: Iterator[list[Any] | RaytlError]) -> list[Any] | RaytlError:
-    try:
-        return next(results)
-    except RuntimeError as exc:
-        if "DataLoader worker" not in str(exc):
-            raise
-        raise TrainingError(
-            f"a loader process died: {exc}. If it ran out of memory, lower data.loader_workers (0 = none)"
-        ) from exc
-
-
-def _targets(result: list[Any] | RaytlError) -> list[Any]:
-    if isinstance(result, RaytlError):
-        raise result
-    return result
-
-
-def _unchanged(batch: Any) -> Any:
-    return batch

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raytl.config.annotations import AnnotationsConfig
+from raytl.config.labels import LabelsConfig
 from raytl.config.schema import DataConfig
 from raytl.data.audit import AuditResult, BadFile, audit
-from raytl.data.feedback_samples import with_feedback
 from raytl.data.formats import AS_FOUND, scan
+from raytl.data.given_labels import AS_GIVEN, with_labels
 from raytl.data.manifest import SPLITS, Manifest, Sample, content_of, dataset_digest, listed, snapshot_id
 from raytl.data.sample_table import SampleTable
 from raytl.data.samples import SAMPLE_FORMAT, records
@@ -48,6 +49,7 @@ def take(
     s3: S3Settings = ENVIRONMENT,
     annotations: AnnotationsConfig = AS_FOUND,
     prefer: tuple[type, ...] = (),
+    labels: LabelsConfig = AS_GIVEN,
 ) -> Snapshot:
     """Return the snapshot of the data at `data.uri`, which is first synced if it is in a bucket.
 
@@ -55,8 +57,18 @@ def take(
         DataError: see `raytl.data`; also if `data.snapshot` is another one, with the differences.
         StoreError: an object store failed.
     """
-    manifest = scan(config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, prefer, config.columns)
-    manifest = with_feedback(manifest, config, on_event, s3)
+    manifest = scan(
+        config.uri,
+        on_event,
+        config.stream,
+        config.zip_encoding,
+        s3,
+        annotations,
+        prefer,
+        config.columns,
+        labels.columns,
+    )
+    manifest = with_labels(manifest, config, labels, on_event, s3)
     audited = audit(manifest, config, None, on_event, s3)
     digest = check(config, audited)
     counts = {split: images_by_class(audited.samples.of_split(split)) for split in SPLITS}

@@ -7,19 +7,20 @@ from functools import partial
 
 import numpy as np
 
-from raytl.config.schema import DataConfig
+from raytl.config.schema import DataConfig, Experiment
 from raytl.data.feedback import KEYS
 from raytl.data.feedback_samples import locate_feedback
 from raytl.data.formats.unlabelled import scan_unlabelled
 from raytl.data.local_paths import are_here, exclusive
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
+from raytl.data.synthetic import SYNTHETIC, locate_synthetic
 from raytl.events import OnEvent, ignore
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
-UNLABELLED = "data.unlabelled"
-"""The key of the experiment that names a source of images without labels."""
+UNLABELLED, TARGET = "data.unlabelled", "adapt.target"
+"""The keys of the experiment that name sources of images without labels."""
 Locate = Callable[[SampleTable], SampleTable]
 """From samples of one source to the same samples with their paths on this node."""
 
@@ -42,14 +43,21 @@ def located(samples: Sequence[Sample], sources: Iterable[tuple[str, Locate]], ow
 
 
 def other_sources(
-    config: DataConfig, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT
+    experiment: Experiment, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT
 ) -> list[tuple[str, Locate]]:
-    """Return the prefix of the keys of each source of `config` besides `data.uri`, and how to find its files."""
+    """Return the prefix of the keys of each source of `experiment` besides `data.uri`, and how to find its files."""
+    data = experiment.data
     sources: list[tuple[str, Locate]] = []
-    if config.feedback is not None:
-        sources.append((KEYS, partial(locate_feedback, uri=config.feedback, on_event=on_event, s3=s3)))
-    if config.unlabelled is not None:
-        sources.append(unlabelled_source(UNLABELLED, config.unlabelled, config, on_event, s3))
+    if data.feedback is not None:
+        sources.append((KEYS, partial(locate_feedback, uri=data.feedback, on_event=on_event, s3=s3)))
+    for key, uri in ((UNLABELLED, data.unlabelled), (TARGET, experiment.adapt.target)):
+        if uri is not None:
+            sources.append(unlabelled_source(key, uri, data, on_event, s3))
+    if data.synthetic.uri is not None:
+        locate = partial(
+            locate_synthetic, uri=data.synthetic.uri, zip_encoding=data.zip_encoding, on_event=on_event, s3=s3
+        )
+        sources.append((f"{SYNTHETIC}:", locate))
     return sources
 
 

@@ -106,12 +106,19 @@ def refuse_local(experiment: Experiment) -> None:
         problems.append(
             ("data.split_file", split_file, "s3://bucket/key, or the absolute path of a file on every node")
         )
+    relabel = experiment.labels.relabel
+    if relabel is not None and is_local(relabel):
+        problems.append(("labels.relabel", relabel, "s3://bucket/key, or the absolute path of a file on every node"))
     for key, feedback in (
         ("data.feedback", experiment.data.feedback),
         ("retrain.feedback", experiment.retrain.feedback),
     ):
         if feedback is not None and is_local(feedback):
             problems.append((key, feedback, "s3://bucket/prefix, or the absolute path of a shared directory"))
+    made = experiment.data.synthetic.uri
+    if made is not None and is_local(made):
+        place = "s3://bucket/prefix, or an absolute path that exists on every node"
+        problems.append(("data.synthetic.uri", made, place))
     unlabelled = experiment.data.unlabelled
     if unlabelled is not None and is_local(unlabelled):
         problems.append(

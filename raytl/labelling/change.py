@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
+from raytl.labelling.suspect import SuspectLabel
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,8 @@ class TrainChange:
     left_out: frozenset[str] = frozenset()
     added: Sequence[Sample] = ()
     notes: tuple[str, ...] = field(default=())
+    doubtful: tuple[SuspectLabel, ...] = ()
+    """The labels that `labels.noise` lists, the most doubtful first."""
     reasons: Mapping[str, Reason] = field(default_factory=dict)
 
     def applied(self, train: Sequence[Sample]) -> Sequence[Sample]:

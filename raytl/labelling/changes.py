@@ -13,8 +13,10 @@ from torch import Tensor
 from raytl.config.schema import Experiment
 from raytl.data.sample import Sample
 from raytl.events import OnEvent
+from raytl.labelling.adapt import adapt
 from raytl.labelling.change import UNCHANGED, TrainChange
 from raytl.labelling.few import label_few
+from raytl.labelling.noise import leave_out_noise
 from raytl.labelling.settings import KEYS, Settings, searched_settings
 from raytl.labelling.unlabelled import UnlabelledImages
 from raytl.models.backbone import Backbone
@@ -40,11 +42,17 @@ class LabelInputs:
     classes: tuple[str, ...]
     on_event: OnEvent
     read_unlabelled: Callable[[], UnlabelledImages]
+    read_target: Callable[[], UnlabelledImages]
 
     @cached_property
     def unlabelled(self) -> UnlabelledImages:
         """Return the images of `data.unlabelled`, read once."""
         return self.read_unlabelled()
+
+    @cached_property
+    def target(self) -> UnlabelledImages:
+        """Return the images of `adapt.target` that a method may use, read once."""
+        return self.read_target()
 
     def features(self, samples: Sequence[Sample]) -> Tensor:
         """Return the frozen features of `samples`, `(n, d) float32`, from the node's cache if they are there."""
@@ -55,7 +63,9 @@ class LabelInputs:
 
 Step: TypeAlias = Callable[[LabelInputs, Any, TrainChange], TrainChange]
 """From the inputs, the value of a key and the change so far to the whole change."""
-STEPS: Mapping[str, Step] = MappingProxyType({"few.method": label_few})
+STEPS: Mapping[str, Step] = MappingProxyType(
+    {"labels.noise": leave_out_noise, "few.method": label_few, "adapt.method": adapt}
+)
 """The step of each of `KEYS`."""
 
 

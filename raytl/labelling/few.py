@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from raytl.config.fixmatch import FIXMATCH
 from raytl.data.group_split import group_columns, kept_together
 from raytl.data.manifest import Sample
 from raytl.errors import ConfigError
@@ -27,6 +28,8 @@ def label_few(inputs: LabelInputs, method: str, change: TrainChange) -> TrainCha
         ConfigError: the task has no frozen features with one class an image, or no image reaches `few.min_confidence`.
         DataError: see `read_source`.
     """
+    if method == FIXMATCH:  # in each step of training
+        return change
     few, classes = inputs.experiment.few, inputs.classes
     train = change.applied(inputs.train)
     labelled = _labelled(inputs, train)
@@ -74,7 +77,12 @@ def _changed(
         sample.key: Reason(by, round(confidence, 4))
         for sample, confidence in zip(added, given.confidence.tolist(), strict=True)
     }
-    return TrainChange(change.left_out, [*change.added, *added], (*change.notes, *notes), {**change.reasons, **reasons})
+    return replace(
+        change,
+        added=[*change.added, *added],
+        notes=(*change.notes, *notes),
+        reasons={**change.reasons, **reasons},
+    )
 
 
 def _note(method: str, given: GivenLabels, total: int, classes: Sequence[str]) -> str:

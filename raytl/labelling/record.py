@@ -115,7 +115,7 @@ def _change(change: StoredChange, present: Mapping[str, Sample]) -> TrainChange:
     added = [Sample(one.key, present[one.key].path, one.label, "train", one.digest) for one in change.added]
     reasons = {one.key: Reason(one.by, one.confidence) for one in change.left_out}
     reasons |= {one.key: Reason(one.by, one.confidence) for one in change.added}
-    return TrainChange(frozenset(one.key for one in change.left_out), added, change.notes, reasons)
+    return TrainChange(frozenset(one.key for one in change.left_out), added, change.notes, reasons=reasons)
 
 
 def _stored(settings: Settings, change: TrainChange) -> StoredChange:

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from raytl.config.schema import Experiment
 
-KEYS: tuple[str, ...] = ("few.method",)
+KEYS: tuple[str, ...] = ("labels.noise", "few.method", "adapt.method")
 """The dotted keys of label methods, in the order in which they apply; the value `none` of each changes nothing."""
 Settings: TypeAlias = tuple[Any, ...]
 """A value for each of `KEYS`."""
@@ -23,6 +23,11 @@ def searched_settings(experiment: Experiment) -> tuple[Settings, ...]:
     own, space = settings_of(experiment), experiment.search.space or {}
     choices = [(value, *space.get(key, {}).get("choice", ())) for key, value in zip(KEYS, own, strict=True)]
     return tuple(dict.fromkeys(product(*choices)))
+
+
+def has_methods(experiment: Experiment) -> bool:
+    """Return whether the experiment or a trial of it may change its training images."""
+    return any(value != "none" for settings in searched_settings(experiment) for value in settings)
 
 
 def _value(experiment: Experiment, key: str) -> Any:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,9 @@ from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.s3_settings import S3Settings
+
+TEST_OF_SOURCE = "test of the source"
+"""The split of images below the test folder of a source, in notes."""
 
 
 @dataclass(frozen=True)
@@ -45,10 +48,12 @@ def read_source(
     preprocess: Preprocess | None = None,
     depth: BitDepth = SIXTEEN_BITS,
     on_event: OnEvent = ignore,
+    test: str | None = None,
 ) -> UnlabelledImages:
     """Return the images at `uri`, which `key` of the experiment names; `labelled` are the images of all splits with digests.
 
-    With `preprocess`, decoded images are cached on the node.
+    With `preprocess`, decoded images are cached on the node. Images below the folder `test` of the source and their copies
+    are left out.
 
     Raises:
         DataError: there are no images, some cannot be decoded (`data.on_bad_image: error`), some are copies of test images,
@@ -62,8 +67,37 @@ def read_source(
             f"{data.uri}: has names that begin with {key}:, which is reserved for images of {uri}; rename them"
         )
     present, warnings = audited_source(uri, key, experiment, preprocess, on_event)
-    samples, repeated = _once(present)
-    hashes = phashes([*labelled, *samples], data.max_pixels, depth, on_event, S3Settings.of(experiment.storage))
+    is_test = np.array([test is not None and name.startswith(f"{key}:{test}/") for name in present.keys], np.bool_)
+    samples, repeated = _once(present.where(~is_test))
+    if not len(samples):
+        raise DataError(f"{where}: no images beside {test}/, which is never learned from; expected some. Add them")
+    labelled = SampleTable.of([*labelled, *(replace(one, split=TEST_OF_SOURCE) for one in present.where(is_test))])
+    usable, copies = without_copies(where, key, samples, labelled, experiment, depth, on_event)
+    notes = [f"{key}: {len(usable)} images of {uri}", *warnings, *copies]
+    if is_test.any():
+        notes.append(f"{key}: {int(is_test.sum())} images below {test}/ are not used")
+    if repeated:
+        notes.append(f"{key}: {repeated} images are exact copies of another one there, and count once")
+    return UnlabelledImages(usable, hashlib.sha256("".join(usable.digests).encode()).hexdigest(), tuple(notes))
+
+
+def without_copies(
+    where: str,
+    key: str,
+    samples: SampleTable,
+    labelled: SampleTable,
+    experiment: Experiment,
+    depth: BitDepth = SIXTEEN_BITS,
+    on_event: OnEvent = ignore,
+) -> tuple[SampleTable, list[str]]:
+    """Return the samples of the source `where` without copies of `labelled` images, by content and by look, and notes on them.
+
+    Raises:
+        DataError: some are copies of test images, or all are copies of labelled ones.
+    """
+    hashes = phashes(
+        [*labelled, *samples], experiment.data.max_pixels, depth, on_event, S3Settings.of(experiment.storage)
+    )
     of_row = _copies(samples, labelled, hashes)
     _refuse_test(where, samples, labelled, of_row)
     usable = samples.where(of_row < 0)
@@ -71,7 +105,7 @@ def read_source(
         raise DataError(
             f"{where}: all {len(samples)} images are copies of labelled images; expected others. Remove {key}"
         )
-    notes = [f"{key}: {len(usable)} images of {uri}", *warnings]
+    notes: list[str] = []
     if len(usable) < len(samples):
         examples = [
             _pair(samples, labelled, row, int(of_row[row])) for row in np.flatnonzero(of_row >= 0)[:10].tolist()
@@ -79,9 +113,7 @@ def read_source(
         notes.append(
             f"{key}: {len(samples) - len(usable)} copies of labelled images left out:\n{listed(examples, 5, len(samples) - len(usable))}"
         )
-    if repeated:
-        notes.append(f"{key}: {repeated} images are exact copies of another one there, and count once")
-    return UnlabelledImages(usable, hashlib.sha256("".join(usable.digests).encode()).hexdigest(), tuple(notes))
+    return usable, notes
 
 
 def audited_source(

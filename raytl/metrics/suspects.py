@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from raytl.metrics.confusion import Floats
 from raytl.metrics.scores import softmax
@@ -33,15 +33,37 @@ def is_trusted(accuracy: float, classes: int) -> bool:
     return accuracy - chance >= TRUSTED * (1 - chance)
 
 
+def confident_learning(targets: ArrayLike, probabilities: ArrayLike) -> NDArray[np.bool_]:
+    """Return which labels among `targets (n,)` are in the off-diagonal part of the confident joint, `(n,)`.
+
+    A class speaks for an image if it is at least as likely there as in the mean of the images labeled so. Of several, the
+    likeliest class is meant. A label that is the likeliest class itself is never listed. The labels are those of cleanlab's
+    `find_label_issues(filter_by="confident_learning")`; see `suspects` for `probabilities (n, classes)`.
+    """
+    given, table = np.asarray(targets, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
+    if not len(given):
+        return np.zeros(0, np.bool_)
+    is_speaking = table >= _thresholds(given, table) - _ROUNDING
+    likeliest = table.argmax(axis=1)
+    meant = np.where(is_speaking.sum(axis=1) > 1, likeliest, is_speaking.argmax(axis=1))
+    result: NDArray[np.bool_] = is_speaking.any(axis=1) & (meant != given) & (likeliest != given)
+    return result
+
+
+def _thresholds(given: NDArray[np.int64], table: Floats) -> Floats:
+    """Return the mean probability of each class in the images labeled so, `(classes,)`; infinity for a class without any."""
+    classes, own = table.shape[1], table[np.arange(len(given)), given]
+    support = np.bincount(given, minlength=classes)
+    return np.where(support > 0, np.bincount(given, own, classes) / np.maximum(support, 1), np.inf)
+
+
 def suspects(targets: ArrayLike, probabilities: ArrayLike) -> tuple[Suspect, ...]:
     """Return the suspect labels among `targets (n,)`, the most suspect first.
 
     `probabilities (n, classes)` must come from models that did not learn the image: by cross-validation, or on a held-out
-    split. A class speaks for an image if it is at least as likely there as it is in the mean of the images labeled so. The
-    number of suspects is that of the images for which a class speaks that is likelier than the given one: the off-diagonal
-    part of the confident joint. The suspects are the images with the least likely labels, and not those very images: that
-    finds more of the wrong labels (Kuan & Mueller 2022; experiments/LOG.md). A class without images is never suggested. For
-    labels that are independent, call it for each, with the classes absent and present.
+    split. A class speaks for an image as in `confident_learning`. There are as many suspects as `confident_learning` lists. They are the images with the least likely labels, and not those very
+    images: that finds more of the wrong labels (Kuan & Mueller 2022; experiments/LOG.md). A class without images is never
+    suggested. For labels that are independent, call it for each, with the classes absent and present.
     """
     given, table = np.asarray(targets, dtype=np.int64), np.asarray(probabilities, dtype=np.float64)
     if not len(given):
@@ -49,14 +71,13 @@ def suspects(targets: ArrayLike, probabilities: ArrayLike) -> tuple[Suspect, ...
     rows = np.arange(len(given))
     own = table[rows, given]
     support = np.bincount(given, minlength=table.shape[1])
-    thresholds = np.where(support > 0, np.bincount(given, own, table.shape[1]) / np.maximum(support, 1), np.inf)
-    speaking = np.where(table >= thresholds - _ROUNDING, table, -np.inf)
+    speaking = np.where(table >= _thresholds(given, table) - _ROUNDING, table, -np.inf)
     is_confident = speaking.max(axis=1) > own
     likeliest = np.where(support > 0, table, -np.inf).argmax(axis=1)
     suggested = np.where(is_confident, speaking.argmax(axis=1), likeliest)
     margins = table[rows, suggested] - own
     places = np.flatnonzero(margins > 0)
-    ranked = places[np.argsort(own[places], kind="stable")][: int(is_confident.sum())]
+    ranked = places[np.argsort(own[places], kind="stable")][: int(confident_learning(given, table).sum())]
     return tuple(
         Suspect(int(at), int(given[at]), int(suggested[at]), float(own[at]), float(margins[at])) for at in ranked
     )

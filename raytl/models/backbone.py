@@ -46,6 +46,8 @@ class Backbone:
     convolutional: bool
     notes: tuple[str, ...] = ()
     evaluated: frozenset[str] = frozenset()
+    statistics: str = ""
+    """Digest of the BatchNorm statistics that replaced those of the weights; empty if they are those of the weights."""
 
     def reading(self, depth: BitDepth) -> Backbone:
         """Return the same backbone for images scaled by `depth`."""

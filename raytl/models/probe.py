@@ -162,7 +162,12 @@ def head_inputs(
 
 def pooled_inputs(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
     """Return the inputs of the last layer of a head, averaged over the positions of the image: `(batch, d) float32` of `(batch, ..., d)`, or of `(batch, d, height, width)` for a convolution."""
-    values = given.detach().float()
+    return averaged(layer, given.detach())
+
+
+def averaged(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
+    """Return the same as `pooled_inputs`, through which gradients flow."""
+    values = given.float()
     if values.ndim == 2:
         return values
     return values.flatten(2).mean(2) if isinstance(layer, nn.Conv2d) else values.flatten(1, -2).mean(1)

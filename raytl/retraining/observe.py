@@ -11,21 +11,25 @@ from pathlib import Path
 from raytl.config.schema import Experiment
 from raytl.data import snapshot
 from raytl.data.audit import audit
+from raytl.data.corrections import stored_content
 from raytl.data.feedback import LABELS, is_feedback
-from raytl.data.feedback_samples import with_feedback
 from raytl.data.formats import scan
+from raytl.data.given_labels import with_labels
 from raytl.data.group_split import group_columns
-from raytl.data.manifest import Manifest, Sample, dataset_digest, snapshot_id
+from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, snapshot_id
 from raytl.data.perceptual_hash import phashes
 from raytl.data.split_memory import MEMORY_FORMAT, Memory
-from raytl.errors import RaytlError, RegistryError
+from raytl.errors import DataError, RaytlError, RegistryError
 from raytl.events import Message, OnEvent
 from raytl.feedback.monitor import Alarm
+from raytl.labelling.reviewed import reviewed_keys
+from raytl.labelling.suspect import SuspectLabel
 from raytl.registry.reader import folder_of
 from raytl.registry.record import Record
 from raytl.registry.registry import Registry
 from raytl.retraining import features
 from raytl.retraining.changes import MIN_IMAGES, Changes, added_samples, changes_between
+from raytl.retraining.doubtful import ranked
 from raytl.retraining.publish import MEMORY, recorded_samples
 from raytl.retraining.splits import SplitSamples, assign_splits
 from raytl.store.open import open_store
@@ -45,11 +49,13 @@ class Observation:
     splits: SplitSamples
     changes: Changes
     digest: str
+    doubtful: tuple[SuspectLabel, ...] = ()
+    """The doubtful labels of the training images, the most doubtful first, if `labels.noise` asks for them."""
 
 
 def listing_digest(experiment: Experiment, alarm: Alarm | None = None) -> str:
-    """Return a digest of the listing at `data.uri`, of the labels of `data.feedback` and of the alarm, which stays the same while
-    nothing there changes.
+    """Return a digest of the listing at `data.uri`, of the labels of `data.feedback`, of the corrections and of the alarm, which
+    stays the same while nothing there changes.
 
     Empty for a table or a single file, whose images may lie anywhere.
     """
@@ -60,11 +66,13 @@ def listing_digest(experiment: Experiment, alarm: Alarm | None = None) -> str:
     if not has_scheme(uri) and not path.is_dir():
         return ""
     s3, digest = S3Settings.of(experiment.storage), hashlib.sha256()
-    listed = retried(lambda: list(open_store(uri, s3).list()))
+    infos = retried(lambda: list(open_store(uri, s3).list()))
     if (feedback := experiment.data.feedback) is not None:
-        listed += retried(lambda: list(open_store(feedback, s3).list(LABELS)))
-    for info in listed:
+        infos += retried(lambda: list(open_store(feedback, s3).list(LABELS)))
+    for info in infos:
         digest.update(json.dumps([info.key, info.size, info.etag]).encode() + b"\n")
+    if experiment.labels.relabel is not None:
+        digest.update(stored_content(experiment.labels.relabel, s3)[0] or b"")
     if alarm is not None:
         digest.update(alarm.at.isoformat().encode())
     return digest.hexdigest()
@@ -93,6 +101,9 @@ def observe(
     hashes = phashes(unhashed, config.max_pixels, audited.depth.depth, on_event, s3)
     usable = [sample for sample in audited.samples if not _is_held_out_feedback(sample, memory)]
     splits = assign_splits(usable, hashes, memory, group_columns(config.columns))
+    _refuse_frozen(experiment, splits)
+    result = ranked(experiment, splits, audited.depth.depth, on_event)
+    splits = result.splits
     digest = dataset_digest(splits.samples)
     snapshot.note(snapshot_id(digest), splits.samples)
     changes = changes_between(
@@ -107,7 +118,21 @@ def observe(
     if champion is not None and changes.any:
         new = added_samples(before, splits.samples)
         changes = _with_drift(experiment, registry, champion, new, changes, on_event)
-    return Observation(splits, changes, digest)
+    return Observation(splits, changes, digest, result.doubtful)
+
+
+def _refuse_frozen(experiment: Experiment, splits: SplitSamples) -> None:
+    """Refuse corrections of images that an earlier tick put into test, though the data would put them elsewhere now.
+
+    Raises:
+        DataError: there are such corrections.
+    """
+    reviewed = reviewed_keys(experiment)
+    if frozen := [sample.key for sample in splits.of("test") if sample.key in reviewed]:
+        raise DataError(
+            f"labels.relabel: {experiment.labels.relabel}: {len(frozen)} corrections of images of the frozen test split:\n"
+            f"{listed(frozen)}\nRemove these rows"
+        )
 
 
 def _is_held_out_feedback(sample: Sample, memory: Memory) -> bool:
@@ -131,9 +156,17 @@ def _scanned(experiment: Experiment, on_event: OnEvent) -> Manifest:
     config, s3, task = experiment.data, S3Settings.of(experiment.storage), task_named(experiment.task)
     types = task.target_types
     manifest = scan(
-        config.uri, on_event, config.stream, config.zip_encoding, s3, experiment.annotations, types, config.columns
+        config.uri,
+        on_event,
+        config.stream,
+        config.zip_encoding,
+        s3,
+        experiment.annotations,
+        types,
+        config.columns,
+        experiment.labels.columns,
     )
-    manifest = with_feedback(manifest, config, on_event, s3)
+    manifest = with_labels(manifest, config, experiment.labels, on_event, s3)
     check_targets(task, manifest.samples)
     return manifest
 

@@ -32,6 +32,7 @@ def challenger_experiment(
         "name": name,
         "data.split_file": split_file,
         "data.snapshot": snapshot,
+        "labels.noise": "none",  # the tick ranked the labels, and its split file lacks those that it leaves out
         "train.seed": (experiment.train.seed + turn) % 2**31,
     }
     if start is None or champion is None or champion.model.name != base.model.name:

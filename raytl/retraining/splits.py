@@ -33,6 +33,13 @@ class SplitSamples:
         """Return the samples of one split."""
         return tuple(sample for sample in self.samples if sample.split == name)
 
+    def without(self, keys: Collection[str], reason: str) -> SplitSamples:
+        """Return the samples without these; they keep their place in the memory."""
+        retained = tuple(sample for sample in self.samples if sample.key not in keys)
+        return replace(
+            self, samples=retained, left_out={**self.left_out, reason: tuple(sorted(keys))} if keys else self.left_out
+        )
+
 
 def assign_splits(
     samples: Sequence[Sample], hashes: Mapping[str, int], memory: Memory, columns: Collection[str] = ()

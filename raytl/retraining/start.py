@@ -7,12 +7,13 @@ from dataclasses import replace
 
 from raytl.errors import DataError, TrainingError
 from raytl.events import Message
+from raytl.labelling.sheet import TABLE, table
 from raytl.retraining.changes import Changes
 from raytl.retraining.context import TickContext
 from raytl.retraining.observe import Observation, listing_digest, observe
 from raytl.retraining.policy import Skip, decide
 from raytl.retraining.publish import MEMORY
-from raytl.retraining.ticks import Outcome, Tick
+from raytl.retraining.ticks import MAX_DOUBTFUL, Outcome, Tick
 
 SPLIT_FILE = "sides.jsonl"
 """The split of each image in a tick. raytl 0.1.0 wrote it under this name, and its unfinished ticks are resumed."""
@@ -65,7 +66,9 @@ def observe_and_decide(context: TickContext, tick: Tick, listing: str) -> tuple[
     trained, champion = context.record(tick.trained), context.record(tick.champion)
     observation = observe(context.experiment, context.registry, trained, champion, context.on_event)
     decision = decide(context.history(tick), observation.changes, context.now, context.experiment.retrain)
-    return replace(tick, listing=listing, changes=observation.changes, decision=decision), observation
+    doubtful = observation.doubtful[:MAX_DOUBTFUL]
+    decided = replace(tick, listing=listing, changes=observation.changes, decision=decision, doubtful=doubtful)
+    return decided, observation
 
 
 def _skipped(context: TickContext, tick: Tick, decision: Skip) -> Tick:
@@ -84,3 +87,5 @@ def _freeze(context: TickContext, tick: Tick, observation: Observation) -> None:
     rows = [{"key": sample.key, "split": sample.split} for sample in splits.samples]
     context.put(SPLIT_FILE, tick, "".join(json.dumps(row) + "\n" for row in rows).encode())
     context.put(MEMORY, tick, splits.memory.encoded())
+    if observation.doubtful:
+        context.put(TABLE, tick, table(observation.doubtful).encode("utf-8", "backslashreplace"))

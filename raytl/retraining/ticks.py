@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from raytl.errors import RegistryError
 from raytl.events import Message, OnEvent, ignore
+from raytl.labelling.suspect import SuspectLabel
 from raytl.registry.record import Number
 from raytl.retraining.changes import Changes
 from raytl.retraining.gate import Comparison, Verdict
@@ -26,10 +27,12 @@ from raytl.store.contract import ObjectStore
 from raytl.store.fence import put_fenced
 from raytl.store.retry import retried
 from raytl.stored import Format
-from raytl.stored.bounds import Bound, Count, FormerKey, Moment, Name, Token
+from raytl.stored.bounds import Bound, Count, FormerKey, Moment, Name, Token, at_most
 
 TICKS, SKIPS, WORK = "ticks/", "skips/", "work/"
 """Skips of unchanged listings are written without the lease, and no later tick reads them."""
+MAX_DOUBTFUL = 200
+"""Doubtful labels in a record; the work file of the tick has all."""
 Stage = Literal["decided", "trained", "compared", "published", "done", "failed"]
 Outcome = Literal["", "skip", "attention", "promote", "keep", "reject", "failure"]
 _THREADS = 16
@@ -59,6 +62,8 @@ class Tick:
     since_search: Count = 0
     looks: Count = 0
     changes: Changes | None = None
+    doubtful: Annotated[tuple[SuspectLabel, ...], at_most(MAX_DOUBTFUL, "labels")] = ()
+    """The most doubtful labels of the training images, if `labels.noise` asks for them."""
     decision: Decision | None = None
     evaluation: str = ""
     run: str = ""

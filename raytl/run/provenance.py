@@ -9,7 +9,7 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from raytl.sanitize import redacted
 from raytl.stored import Format
-from raytl.stored.bounds import GitState, Name, within
+from raytl.stored.bounds import GitState, Name, at_most, within
 
 _PACKAGES = ("raytl", "torch", "torchvision", "timm", "ray", "numpy", "pillow", "safetensors", "pydantic")
 
@@ -43,6 +43,8 @@ class Provenance:
 
     dataset: Name = ""
     bit_depth: Annotated[int, within(8, 16)] | None = None
+    sources: Annotated[dict[Name, Name], at_most(20, "sources")] = field(default_factory=dict)
+    """The digest of the images of each other source, by its key in the experiment."""
     git: GitState | None = None
     time: Any = None
     user: Any = None

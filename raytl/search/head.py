@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from raytl.cluster.session import STARTED_HERE
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.forward import pick_device
@@ -17,6 +15,7 @@ from raytl.search.executor import TrialExecutor
 from raytl.tasks.task import HeadSolver
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.job import TrainJob
+from raytl.training.network import build_network
 
 
 def solved_head(job: TrainJob, target: Path, executor: TrialExecutor, on_event: OnEvent) -> TrainJob:
@@ -40,9 +39,7 @@ def solve(job: TrainJob, on_event: OnEvent = ignore) -> Any:
     device = pick_device(experiment.compute.device)
     if device.type == "cpu":
         retain_freed_memory()
-    backbone = job.task.build(experiment.model, job.classes, job.s3).reading(job.bit_depth)
-    layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
-    backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
+    backbone = build_network(job, device)
     return _solver(job).solve(experiment, backbone, job.train, job.val, job.classes, on_event)
 
 

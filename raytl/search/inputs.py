@@ -190,6 +190,7 @@ def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> Tra
         classes=splits.classes,
         bit_depth=inputs.plan.dataset.depth.depth,
         write_token=write_token,
+        sources=inputs.plan.sources.samples,
         changes=inputs.plan.changes,
         feature_seed=None if experiment.search.feature_cache == "off" else experiment.train.seed,
     )

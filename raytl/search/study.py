@@ -335,7 +335,9 @@ class Study:
         if stored is None:
             self.study.set_user_attr("raytl", dict(wanted))
             return
-        compared = [key for key in sorted({*stored, *wanted}) if key in stored or key not in ADDED]
+        compared = [
+            key for key in sorted({*stored, *wanted}) if key in stored or not (key in ADDED or wanted[key] == "none")
+        ]
         if keys := [key for key in compared if stored.get(key) != wanted.get(key)]:
             raise RunError(
                 f"{folder}: a sweep of another experiment; differences (there -> here):\n"

@@ -8,6 +8,7 @@ from typing import Any
 
 from raytl.config.override import override
 from raytl.config.schema import Experiment
+from raytl.labelling.settings import settings_of
 from raytl.search.protocol import Suggestion
 from raytl.training.job import TrainJob
 
@@ -15,9 +16,9 @@ from raytl.training.job import TrainJob
 def trial_job(sweep: TrainJob, suggestion: Suggestion) -> TrainJob:
     """Return the job of one trial of `sweep`, whose workers have working copies of their own."""
     experiment = trial_experiment(sweep.experiment, suggestion, probe=bool(sweep.probe), location=sweep.location)
-    return replace(
-        sweep, experiment=experiment, location=f"{sweep.location}/{suggestion.folder}", is_guest=True, folds=()
-    )
+    probe = sweep.probe if settings_of(experiment) == settings_of(sweep.experiment) else ""  # else it solves its own
+    location = f"{sweep.location}/{suggestion.folder}"
+    return replace(sweep, experiment=experiment, location=location, probe=probe, is_guest=True, folds=())
 
 
 def trial_experiment(base: Experiment, suggestion: Suggestion, *, probe: bool, location: str) -> Experiment:

@@ -52,4 +52,5 @@ def _key(backbone: Backbone, samples: Sequence[Sample], device: str, precision: 
         "device": device,
         "samples": hashlib.sha256("".join(sample.digest for sample in samples).encode()).hexdigest(),
     }
+    parts |= {"statistics": backbone.statistics} if backbone.statistics else {}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:32]

@@ -78,7 +78,8 @@ def _listed(experiment: Experiment, on_event: OnEvent) -> Sequence[Sample]:
     if not has_scheme(uri) and not Path(uri).expanduser().exists():
         return ()
     stream = names_objects(uri) and not is_packed(uri, s3)
-    return scan(uri, on_event, stream, experiment.data.zip_encoding, s3, experiment.annotations).samples
+    votes = experiment.labels.columns
+    return scan(uri, on_event, stream, experiment.data.zip_encoding, s3, experiment.annotations, votes=votes).samples
 
 
 def annotation(samples: Sequence[Sample]) -> str:

@@ -11,6 +11,7 @@ from functools import reduce
 from typing import Any
 
 from raytl.config import space
+from raytl.config.adapt import IN_TRAINING
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
 
@@ -29,16 +30,26 @@ class Rule:
 
 
 _ONE_CLASS = "it needs one class an image"
+_NO_LABEL_NOISE = (
+    Rule("labels.noise", ("none",), f"{_ONE_CLASS}; set it to none"),
+    Rule("labels.relabel", (None,), f"{_ONE_CLASS}; leave it out"),
+    Rule("labels.columns", ([],), f"{_ONE_CLASS}; leave it out"),
+)
 _NO_FEW = Rule("few.method", ("none",), f"{_ONE_CLASS}; set it to none")
+_NO_ADAPT = Rule("adapt.method", ("none",), f"{_ONE_CLASS}; set it to none")
 _MANY_LABELS = (
+    *_NO_LABEL_NOISE,
     _NO_FEW,
+    Rule("adapt.method", ("none", *IN_TRAINING), "pseudo-labels need one class an image; set it to none"),
     Rule("train.sampler", ("shuffle",), f"{_ONE_CLASS}; set train.class_weights to balanced instead"),
     Rule("augment.mixup", (0,), f"{_ONE_CLASS}: a mixed image has the labels of both; set it to 0"),
     Rule("augment.cutmix", (0,), f"{_ONE_CLASS}: the patch may not show what the label says; set it to 0"),
 )
 _OWN_LOSS = "this task has a loss of its own"
 _DENSE = (
+    *_NO_LABEL_NOISE,
     _NO_FEW,
+    _NO_ADAPT,
     Rule("train.loss", ("cross_entropy",), f"{_OWN_LOSS}; leave it out"),
     Rule("train.label_smoothing", (0,), f"{_OWN_LOSS}; set it to 0"),
     Rule("train.class_weights", ("none",), f"{_OWN_LOSS}; set it to none"),
@@ -51,9 +62,16 @@ _DENSE = (
 )
 RULES: Mapping[str, Sequence[Rule]] = {
     "classification": (
-        Rule("train.loss", ("cross_entropy", "focal"), "asymmetric is for several labels an image (task: multilabel)"),
+        Rule(
+            "train.loss",
+            ("cross_entropy", "focal", "gce"),
+            "asymmetric is for several labels an image (task: multilabel)",
+        ),
     ),
-    "multilabel": _MANY_LABELS,
+    "multilabel": (
+        *_MANY_LABELS,
+        Rule("train.loss", ("cross_entropy", "focal", "asymmetric"), f"{_ONE_CLASS}; set it to cross_entropy"),
+    ),
     "segmentation": _DENSE,
     "detection": _DENSE,
     "instances": _DENSE,

@@ -7,7 +7,7 @@ complete checkpoint exists. Schedules, stages and sample order are pure function
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,6 +30,7 @@ from raytl.training.records import Epochs, Metrics
 
 _FORMAT = 1
 _SEPARATOR = "::"
+_OBJECTIVE = "objective.safetensors"
 _SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
 
@@ -92,6 +93,8 @@ class Checkpoint:
     average: dict[str, Tensor]
     optimizer: dict[str, dict[str, Any]]
     scaler: dict[str, Any]
+    objective: dict[str, Tensor] = field(default_factory=dict)
+    """The state of what the step's objective owns; empty for supervised training."""
 
 
 def optimizer_state(optimizer: Optimizer) -> dict[str, dict[str, Any]]:
@@ -139,6 +142,8 @@ def save(folder: Path, checkpoint: Checkpoint) -> None:
         save_tensors(checkpoint.model, temporary / "model.safetensors")
         save_tensors(checkpoint.average, temporary / "average.safetensors")
         save_tensors(tensors, temporary / "optimizer.safetensors")
+        if checkpoint.objective:
+            save_tensors(checkpoint.objective, temporary / _OBJECTIVE)
         write_json(temporary / "state.json", state)
 
 
@@ -159,6 +164,7 @@ def load(folder: Path) -> Checkpoint | None:
             average=load_file(folder / "average.safetensors"),
             optimizer=_unflatten(load_file(folder / "optimizer.safetensors"), state.optimizer),
             scaler=state.scaler,
+            objective=load_file(folder / _OBJECTIVE) if (folder / _OBJECTIVE).exists() else {},
         )
     except _DAMAGE as exc:
         raise _damaged(folder, exc) from exc

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.distributed as dist
-from torch import Tensor
+from torch import Tensor, nn
 
 from raytl.world import World
 
@@ -44,6 +44,16 @@ class Sum:
     def on_host(self) -> list[float]:
         """Return the sum, after waiting for it."""
         return [float(value) for value in self.on_device().tolist()]
+
+
+def average_gradients(world: World, parameters: Sequence[nn.Parameter], of: str) -> None:
+    """Replace each gradient by its mean over all ranks, as DDP does for the parameters of its module."""
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    if world.size == 1 or not gradients:
+        return
+    whole = Sum(world, torch.cat([gradient.flatten() for gradient in gradients]), of).on_device() / world.size
+    for gradient, part in zip(gradients, whole.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(part.view_as(gradient))
 
 
 def broadcast_from_main(world: World, tensors: Sequence[Tensor], of: str = "BatchNorm statistics") -> None:

@@ -6,12 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from raytl.config.annotations import AnnotationsConfig
+from raytl.config.labels import LabelsConfig
 from raytl.config.schema import DataConfig
 from raytl.data import snapshot
 from raytl.data.audit import BadFile, audit, unaudited
 from raytl.data.bit_depth import SetDepth
-from raytl.data.feedback_samples import with_feedback
 from raytl.data.formats import AS_FOUND, is_packed, names_objects, scan
+from raytl.data.given_labels import AS_GIVEN, with_labels
 from raytl.data.manifest import Note, Sample, snapshot_id
 from raytl.data.sample_table import SampleTable
 from raytl.data.split import ClassesOf, Splits, apply_splits, class_names, divide
@@ -56,6 +57,7 @@ def read_dataset(
     s3: S3Settings = ENVIRONMENT,
     annotations: AnnotationsConfig = AS_FOUND,
     task: Task | None = None,
+    labels: LabelsConfig = AS_GIVEN,
 ) -> Dataset:
     """Return the dataset at `data.uri`, with every image decoded once and its content hashed.
 
@@ -64,9 +66,17 @@ def read_dataset(
         StoreError: an object store failed.
     """
     manifest = scan(
-        config.uri, on_event, config.stream, config.zip_encoding, s3, annotations, _types(task), config.columns
+        config.uri,
+        on_event,
+        config.stream,
+        config.zip_encoding,
+        s3,
+        annotations,
+        _types(task),
+        config.columns,
+        labels.columns,
     )
-    manifest = with_feedback(manifest, config, on_event, s3)
+    manifest = with_labels(manifest, config, labels, on_event, s3)
     _check_targets(task, manifest.samples)
     refuse_archived(manifest.objects, s3)
     evict(int(config.pull_limit_gb * 1e9))
@@ -91,6 +101,7 @@ def listed_dataset(
     s3: S3Settings = ENVIRONMENT,
     annotations: AnnotationsConfig = AS_FOUND,
     task: Task | None = None,
+    labels: LabelsConfig = AS_GIVEN,
 ) -> Dataset:
     """Return the dataset at `data.uri` from its listing alone if images are not on this node yet; else as `read_dataset`.
 
@@ -101,14 +112,23 @@ def listed_dataset(
         StoreError: an object store failed.
     """
     if not names_objects(config.uri) or is_packed(config.uri, s3):
-        return read_dataset(config, preprocess, on_event, s3, annotations, task)
+        return read_dataset(config, preprocess, on_event, s3, annotations, task, labels)
     types, columns = _types(task), config.columns
-    manifest = scan(config.uri, on_event, stream=True, s3=s3, annotations=annotations, prefer=types, columns=columns)
-    manifest = with_feedback(manifest, config, on_event, s3)
+    manifest = scan(
+        config.uri,
+        on_event,
+        stream=True,
+        s3=s3,
+        annotations=annotations,
+        prefer=types,
+        columns=columns,
+        votes=labels.columns,
+    )
+    manifest = with_labels(manifest, config, labels, on_event, s3)
     _check_targets(task, manifest.samples)
     to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_pulled(manifest.objects, s3)
     if not to_fetch:
-        return read_dataset(config, preprocess, on_event, s3, annotations, task)
+        return read_dataset(config, preprocess, on_event, s3, annotations, task, labels)
     refuse_archived(to_fetch, s3)
     samples = apply_splits(manifest.samples, config, s3)
     splits = divide(samples, _classes_of(task))

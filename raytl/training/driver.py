@@ -21,7 +21,10 @@ from raytl.data.bit_depth import SIXTEEN_BITS
 from raytl.data.samples import records
 from raytl.errors import RaytlError, RunError, first_line
 from raytl.events import Message, OnEvent, ignore
+from raytl.labelling import sheet
+from raytl.labelling.change import UNCHANGED
 from raytl.labelling.record import LabelChanges, stored_changes, write_changes
+from raytl.labelling.settings import settings_of
 from raytl.metrics.confusion import matrix_of
 from raytl.run import journal, plots
 from raytl.run.atomic import write_bytes, write_json, write_text
@@ -154,6 +157,7 @@ def _job(run_store: RunStore, run_plan: Plan) -> TrainJob:
         classes=dataset.splits.classes,
         bit_depth=dataset.depth.depth,
         write_token=run_store.write_token,
+        sources=run_plan.sources.samples,
         changes=run_plan.changes,
     )
     return job if runs_in_process(run_plan.experiment.compute) else job.sharing_samples()
@@ -186,11 +190,16 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
         "weights": run_plan.weights_digest,
         "bit_depth": dataset.depth.depth.bits,
     }
+    if run_plan.sources.digests:
+        record["sources"] = dict(run_plan.sources.digests)
     lines = records(dataset.samples.by_key(), lambda value: encode(value).decode())
     write_bytes(folder.samples, b"".join(line.encode() + b"\n" for line in lines))
     write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in dataset.skipped))
     write_json(folder.classes, list(splits.classes))
     write_json(folder.provenance, record)
+    doubtful = run_plan.changes.get(settings_of(experiment), UNCHANGED).doubtful
+    if doubtful:
+        write_text(folder.root / sheet.TABLE, sheet.table(doubtful))
     if run_plan.recipe:  # a start before the first checkpoint adopts the choices of the one before
         write_choices(folder.root, run_plan.recipe)
     write_changes(folder.root, run_plan.changes)
@@ -206,6 +215,12 @@ def _check_data(folder: RunFolder, run_plan: Plan) -> None:
         raise RunError(
             f"{folder.root}: this run began with a bit depth of {before}; expected {now} "
             f"({run_plan.dataset.depth.reason}). Start over with --new (the old run is renamed, not deleted)."
+        )
+    differing = {key for key, _ in {*record.sources.items()} ^ {*run_plan.sources.digests.items()}}
+    if differing:
+        raise RunError(
+            f"{folder.root}: the images of {', '.join(sorted(differing))} changed since this run began.\n"
+            "  Restore them, or start over with --new (the old run is renamed, not deleted)."
         )
     if record.dataset != run_plan.dataset.digest:
         raise RunError(

@@ -49,6 +49,9 @@ class TrainJob:
     """The jobs of a sweep's folds, from which each trial trains a network each; empty to train on `train` alone."""
     teachers: tuple[str, ...] = ()
     """The folders, on this machine, of saved models whose answers are learned beside the labels."""
+    sources: Mapping[str, Sequence[Sample]] = field(default_factory=dict)
+    """The images that steps take beside `train`, by the key of the experiment that names them; all that the job or a trial of
+    it may need."""
     changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
     """What label methods change in `train`, for each setting of them that the job or a trial of it may have."""
 
@@ -81,15 +84,20 @@ class TrainJob:
         if self.experiment.compute.cluster == "none":
             return self
         own = partial(shared, location=self.location, s3=self.s3)
-        return replace(self, train=own(SampleTable.of(self.train)), val=own(SampleTable.of(self.val)))
+        sources = {key: own(SampleTable.of(samples)) for key, samples in self.sources.items()}
+        return replace(self, train=own(SampleTable.of(self.train)), val=own(SampleTable.of(self.val)), sources=sources)
 
     def discard_samples(self) -> None:
         """Remove the file of `sharing_samples`, once no worker will start again."""
-        if any(isinstance(each, SampleTable) and each.origin for each in (self.train, self.val)):
+        if any(
+            isinstance(each, SampleTable) and each.origin for each in (self.train, self.val, *self.sources.values())
+        ):
             discard(self.location, self.s3)
 
     def on_this_node(self, emit: OnEvent = ignore) -> TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
         data = self.experiment.data
         local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
-        return replace(self, train=located(self.train, other_sources(data, emit, self.s3), local), val=local(self.val))
+        place = partial(located, sources=other_sources(self.experiment, emit, self.s3), own=local)
+        sources = {key: place(samples) for key, samples in self.sources.items()}
+        return replace(self, train=place(self.train), val=local(self.val), sources=sources)

@@ -91,6 +91,8 @@ def _restore(context: TrainContext, backbone: Backbone, resume: Checkpoint | Non
     backbone.module.load_state_dict(resume.model)
     if context.average is not None:
         context.average.shadow = {name: tensor.to(context.device) for name, tensor in resume.average.items()}
+    if context.objective.state is not None:
+        context.objective.state.load_state_dict(resume.objective)
     if resume.scaler:
         context.scaler.load_state_dict(resume.scaler)
     _emit(context, Resumed(epoch=resume.progress.epoch + 1, step=resume.progress.step))
@@ -105,7 +107,8 @@ def _open_stage(
     before: Phase | None,
     resume: Checkpoint | None,
 ) -> Phase:
-    phase = open_phase(backbone, stage, stages, context.experiment, context.world, context.device, before)
+    owned = context.objective.state
+    phase = open_phase(backbone, stage, stages, context.experiment, context.world, context.device, before, owned)
     if resume is not None:
         if resume.progress.step and resume.progress.trainable != phase.trainable:
             raise RunError(
@@ -206,6 +209,7 @@ def _saver(context: TrainContext, phase: Phase, writer: RunWriter) -> Callable[[
                     average=context.average.shadow if context.average is not None else {},
                     optimizer=optimizer_state(phase.optimizer),
                     scaler=context.scaler.state_dict(),
+                    objective={} if (owned := context.objective.state) is None else owned.state_dict(),
                 )
             )
 

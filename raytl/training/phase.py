@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -93,10 +94,15 @@ def open_phase(
     world: World,
     device: torch.device,
     before: Phase | None,
+    objective: nn.Module | None = None,
 ) -> Phase:
-    """Return the phase of `stage`; parameters that `before` trained keep their optimizer state."""
+    """Return the phase of `stage`; parameters that `before` trained keep their optimizer state.
+
+    Those of `objective`, what the step's objective owns, learn at the head's rate.
+    """
     apply_freeze(backbone, stage.depth)
     groups = parameter_groups(backbone, experiment.transfer, experiment.optim, stage.depth)
+    groups += _objective_groups(objective, experiment)
     for group in groups:
         group["base_lr"] = group["lr"]
     optimizer = build_optimizer(groups, experiment.optim)
@@ -113,6 +119,13 @@ def open_phase(
         moving=_updated_buffers(backbone.module),
         shape_from=opened_at(stages, 1) if stages[-1].depth else 0,
     )
+
+
+def _objective_groups(objective: nn.Module | None, experiment: Experiment) -> list[dict[str, Any]]:
+    """Return the optimizer group of what the step's objective owns; none if it has no parameters."""
+    named = {} if objective is None else dict(objective.named_parameters(prefix="objective"))
+    group = {"params": list(named.values()), "names": list(named), "group": "objective"}
+    return [{**group, "lr": experiment.optim.lr, "weight_decay": experiment.optim.weight_decay}] if named else []
 
 
 def _updated_buffers(module: nn.Module) -> tuple[str, ...]:

@@ -27,9 +27,11 @@ from raytl.tasks.task import Task
 from raytl.training.compiled import check_compile
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
-from raytl.training.label_plan import planned_changes
+from raytl.training.label_plan import label_inputs, planned_changes
 from raytl.training.recipe_facts import recipe_facts, unmeasured
+from raytl.training.source_images import SourceImages, read_sources
 from raytl.training.stages import TrainStage, timeline
+from raytl.training.step_sources import labelled_batch, source_keys
 
 T = TypeVar("T")
 
@@ -67,6 +69,8 @@ class Plan:
     """Choices that differ from what the experiment asks for, or that are not made yet."""
     recipe: tuple[Choice, ...] = ()
     """What `recipe: auto` chose, with the reasons; `experiment` has the values."""
+    sources: SourceImages = field(default_factory=SourceImages)
+    """The images of other sources that steps take; empty before the images are on this node."""
     changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
     """What label methods change in the training images, by their settings; empty before the images are on this node."""
 
@@ -123,8 +127,18 @@ def make_plan(
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
     reading = backbone.reading(dataset.depth.depth)
-    images = len(own.applied(dataset.splits.train))
-    return replace(_plan(experiment, reading, dataset, images, recipe, (*notes, *own.notes)), changes=changes)
+    sources = _sources(experiment, task, reading, dataset, on_event)
+    notes, images = (*notes, *own.notes, *sources.notes), len(own.applied(dataset.splits.train))
+    return replace(_plan(experiment, reading, dataset, images, recipe, notes), changes=changes, sources=sources)
+
+
+def _sources(
+    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
+) -> SourceImages:
+    """Return the images of other sources; nothing before the images are on this node, or without such a source."""
+    if dataset.to_fetch or not source_keys(experiment):
+        return SourceImages()
+    return read_sources(label_inputs(experiment, task, backbone, dataset, on_event), dataset)
 
 
 def _with_recipe(
@@ -146,7 +160,8 @@ def _read(
     on_event: OnEvent,
 ) -> Dataset:
     s3 = S3Settings.of(experiment.storage)
-    return read(data, preprocess, on_event, s3, experiment.annotations, task_named(experiment.task))
+    task = task_named(experiment.task)
+    return read(data, preprocess, on_event, s3, experiment.annotations, task, experiment.labels)
 
 
 def depth_of(experiment: Experiment, backbone: Backbone) -> int:
@@ -175,7 +190,7 @@ def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone 
     train, workers = experiment.train, experiment.compute.max_workers
     task_named(experiment.task).objective(experiment, dataset.splits.classes, dataset.splits.train)
     images = len(dataset.splits.train)
-    smallest = images // steps_per_epoch(images, train.batch_size)
+    smallest = images // steps_per_epoch(images, labelled_batch(experiment))
     has_batchnorm = backbone is not None and bool(batch_norms(backbone.module) - backbone.evaluated)
     min_images = 2 if has_batchnorm and experiment.transfer.unfreeze != 0 else 1
     if smallest // workers // train.accumulate < min_images:
@@ -200,7 +215,7 @@ def _plan(
     depth, sizes = depth_of(experiment, backbone), backbone.sizes
     lr = rates(backbone, experiment.transfer, experiment.optim.lr, depth)
     stages = tuple(StagePlan(name, size, lr.get(name)) for name, size in sizes.items())
-    steps = steps_per_epoch(images, experiment.train.batch_size)
+    steps = steps_per_epoch(images, labelled_batch(experiment))
     device = pick_device(experiment.compute.device)
     return Plan(
         experiment=experiment,

@@ -20,11 +20,12 @@ from raytl.data.loader import Batch, TrainLoader
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent, Step
 from raytl.models.forward import to_input
-from raytl.tasks.task import Objective
 from raytl.throttle import Throttle
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Progress
+from raytl.training.collectives import average_gradients
 from raytl.training.normalizer import Normalizer
+from raytl.training.objectives.objective import LABELLED, LossSum, StepObjective
 from raytl.training.phase import Phase
 from raytl.training.step_log import Requests, StepDone, StepLog
 from raytl.training.transfer import StepBatch, moved
@@ -64,7 +65,7 @@ class TrainContext:
     channels_last: bool
     preprocess: Preprocess
     loader: TrainBatches
-    objective: Objective
+    objective: StepObjective
     average: WeightAverage | None
     scaler: torch.amp.GradScaler
     emit: OnEvent
@@ -97,7 +98,7 @@ def train_epoch(context: TrainContext, phase: Phase, progress: Progress, save: C
     for step, batch in enumerate(batches, start=progress.step):
         rates = _begin(context, phase, progress.epoch, step)
         requested = log.add(
-            step, batch.count, rates, _checked_step(context, phase, batch, log), _requests(context, saved)
+            step, batch.count, rates, _checked_step(context, phase, batch, step, log), _requests(context, saved)
         )
         if (requested.save or requested.pause) and step + 1 < steps:
             requested |= log.flush()
@@ -128,17 +129,17 @@ def _begin(context: TrainContext, phase: Phase, epoch: int, step: int) -> dict[s
     return phase.set_rates(context.experiment, step=epoch * steps + step, total=train.epochs * steps, steps=steps)
 
 
-def _checked_step(context: TrainContext, phase: Phase, batch: StepBatch, log: StepLog) -> Tensor:
+def _checked_step(context: TrainContext, phase: Phase, batch: StepBatch, step: int, log: StepLog) -> Tensor:
     """Run `_step`. If it fails because an earlier loss, not read yet, was not finite, raise that."""
     try:
-        return _step(context, phase, batch)
+        return _step(context, phase, batch, _StepNetwork(context, phase, batch.count, log.progress.epoch, step))
     except Exception:
         with contextlib.suppress(RuntimeError):  # the failure of the step says more than that of the collective
             log.flush()
         raise
 
 
-def _step(context: TrainContext, phase: Phase, batch: StepBatch) -> Tensor:
+def _step(context: TrainContext, phase: Phase, batch: StepBatch, network: _StepNetwork) -> Tensor:
     """Run one optimizer step; return this rank's part of the loss of the global batch, times its count: `()`."""
     optim, size = context.experiment.optim, context.world.size
     normalizer = Normalizer(context.world, context.device, batch)
@@ -146,10 +147,12 @@ def _step(context: TrainContext, phase: Phase, batch: StepBatch) -> Tensor:
     for index, part in enumerate(batch.parts):
         last = index == len(batch.parts) - 1
         with torch.enable_grad() if last else phase.without_sync():
-            loss = _loss(context, phase, part)
+            loss = context.objective.step(network, {LABELLED: part, **part.beside})
             # DDP averages over ranks; scale to the sum over all ranks, divided by the normalizer of the global batch.
-            context.scaler.scale(loss * normalizer.factor(size)).backward()
-        summed += loss.detach() * normalizer.factor(batch.count)
+            context.scaler.scale(_scaled(loss, normalizer, size)).backward()
+        summed += _scaled(loss, normalizer, batch.count).detach()
+    if context.objective.state is not None:
+        average_gradients(context.world, list(context.objective.state.parameters()), "the objective's gradients")
     context.scaler.unscale_(phase.optimizer)
     if optim.clip_norm is not None:
         torch.nn.utils.clip_grad_norm_(phase.parameters(), optim.clip_norm)
@@ -158,17 +161,52 @@ def _step(context: TrainContext, phase: Phase, batch: StepBatch) -> Tensor:
     phase.optimizer.zero_grad(set_to_none=True)
     if context.average is not None:
         context.average.update(phase.tracked_tensors())
+    context.objective.end_step(context.world, context.device)
     return summed
 
 
-def _loss(context: TrainContext, phase: Phase, batch: Batch) -> Tensor:
-    inputs = to_input(batch.images, context.preprocess, context.device, context.channels_last)
+def _scaled(loss: LossSum, normalizer: Normalizer, factor: int) -> Tensor:
+    """Return the part of the loss of the global batch, times `factor`."""
+    labelled = loss.labelled * normalizer.factor(factor)
+    return labelled if loss.beside is None else labelled + loss.beside * factor
 
-    def forward(*values: Any) -> Any:
-        with torch.autocast(context.device.type, context.precision, enabled=context.precision != torch.float32):
-            return phase.model(*values)
 
-    return context.objective(forward, inputs, batch.targets, batch.ids)
+@dataclass(frozen=True, slots=True)
+class _StepNetwork:
+    """The network of a phase in one step (`raytl.training.objectives.objective.Network`)."""
+
+    context: TrainContext
+    phase: Phase
+    count: int
+    epoch: int
+    step: int
+
+    @property
+    def progress(self) -> float:
+        steps = self.context.loader.steps
+        return (self.epoch * steps + self.step) / (self.context.experiment.train.epochs * steps)
+
+    def inputs(self, batch: Batch) -> Tensor:
+        context = self.context
+        return to_input(batch.images, context.preprocess, context.device, context.channels_last)
+
+    def __call__(self, *values: Any) -> Any:
+        with self._autocast():
+            return self.phase.model(*values)
+
+    @torch.no_grad()
+    def answers(self, inputs: Tensor) -> Tensor:
+        module, average = self.phase.module, self.context.average
+        with average.swapped_in(module) if average is not None else contextlib.nullcontext():
+            module.eval()
+            with self._autocast():
+                logits: Tensor = module(inputs)
+            module.train()
+        return logits.float()
+
+    def _autocast(self) -> torch.autocast:
+        precision = self.context.precision
+        return torch.autocast(self.context.device.type, precision, enabled=precision != torch.float32)
 
 
 def _requests(context: TrainContext, saved: float) -> Requests:

@@ -38,9 +38,8 @@ def _on_gpu(batches: Iterable[StepBatch], device: torch.device) -> Iterator[Step
             parts = tuple(_copied(part, device) for part in batch.parts)
         computing = torch.cuda.current_stream(device)
         computing.wait_stream(copying)
-        for part in parts:
-            part.images.record_stream(computing)
-            part.targets.record_stream(computing)
+        for tensor in (tensor for part in parts for tensor in _tensors(part)):
+            tensor.record_stream(computing)
         yield StepBatch(parts, batch.count, batch.normalizer)
 
 
@@ -50,8 +49,19 @@ def _copying(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
+def _tensors(part: Batch) -> Iterator[Any]:
+    """Yield the images and targets of a batch, and those of the sources beside it."""
+    yield part.images
+    if part.targets is not None:
+        yield part.targets
+    for other in part.beside.values():
+        yield from _tensors(other)
+
+
 def _copied(part: Batch, device: torch.device) -> Batch:
-    return Batch(_copy(part.images, device), part.ids, _copy(part.targets, device))
+    images = _copy(part.images, device)
+    targets = None if part.targets is None else _copy(part.targets, device)
+    return Batch(images, part.ids, targets, {name: _copied(other, device) for name, other in part.beside.items()})
 
 
 def _copy(value: Any, device: torch.device) -> Any:

@@ -31,9 +31,12 @@ from raytl.training.fallback import fall_back, may_fall_back, solved_head
 from raytl.training.job import TrainJob
 from raytl.training.loop import Outcome, RunWriter, epochs
 from raytl.training.network import build_network, channels_last
+from raytl.training.objectives.build import step_objective
+from raytl.training.objectives.objective import StepObjective
 from raytl.training.plan import depth_of
 from raytl.training.run_writer import run_writer
 from raytl.training.stages import TrainStage, timeline
+from raytl.training.step_sources import labelled_batch, step_sources
 from raytl.training.steps import PauseRequested, TrainBatches, TrainContext
 from raytl.training.teachers import load_teachers
 from raytl.training.validate import EvalBatches, ValSplit
@@ -266,8 +269,12 @@ def _context(run: LoadedRun, features: CachedFeatures | None) -> TrainContext:
     )
 
 
-def _objective(run: LoadedRun) -> Objective:
-    """Return the loss of the job, on the answers of its teachers too if it has any."""
+def _objective(run: LoadedRun) -> StepObjective:
+    return step_objective(run.job, run.backbone, _labels(run), run.device)
+
+
+def _labels(run: LoadedRun) -> Objective:
+    """Return the loss of the job's labels, on the answers of its teachers too if it has any."""
     job = run.job
     labels = job.task.objective(job.experiment, job.classes, job.train)
     if not job.teachers:
@@ -279,16 +286,18 @@ def _objective(run: LoadedRun) -> Objective:
 def _train_loader(run: LoadedRun) -> TrainLoader:
     job, train, data = run.job, run.job.experiment.train, run.job.experiment.data
     task, preprocess = job.task, run.backbone.preprocess
+    emit = run.emit if run.world.is_main else ignore
     return TrainLoader(
-        open_images(job.train, preprocess, data, run.emit if run.world.is_main else ignore, s3=job.s3),
+        open_images(job.train, preprocess, data, emit, s3=job.s3),
         task.encoder(job.train, job.classes, preprocess, job.files),
         task.augment(job.experiment.augment, preprocess),
-        batch=train.batch_size,
+        batch=labelled_batch(job.experiment),
         seed=train.seed,
         world=run.world,
         weights=task.sampling_weights(job.train, job.classes) if train.sampler == "balanced" else None,
         workers=_loader_workers(job.experiment, run.device, run.world),
         pinned=run.device.type == "cuda",
+        beside=step_sources(job, preprocess, emit),
     )
 
 

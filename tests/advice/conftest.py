@@ -9,9 +9,10 @@ import torch
 
 from raytl.advice.candidates import Candidate
 from raytl.advice.measure import measured
-from raytl.advice.result import Advice, CandidateFit, SuspectLabel
+from raytl.advice.result import Advice, CandidateFit
 from raytl.config.choice import Choice
 from raytl.config.schema import Experiment
+from raytl.labelling.suspect import SuspectLabel
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 from raytl.metrics.paired import Paired

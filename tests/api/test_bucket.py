@@ -16,6 +16,7 @@ BUCKET = "api-runs"
 
 
 @pytest.mark.s3
+@pytest.mark.thorough
 def test_a_run_brings_along_how_its_experiment_reaches_buckets(s3_server: str, tmp_path: Path) -> None:
     folder = write_photos(tmp_path / "photos", 12)
     write_weights(tmp_path)

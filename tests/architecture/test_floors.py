@@ -20,6 +20,7 @@ FLOORS: dict[str, int] = {
     "data": 5, "doctor": 5,
     "models": 6,
     "tasks": 7,
+    "adaptation": 7,
     "bundle": 6,
     "labelling": 8,
     "training": 9, "evaluation": 9, "feedback": 9,

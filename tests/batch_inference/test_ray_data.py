@@ -67,7 +67,9 @@ def test_two_actors_give_the_same_bits(model: Path, photos: Path, tmp_path: Path
 
 @pytest.mark.ray
 @pytest.mark.thorough
-@pytest.mark.parametrize("cpus", [1, 2, 4], indirect=True)
+@pytest.mark.parametrize(
+    "cpus", [pytest.param(1, marks=pytest.mark.lengthy), 2, pytest.param(4, marks=pytest.mark.lengthy)], indirect=True
+)
 def test_no_number_of_cpus_stalls(model: Path, photos: Path, tmp_path: Path, cpus: int) -> None:
     out, parts = tmp_path / "out", PartOptions(part_size=4)
     found = predict_in_parts(model, photos, out=out, parts=parts, batch_size=4, machine=EMBEDDED)
@@ -118,7 +120,9 @@ def await_parts(process: subprocess.Popen[bytes], out: Path) -> None:
 @pytest.mark.ray
 @pytest.mark.thorough
 @pytest.mark.timeout(900)  # three processes import torch and start Ray, slow on a machine that is busy
-@pytest.mark.parametrize(("sent", "code"), [(signal.SIGKILL, -9), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("sent", "code"), [(signal.SIGKILL, -9), pytest.param(signal.SIGINT, 130, marks=pytest.mark.lengthy)]
+)
 def test_a_driver_that_is_stopped_is_resumed(
     model: Path, make_photos: MakePhotos, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:

@@ -39,6 +39,7 @@ ARGUMENTS = {
     "compress": (f"s3://{BUCKET}/runs/tiny",),
     "serve": (f"s3://{BUCKET}/runs/tiny",),
     "collect": (f"s3://{BUCKET}/feedback",),
+    "labels": ("tiny.yaml",),
     "explain": (f"s3://{BUCKET}/runs/tiny", f"s3://{BUCKET}/data/red/000.jpg"),
     "report": (f"s3://{BUCKET}/runs/tiny",),
     "advise": (f"s3://{BUCKET}/data", "--weights", "test_resnet=none.safetensors"),
@@ -123,6 +124,7 @@ def test_a_uri_alone_has_no_other_settings() -> None:
 
 @pytest.mark.s3
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_every_verb_reaches_the_endpoint_as_the_profile_that_its_options_name(
     raytl: Raytl, store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,7 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raytl.data.shard import class_weights, epoch_order, eval_batches, global_batch, rank_part, steps_per_epoch
+from raytl.data.shard import (
+    EndlessOrder,
+    class_weights,
+    count_beside,
+    epoch_order,
+    eval_batches,
+    global_batch,
+    rank_part,
+    source_seed,
+    steps_per_epoch,
+)
 
 WORLDS = [1, 2, 3, 5]
 
@@ -76,3 +86,44 @@ def test_a_class_without_samples_does_not_disturb_the_weights() -> None:
 def test_a_step_outside_the_epoch_is_refused() -> None:
     with pytest.raises(AssertionError, match="step 3 outside an epoch of 3"):
         global_batch(epoch_order(9, 0, 0), 3, 3)
+
+
+def test_an_order_without_end_gives_each_sample_once_a_cycle() -> None:
+    order = EndlessOrder(10, seed=4)
+    parts = [order.batch(step, 4) for step in range(10)]
+    ids, cycles = (np.concatenate(each) for each in zip(*parts, strict=True))
+    np.testing.assert_array_equal(cycles, np.repeat(range(4), 10))
+    for cycle in range(4):
+        np.testing.assert_array_equal(ids[cycles == cycle], epoch_order(10, 4, cycle))
+
+
+@pytest.mark.parametrize("count", [3, 25])
+def test_a_step_of_an_order_without_end_does_not_depend_on_the_steps_before(count: int) -> None:
+    order = EndlessOrder(10, seed=4)
+    in_order = [order.batch(step, count) for step in range(6)]
+    for step in (5, 0, 3):
+        for mine, other in zip(EndlessOrder(10, seed=4).batch(step, count), in_order[step], strict=True):
+            np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize(
+    ("n", "batch", "ratio", "expected"), [(64, 16, 1, 16), (64, 16, 0.5, 8), (10, 64, 1, 10), (9, 4, 0.01, 1)]
+)
+def test_a_source_gives_images_in_proportion_to_the_labelled_ones(
+    n: int, batch: int, ratio: float, expected: int
+) -> None:
+    assert count_beside(n, batch, ratio) == expected
+
+
+@pytest.mark.parametrize("size", WORLDS)
+def test_ranks_get_near_equal_numbers_over_all_sources(size: int) -> None:
+    first, second = np.arange(7), np.arange(4)
+    parts = [(rank_part(first, rank, size), rank_part(second, rank, size, before=7)) for rank in range(size)]
+    totals = [len(one) + len(other) for one, other in parts]
+    assert max(totals) - min(totals) <= 1
+    assert sorted(np.concatenate([other for _, other in parts])) == list(range(4))
+
+
+def test_sources_of_one_seed_have_orders_of_their_own() -> None:
+    assert len({source_seed(0, "a"), source_seed(0, "b"), source_seed(1, "a"), 0}) == 4
+    assert source_seed(7, "a") == source_seed(7, "a") < 2**31

@@ -25,6 +25,8 @@ BESIDE: dict[str, dict[str, Any]] = {
     "data.stream": {"data.uri": "s3://bucket/photos"},
     "transfer.gradual_every": {"transfer.gradual": True},
     "train.focal_gamma": {"train.loss": "focal"},
+    "train.gce_q": {"train.loss": "gce"},
+    "labels.columns": {"data.uri": "photos.csv"},
     "optim.restart_every": {"optim.schedule": "restarts"},
     "search.metric": {"search.scheduler": "none"},
 }

@@ -18,6 +18,7 @@ def settings_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 
 
+@pytest.mark.thorough
 def test_the_bench_runs_on_a_cpu(capsys: pytest.CaptureFixture[str]) -> None:
     assert gpu.main(["--device", "cpu", "--tiny"]) == 0
     said = capsys.readouterr().out

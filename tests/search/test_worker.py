@@ -63,6 +63,7 @@ def test_a_resumed_trial_reports_the_epochs_that_it_trained_before(
     assert earlier.metrics["val/accuracy"] == first.last.metrics["val/accuracy"]
 
 
+@pytest.mark.thorough
 def test_too_little_memory_for_a_fold_frees_the_networks_of_all_before_the_retry(
     make_sweep: Callable[..., Experiment], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from raytl.data import feedback
+from raytl.data import corrections, feedback
 from raytl.feedback import collection, monitor, record, reference, retention
 from raytl.feedback.estimate import estimates
 from raytl.feedback.monitor import Monitor
@@ -24,6 +24,12 @@ def _labels(content: bytes, folder: Path) -> object:
     store = MemoryStore(f"memory://{folder}")
     store.put_bytes("labels/20261102T120000Z-00000000.json", content)
     return [feedback.read_labels(store), encode(asdict(found))]
+
+
+def _correction(content: bytes, folder: Path) -> object:
+    found = corrections.CORRECTION_FORMAT.read(content, "fixes.csv")
+    table = corrections.text_of([found], with_header=True).encode("utf-8", "backslashreplace")
+    return [encode(asdict(found)), len(corrections.parsed(table, "fixes.csv"))]
 
 
 def _records(content: bytes, folder: Path) -> object:
@@ -54,6 +60,8 @@ FEEDBACK = [
     Stored("data.feedback:LABELS_FORMAT",
            encode({"format": 1, "who": "me", "when": NOW.isoformat(), "labels": [{"photo": ABC, "label": "a"}]}),
            _labels, "labels"),
+    Stored("data.corrections:CORRECTION_FORMAT",
+           encode(asdict(corrections.Correction("a.jpg", "a", "b", "me", NOW.isoformat(), "seen"))), _correction, "fixes.csv"),
     Stored("feedback.record:RECORD_FORMAT",
            made_record(ABC, pixels={"sharpness": 2.5}, flags=("unfamiliar",), features="ADwAPA==").line() * 2, _records, "records"),
     Stored("feedback.collection:COLLECTION_FORMAT",

@@ -191,6 +191,7 @@ def _records() -> list[TrialRecord]:
     return [first, replace(first, number=1, state="failed", values=None, reason=SCRIPT), replace(first, number=2)]
 
 
+@pytest.mark.thorough
 def test_the_page_of_a_sweep_runs_no_script_but_its_own(tmp_path: Path) -> None:
     experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
     space = space_of(experiment).resolved(5)

@@ -184,6 +184,7 @@ def test_only_the_requested_keys_are_pulled_and_others_stay(source: Path, fetche
 
 
 @pytest.mark.parametrize("there", [S3, SWIFT])
+@pytest.mark.thorough
 def test_hundreds_of_files_in_a_bucket_are_pulled_once_and_changed_ones_again(
     there: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -16,6 +16,10 @@ TABLE: list[tuple[str, Any, set[str]]] = [
     ("train.loss", "cross_entropy", ALL),
     ("train.loss", "focal", IMAGES),
     ("train.loss", "asymmetric", {"multilabel"}),
+    ("train.loss", "gce", ONE_CLASS),
+    ("labels.noise", "leave_out", ONE_CLASS),
+    ("labels.relabel", "fixes.csv", ONE_CLASS),
+    ("labels.columns", ["a", "b"], ONE_CLASS),
     ("train.label_smoothing", 0.1, IMAGES),
     ("train.class_weights", "balanced", IMAGES),
     ("train.class_weights", {"a": 2.0}, IMAGES),
@@ -33,7 +37,7 @@ TABLE: list[tuple[str, Any, set[str]]] = [
 
 
 def experiment(task: str, changes: dict[str, Any]) -> Experiment:
-    base = Experiment.model_validate({"name": "e", "task": task, "data": {"uri": "d"}, "model": {"name": "m"}})
+    base = Experiment.model_validate({"name": "e", "task": task, "data": {"uri": "d.csv"}, "model": {"name": "m"}})
     changes = {"model.weights": "runs/before/", **changes}
     return override(base, {"search.linear_probe": False, **changes})
 

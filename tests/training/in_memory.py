@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,9 @@ from raytl.config.schema import Experiment
 from raytl.data.augment import TrainAugment
 from raytl.data.loader import EvalLoader, TrainLoader
 from raytl.data.manifest import Sample
+from raytl.data.step_source import StepSource
 from raytl.events import EpochEnded, Event, Recorder, StageOpened
-from raytl.models.backbone import build
+from raytl.models.backbone import Backbone, build
 from raytl.tasks.classification.targets import LabelEncoder
 from raytl.tasks.registry import task_named
 from raytl.tasks.task import Objective, Validation
@@ -24,6 +25,8 @@ from raytl.training import checkpoint
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Checkpoint, Progress
 from raytl.training.loop import RunWriter, epochs
+from raytl.training.objectives.objective import StepObjective
+from raytl.training.objectives.supervised import Supervised
 from raytl.training.plan import depth_of
 from raytl.training.stages import timeline
 from raytl.training.steps import TrainContext
@@ -61,10 +64,13 @@ def fit(
     resume: Checkpoint | None = None,
     count: int = 24,
     objective: Objective | None = None,
+    step: Callable[[Backbone, Objective], StepObjective] | None = None,
+    beside: Callable[[int], Sequence[StepSource]] = lambda px: (),
 ) -> Fitted:
     """Train `experiment` on `count` noisy squares as this process's only worker; checkpoints go into `folder`.
 
-    `objective` replaces that of the experiment's task.
+    `objective` replaces that of the experiment's task, and `step` makes that of the step from the network and it; `beside`
+    gives other sources of images of a size.
     """
     torch.manual_seed(experiment.train.seed)
     torch.use_deterministic_algorithms(experiment.train.deterministic)
@@ -72,6 +78,7 @@ def fit(
     px = backbone.preprocess.image_px
     images, targets = squares(count, px)
     task, encoder = task_named(experiment.task), LabelEncoder(targets)
+    labels = objective or task.objective(experiment, CLASSES, _samples(targets))
     watcher = Recorder()
     fitted = Fitted(watcher.events)
     context = TrainContext(
@@ -88,8 +95,9 @@ def fit(
             batch=experiment.train.batch_size,
             seed=experiment.train.seed,
             world=World.solo(),
+            beside=beside(px),
         ),
-        objective=objective or task.objective(experiment, CLASSES, _samples(targets)),
+        objective=step(backbone, labels) if step else Supervised(labels),
         average=WeightAverage(experiment.optim.ema) if experiment.optim.ema is not None else None,
         scaler=torch.amp.GradScaler("cpu", enabled=False),
         emit=watcher,

@@ -66,7 +66,10 @@ def on_a_machine(cache: Path, environment: Mapping[str, str]) -> Iterator[None]:
     s3.forget_client()
 
 
-@pytest.fixture(scope="module", params=["memory", S3, SWIFT])
+@pytest.fixture(
+    scope="module",
+    params=["memory", pytest.param("bucket", marks=[pytest.mark.s3, pytest.mark.thorough], id="s3"), SWIFT],
+)
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """A store of each kind."""
     folder = tmp_path_factory.mktemp("place")

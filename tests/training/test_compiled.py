@@ -26,7 +26,7 @@ THREE_STAGES = {"transfer.gradual": True}
 @pytest.mark.parametrize(
     ("backend", "changes", "stages"),
     [
-        ("eager", ONE_STAGE, 1),
+        pytest.param("eager", ONE_STAGE, 1, marks=pytest.mark.thorough),
         pytest.param("inductor", THREE_STAGES, 3, marks=pytest.mark.thorough),
     ],
 )

@@ -42,7 +42,7 @@ from raytl.world import World
 from tests.training.scenes import TASKS, toy_task, write_scenes
 
 Target = Callable[[World, Any], Any]
-SLOWER = ("classification", "instances")  # the first is trained by many other tests
+SLOWER = ("classification", "instances", "detection", "segmentation")  # the first is trained by many other tests
 each_task = pytest.mark.parametrize("task", TASKS)
 
 

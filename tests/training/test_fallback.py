@@ -152,6 +152,7 @@ def test_several_workers_decide_the_same(
     assert FRACTION in score(folders[1])
 
 
+@pytest.mark.thorough
 def test_a_fallback_is_not_repeated_by_a_run_that_was_killed_after_it(
     make: Callable[[dict[str, Any]], Experiment], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,7 +30,9 @@ def check(config: Experiment, backbone: Backbone, depth: int) -> None:
 @pytest.mark.parametrize(
     ("name", "px", "own", "reason"),
     [
-        ("inception_v3", 64, 299, "Kernel size can't be greater than actual input size"),
+        pytest.param(
+            "inception_v3", 64, 299, "Kernel size can't be greater than actual input size", marks=pytest.mark.thorough
+        ),
         ("densenet121", 16, 224, "Output size is too small"),
         ("crossvit_tiny_240", 96, 240, "The size of tensor a"),
     ],

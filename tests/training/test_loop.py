@@ -43,10 +43,13 @@ def assert_same(one: Checkpoint, other: Checkpoint) -> None:
 @pytest.mark.parametrize(
     "extra",
     [
-        {},
-        {"optim.ema": 0.8, "augment.mixup": 0.4, "model.dropout": 0.3, "transfer.gradual": True},
+        pytest.param({}, id="plain"),
+        pytest.param(
+            {"optim.ema": 0.8, "augment.mixup": 0.4, "model.dropout": 0.3, "transfer.gradual": True},
+            id="all at once",
+            marks=pytest.mark.thorough,
+        ),
     ],
-    ids=["plain", "all at once"],
 )
 def test_a_run_resumes_from_each_of_its_checkpoints_to_the_same_bits(extra: dict[str, Any], tmp_path: Path) -> None:
     config = experiment(tmp_path, {"train.checkpoint_every_s": 1e-9, **extra})

@@ -36,6 +36,10 @@ def test_an_unfreeze_depth_beyond_the_stages_lists_them(make_experiment: MakeExp
         plan(make_experiment({"transfer.unfreeze": 99}))
 
 
+UNCOMPARED = {"fallback": "off"}
+"""Transfer without a solved head to compare the run with, which takes longer than the run."""
+
+
 def minimal(photos: Path, tmp_path: Path, **changes: Any) -> Experiment:
     """Three keys, and what makes it small: a network with weights that are as good as any."""
     torch.manual_seed(0)
@@ -101,13 +105,13 @@ def test_one_epoch_is_enough_to_ask_for(make_photos: MakePhotos, tmp_path: Path)
 
 
 def test_a_run_keeps_what_was_chosen_when_it_began(make_photos: MakePhotos, tmp_path: Path) -> None:
-    experiment = minimal(make_photos(20), tmp_path, train={"epochs": 2})
+    experiment = minimal(make_photos(20), tmp_path, train={"epochs": 2}, transfer=UNCOMPARED)
     assert train(experiment).status == "trained"
     stored = stored_experiment(tmp_path / "runs" / "minimal" / "experiment.yaml").recipe
     assert stored.train.batch_size == 8
     assert train(experiment).status == "already finished"
     with pytest.raises(RunError, match=r"train.batch_size: 8 -> 9"):
-        train(minimal(tmp_path / "photos", tmp_path, train={"epochs": 2, "batch_size": 9}))
+        train(minimal(tmp_path / "photos", tmp_path, train={"epochs": 2, "batch_size": 9}, transfer=UNCOMPARED))
     record = tmp_path / "runs" / "minimal" / "recipe.json"
     assert '"train.batch_size"' in record.read_text()
     record.write_text(record.read_text().replace("train.batch_size", "storage.uri"))
@@ -118,7 +122,7 @@ def test_a_run_keeps_what_was_chosen_when_it_began(make_photos: MakePhotos, tmp_
 def test_a_start_that_ends_before_its_first_checkpoint_loses_no_choice(
     make_photos: MakePhotos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    experiment = minimal(make_photos(20), tmp_path, train={"epochs": 2})
+    experiment = minimal(make_photos(20), tmp_path, train={"epochs": 2}, transfer=UNCOMPARED)
 
     def killed(*_: object, **__: object) -> None:
         raise KeyboardInterrupt

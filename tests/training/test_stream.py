@@ -18,6 +18,7 @@ from tests.training.conftest import Interrupt, MakeExperiment
 pytestmark = pytest.mark.s3
 
 
+@pytest.mark.thorough
 def test_a_streamed_run_is_the_pulled_one_to_the_bit_also_where_it_goes_on(
     make_experiment: MakeExperiment, bucket: str, s3_client: Any, own_cache: Path
 ) -> None:

@@ -18,6 +18,7 @@ from raytl.models.forward import to_input
 from raytl.models.saved_model import load_model, save_model
 from raytl.tasks.soft_targets import SoftTargetObjective
 from raytl.training.job import TrainJob
+from raytl.training.objectives.supervised import Supervised
 from raytl.training.teachers import load_teachers, renormalized
 from raytl.training.worker import load_run, prepare
 from raytl.world import World
@@ -90,7 +91,8 @@ def test_a_job_with_a_teacher_learns_its_answers(tmp_path: Path) -> None:
     loaded = load_run(World.solo(), distilled, ignore)
     prepared = prepare(loaded, tensorboard=False)
     try:
-        assert isinstance(prepared.context.objective, SoftTargetObjective)
+        assert isinstance(prepared.context.objective, Supervised)
+        assert isinstance(prepared.context.objective.labels, SoftTargetObjective)
         assert prepared.fit().best.metrics
     finally:
         prepared.close()

@@ -153,7 +153,7 @@ RECIPES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize(
-    "recipe", [pytest.param(name, marks=[pytest.mark.thorough] * (name == "segmentation")) for name in RECIPES]
+    "recipe", [pytest.param(name, marks=[pytest.mark.thorough] * (name != "mixed")) for name in RECIPES]
 )
 def test_the_host_never_waits_for_the_device_in_a_step(recipe: str, tmp_path: Path, on_meta: OnMeta) -> None:
     task, changes = RECIPES[recipe]

@@ -39,11 +39,13 @@ def scan(
     annotations: AnnotationsConfig = AS_FOUND,
     prefer: tuple[type, ...] = (),
     columns: Mapping[str, ColumnRole] = NO_COLUMNS,
+    votes: Sequence[str] = (),
 ) -> Manifest:
     """Return the samples at `uri`; an s3:// URI is first pulled into the node's cache unless `stream` is set.
     `zip_encoding` is the encoding of names in a zip that does not declare it. `prefer` are the types of target that the task
     accepts, the best first: they choose between class folders, boxes and masks that lie in one place. `columns` are those of
-    a manifest that describe its images (`data.columns`).
+    a manifest that describe its images (`data.columns`). `votes` are those that have labels of several sources (`labels.columns`): an
+    image without a label has the first of them.
 
     Raises:
         DataError: nothing exists there, or the layout or a column is wrong; all problems are listed.
@@ -54,27 +56,22 @@ def scan(
             f"data.columns: {uri!r} has no columns; expected a .csv, .tsv, .parquet or .jsonl manifest. Remove data.columns, "
             "or list the images in such a table"
         )
-    manifest = _scanned(uri, on_event, stream, zip_encoding, s3, annotations, prefer)
+    manifest = _scanned(uri, stream, _How(on_event, zip_encoding, s3, annotations, prefer, tuple(votes)))
     if not columns:
         return manifest
     from raytl.data.formats.manifest_columns import with_columns  # it reads tables with this package
 
-    place = pulled_parts(uri, on_event, s3)[1] if in_bucket(uri) else Path(uri.removeprefix("file://")).expanduser()
-    return with_columns(manifest, place, columns)
+    return with_columns(manifest, table_place(uri, on_event, s3), columns)
 
 
-def _scanned(
-    uri: str,
-    on_event: OnEvent,
-    stream: bool,
-    zip_encoding: str | None,
-    s3: S3Settings,
-    annotations: AnnotationsConfig,
-    prefer: tuple[type, ...],
-) -> Manifest:
+def table_place(uri: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT) -> Path:
+    """Return where the table at `uri` is on this node, after pulling it."""
+    return pulled_parts(uri, on_event, s3)[1] if in_bucket(uri) else Path(uri.removeprefix("file://")).expanduser()
+
+
+def _scanned(uri: str, stream: bool, how: _How) -> Manifest:
     """Return the samples at `uri`, without the values of columns."""
     scheme, separator, rest = uri.partition("://")
-    how = _How(on_event, zip_encoding, s3, annotations, prefer)
     if stream and not names_objects(uri):
         raise DataError(f"data.stream: {uri!r} is on this machine; expected an s3:// URI. Set data.stream to false")
     if stream:
@@ -97,6 +94,19 @@ class _How:
     s3: S3Settings
     annotations: AnnotationsConfig
     prefer: tuple[type, ...]
+    votes: tuple[str, ...] = ()
+
+    def table(self, place: Path, parts: Sequence[str] | None = None) -> tables.Table:
+        """Return the table at `place`, with the first vote of each image that has no label."""
+        table = tables.read(place, parts, on_event=self.on_event)
+        if self.votes:
+            from raytl.data.formats.vote_columns import read_votes  # it reads tables with this package
+
+            votes, rows = read_votes(place, self.votes), table.rows
+            rows.labels[:] = [
+                label or votes.first(path.strip()) for path, label in zip(rows.paths, rows.labels, strict=True)
+            ]
+        return table
 
 
 def _scan_local(uri: str, path: Path, how: _How) -> Manifest:
@@ -144,7 +154,7 @@ def _scan_remote(uri: str, how: _How) -> Manifest:
     if table := _annotated_table(place, how):
         pull(folder, how.on_event, only=[*keys, *tables.keys_in(table)], s3=how.s3)
         return _scan_table(uri, place, how)
-    listing_table = tables.read(place, parts)
+    listing_table = how.table(place, parts)
     pull(folder, how.on_event, only=[*keys, *tables.keys_in(listing_table)], s3=how.s3)
     return tables.scan(listing_table, uri, _pulled_places(listing_table, how), on_event=how.on_event)
 
@@ -206,7 +216,7 @@ def _scan_table(uri: str, place: Path, how: _How) -> Manifest:
         columns = table_columns(place, how.annotations)
         assert columns is not None, "an annotated table has such columns"
         return scan_table(place, uri, columns, how.annotations, _pulled_places(table, how))
-    table = tables.read(place, on_event=how.on_event)
+    table = how.table(place)
     return tables.scan(table, uri, _pulled_places(table, how), on_event=how.on_event)
 
 
@@ -281,13 +291,14 @@ def _scan_streamed_table(uri: str, how: _How) -> Manifest:
     if tables.is_table(local) and _annotated_table(local, how):
         return _pulled_instead(_scan_remote(uri, how) if in_bucket(uri) else _scan_local(uri, local, how))
     if in_bucket(uri):
-        place, _, table = pulled_table(uri, on_event, s3=s3)
+        place, at, _, parts = pulled_parts(uri, on_event, s3)
+        table = how.table(at, parts)
         folder, inside = open_store(place, s3).uri, tables.keys_in(table)
     else:
         path = Path(uri).expanduser().absolute()
         if not tables.is_table(path):
             raise DataError(f"data.uri {uri!r}: {path} does not exist; expected {_LAYOUTS}")
-        folder, table, inside = "", tables.read(path), []
+        folder, table, inside = "", how.table(path), []
     elsewhere = tables.uris_in(table)
     objects: dict[str, ObjectInfo] = {}
     for root, keys in {folder: inside, **_by_bucket(elsewhere)}.items():

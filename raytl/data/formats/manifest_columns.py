@@ -82,7 +82,7 @@ class _Values:
 
     def add(self, where: str, path: str, cells: Sequence[Any], columns: Mapping[str, ColumnRole]) -> None:
         """Add the cells of a row; one of an image that the manifest left out is passed over."""
-        image = next((self.index[key] for key in _keys(path, self.folder) if key in self.index), None)
+        image = next((self.index[key] for key in keys_of(path, self.folder) if key in self.index), None)
         if image is None:
             return
         texts = tuple(nfc(text_of(cell)) for cell in cells)
@@ -122,7 +122,7 @@ class _Values:
                 self.findings.problem(_SPANS, f"{name} {value!r}: {where}")
 
 
-def _keys(path: str, folder: Path) -> Iterator[str]:
+def keys_of(path: str, folder: Path) -> Iterator[str]:
     """Yield the keys that a path in the table can have, by its spellings."""
     yield path
     for spelling in (path, path.replace("\\", "/")):

@@ -23,6 +23,7 @@ from raytl.store.retry import retried
 from raytl.tasks.defaults import completed
 from raytl.training.driver import train_here
 from raytl.training.job import TrainJob
+from raytl.training.step_sources import labels_only
 from raytl.uris import in_bucket
 
 
@@ -59,7 +60,8 @@ def distill(run: TrainedRun, distillation: Distillation, folder: Path, on_event:
     if distillation.unlabelled is not None:
         train += unlabelled_samples(run, teachers[0], distillation.unlabelled, on_event)
     experiment = override(
-        completed(on_this_machine(run.recipe, run.machine)), student_changes(run.recipe.model_dump(), distillation, run)
+        labels_only(completed(on_this_machine(run.recipe, run.machine))),
+        student_changes(run.recipe.model_dump(), distillation, run),
     )
     job = TrainJob(
         experiment=experiment,

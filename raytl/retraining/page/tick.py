@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from raytl.labelling.sheet import TABLE
 from raytl.pages import Html, render, score
 from raytl.pages.figures import inline
 from raytl.retraining.changes import Changes
 from raytl.retraining.gate import Comparison
 from raytl.retraining.page.plots import intervals
 from raytl.retraining.policy import Search
-from raytl.retraining.ticks import Tick
+from raytl.retraining.ticks import WORK, Tick
 from raytl.tasks.reporting import Slice
 
 TITLES = {
@@ -25,6 +26,7 @@ TITLES = {
 _MAX_SLICES = 60
 """Classes on the chart; of more, those that the challenger changes most."""
 _MIN_SHIFT = 0.005
+_MAX_DOUBTFUL = 30
 Rows = list[tuple[str, ...]]
 
 
@@ -43,6 +45,7 @@ def tick_page(tick: Tick, name: str, gained: Sequence[Flip], lost: Sequence[Flip
     """Return the page as HTML."""
     values: dict[str, object] = {"tick": tick, "name": name, "gained": gained, "lost": lost, "origin": _origin(tick)}
     values["title"] = TITLES[tick.outcome].format(version=tick.version, champion=tick.champion)
+    values |= _doubtful_values(tick)
     if tick.changes is not None:
         values |= _change_values(tick.changes)
     if tick.comparison is not None:
@@ -50,6 +53,13 @@ def tick_page(tick: Tick, name: str, gained: Sequence[Flip], lost: Sequence[Flip
         values |= {"score_rows": _score_rows(tick.comparison), "slices": slices, "slice_rows": _slice_rows(slices)}
         values["chart"] = _chart(slices)
     return render("raytl.retraining.page", "tick.html.j2", **values)
+
+
+def _doubtful_values(tick: Tick) -> dict[str, object]:
+    """Return the rows of the most doubtful labels, and the file that has all."""
+    rows = [(each.key, each.given, each.suggested, f"{each.probability:.3f}") for each in tick.doubtful[:_MAX_DOUBTFUL]]
+    is_kept = rows and tick.outcome not in ("skip", "attention")
+    return {"doubtful_rows": rows, "doubtful_table": f"{WORK}{tick.id}/{TABLE}" if is_kept else ""}
 
 
 def _origin(tick: Tick) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,7 +18,7 @@ from raytl.models.constants import constant
 
 @dataclass(frozen=True)
 class Loss:
-    """The loss of each sample: cross-entropy or focal, smoothed, weighted by class.
+    """The loss of each sample: cross-entropy, focal or generalized cross-entropy, smoothed, weighted by class.
 
     The caller divides the sum by the size of the global batch, so that the value does not depend on the division of the
     batch into workers and micro-batches.
@@ -26,6 +27,7 @@ class Loss:
     focal_gamma: float | None
     label_smoothing: float
     weights: tuple[float, ...] | None
+    gce_q: float | None = None
 
     def __call__(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return `(batch,) float32` from logits `(batch, classes)` and targets: `(batch,) int64` or mixed `(batch, classes)`."""
@@ -34,7 +36,12 @@ class Loss:
         soft = functional.one_hot(targets, classes).float() if targets.ndim == 1 else targets
         if self.label_smoothing:
             soft = soft * (1.0 - self.label_smoothing) + self.label_smoothing / classes
-        terms = -soft * functional.log_softmax(logits, dim=1)
+        log_probabilities = functional.log_softmax(logits, dim=1)
+        if self.gce_q is None:
+            terms = -soft * log_probabilities
+        else:
+            # Zhang & Sabuncu 2018, eq. 6: (1 - p^q) / q of the label, its mean over a soft target; exact for small q
+            terms = -soft * torch.expm1(self.gce_q * log_probabilities) / self.gce_q
         if self.focal_gamma is not None:
             # Lin et al. 2017, Focal Loss for Dense Object Detection, eq. 4, summed over a soft target.
             terms = terms * (1.0 - functional.softmax(logits, dim=1)) ** self.focal_gamma
@@ -49,6 +56,7 @@ def loss(config: TrainConfig, counts: Mapping[str, int]) -> Loss:
         focal_gamma=config.focal_gamma if config.loss == "focal" else None,
         label_smoothing=config.label_smoothing,
         weights=class_weights(config, counts),
+        gce_q=config.gce_q if config.loss == "gce" else None,
     )
 
 

@@ -110,7 +110,7 @@ class Classification:
     def objective(
         self, experiment: Experiment, classes: Sequence[str], train: Sequence[Sample]
     ) -> ClassificationObjective:
-        """Return cross-entropy or the focal loss, weighted by class, on mixed batches."""
+        """Return the loss of `train.loss`, weighted by class, on mixed batches."""
         weighted = loss(experiment.train, class_counts(train, classes))
         return ClassificationObjective(weighted, mix(experiment.augment, len(classes)), len(classes))
 

@@ -96,6 +96,7 @@ def test_a_run_is_compressed_through_the_command_line(
 
 
 @pytest.mark.thorough
+@pytest.mark.lengthy
 def test_a_student_is_a_candidate(trained: Path, tmp_path: Path) -> None:
     result = compress(
         trained,

@@ -21,6 +21,7 @@ def saved() -> Saved:
     return untrained("classification", image_px=32)
 
 
+@pytest.mark.thorough
 def test_other_runtimes_return_the_probabilities_and_features_of_the_network(saved: Saved, tmp_path: Path) -> None:
     graph, names, path = exporting(saved).graph(saved, Limits()), exporting(saved).outputs, tmp_path / "model.onnx"
     write_onnx(graph, views(saved, 2), names, path)

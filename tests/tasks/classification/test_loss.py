@@ -37,6 +37,27 @@ def test_the_focal_loss_is_the_papers_formula() -> None:
     assert torch.allclose(ours, -((1 - p) ** 2) * p.log())
 
 
+@pytest.mark.parametrize("q", [0.1, 0.7, 1.0])
+def test_the_generalized_cross_entropy_is_the_papers_formula(q: float) -> None:
+    ours = loss(TrainConfig(loss="gce", gce_q=q), COUNTS)(LOGITS, TARGETS)
+    p = functional.softmax(LOGITS, dim=1)[torch.arange(3), TARGETS]
+    assert torch.allclose(ours, (1 - p**q) / q)
+
+
+def test_the_generalized_cross_entropy_goes_from_cross_entropy_to_the_absolute_error() -> None:
+    near, far = (loss(TrainConfig(loss="gce", gce_q=q), COUNTS)(LOGITS, TARGETS) for q in (1e-6, 1.0))
+    assert torch.allclose(near, functional.cross_entropy(LOGITS, TARGETS, reduction="none"), rtol=1e-4)
+    p = functional.softmax(LOGITS, dim=1)
+    assert torch.allclose(far, (functional.one_hot(TARGETS, 2) - p).abs().sum(1) / 2)
+
+
+def test_the_generalized_cross_entropy_of_a_label_that_the_network_denies_hardly_moves_it() -> None:
+    logits = torch.tensor([[12.0, -12.0]], requires_grad=True)
+    loss(TrainConfig(loss="gce"), COUNTS)(logits, torch.tensor([1])).sum().backward()
+    assert logits.grad is not None
+    assert logits.grad.abs().max() < 1e-4
+
+
 def test_balanced_weights_are_inverse_to_frequency_with_mean_one_over_the_samples() -> None:
     weights = class_weights(TrainConfig(class_weights="balanced"), COUNTS)
     assert weights == pytest.approx((8 / 12, 2.0))

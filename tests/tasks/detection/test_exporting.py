@@ -30,7 +30,10 @@ def outputs_of(saved: Saved, inputs: Tensor, limits: Limits = FEW) -> Outputs:
     return dict(zip(exporting(saved).outputs, (value.numpy() for value in values), strict=True))
 
 
-@pytest.mark.parametrize("head", [pytest.param(head, marks=pytest.mark.thorough) for head in HEADS])
+@pytest.mark.parametrize(
+    "head",
+    [pytest.param(head, marks=[pytest.mark.thorough] + [pytest.mark.lengthy] * (head != HEADS[0])) for head in HEADS],
+)
 def test_other_runtimes_find_the_same_objects(head: str, tmp_path: Path) -> None:
     saved, path = detector(head), tmp_path / "model.onnx"
     write_onnx(exporting(saved).graph(saved, FEW), views(saved, 1), exporting(saved).outputs, path)

@@ -21,7 +21,10 @@ def saved() -> Saved:
 
 
 @pytest.mark.thorough
-@pytest.mark.parametrize("limits", [FEW, Limits(score=0.9999)], ids=["objects", "none"])
+@pytest.mark.parametrize(
+    "limits",
+    [pytest.param(FEW, id="objects"), pytest.param(Limits(score=0.9999), id="none", marks=pytest.mark.lengthy)],
+)
 def test_other_runtimes_find_the_same_objects(saved: Saved, limits: Limits, tmp_path: Path) -> None:
     graph, names, path = exporting(saved).graph(saved, limits), exporting(saved).outputs, tmp_path / "model.onnx"
     write_onnx(graph, views(saved, 1), names, path)

@@ -1,0 +1,1 @@
+"""Unsupervised domain adaptation on arrays and modules: statistics, alignment, pseudo-labels, and how to choose among them."""

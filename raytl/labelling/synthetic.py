@@ -1,0 +1,147 @@
+"""Validate made images before they are believed: do they look real, and does a probe that learns them know real images better?
+
+On frozen features, in seconds once these exist. The answer for a fine-tuned network may differ; it is a warning, not a gate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from raytl.data.sample import Sample
+from raytl.labelling.changes import LabelInputs
+from raytl.metrics.confusion import Floats, Ints
+from raytl.metrics.paired import Paired, paired_classes
+from raytl.metrics.unfamiliar import auroc
+from raytl.models.frozen import FOLDS, PENALTIES, Ridge, folds_of, held_out_scores
+
+LARGEST = 2_000
+"""Images of each kind that are compared: a dual problem of more takes minutes."""
+NOISE = 0.05
+_FEWEST = 10
+_DOMAIN_PENALTY = 0.1
+
+
+@dataclass(frozen=True)
+class Known:
+    """Images with features `(n, d)` and classes `(n,)`."""
+
+    features: Tensor
+    classes: Ints
+
+    def rows(self, places: Ints) -> Known:
+        """Return the images at `places`."""
+        return Known(self.features[torch.from_numpy(places)], self.classes[places])
+
+
+@dataclass(frozen=True)
+class SyntheticFit:
+    """How made images compare with real ones: `auc` of a classifier between them, 0.5 if they look alike; the accuracy of a
+    probe on real validation images that learned real images alone, and made ones too."""
+
+    auc: float
+    accuracy: Paired
+    by_class: tuple[tuple[int, int, float, float], ...]
+    """Class, its real validation images, and the accuracy on them without and with made images."""
+
+    @property
+    def verdict(self) -> str:
+        """Return what the comparison says, beyond noise."""
+        if self.accuracy.p_worse < NOISE:
+            return "they harm: lower data.synthetic.share, or leave them out"
+        if self.accuracy.p_better < NOISE:
+            return "they help"
+        return "no difference beyond noise; the simpler set has no made images"
+
+
+def synthetic_fit(real: Known, made: Known, val: Known, share: float, seed: int = 0) -> SyntheticFit:
+    """Return how `made` images compare with `real` ones; the probe learns as many as make up `share` of its images."""
+    rng = np.random.default_rng(seed)
+    real, made = (each.rows(_sampled(len(each.classes), LARGEST, rng)) for each in (real, made))
+    count = 1 + int(max(each.classes.max() for each in (real, made, val)))
+    learned = made.rows(_sampled(len(made.classes), max(1, round(len(real.classes) * share / (1 - share))), rng))
+    both = Known(torch.cat([real.features, learned.features]), np.concatenate([real.classes, learned.classes]))
+    penalty = _penalty(real)
+    before, after = (_answers(known, val, count, penalty) for known in (real, both))
+    by_class = []
+    for name in np.unique(val.classes).tolist():
+        own = val.classes == name
+        right = [float((answers[own] == name).mean()) for answers in (before, after)]
+        by_class.append((name, int(own.sum()), right[0], right[1]))
+    compared = paired_classes(val.classes, before, after, "accuracy")
+    return SyntheticFit(domain_auc(real, made, rng), compared, tuple(by_class))
+
+
+def domain_auc(real: Known, made: Known, rng: np.random.Generator) -> float:
+    """Return the AUC of a cross-validated classifier between real and made images, as many of each in every class."""
+    pairs = [_matched(real.classes, made.classes, name, rng) for name in np.unique(made.classes)]
+    own, other = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+    features = torch.cat([real.rows(own).features, made.rows(other).features])
+    domain = np.repeat([0, 1], [len(own), len(other)])
+    scores = held_out_scores(features, domain, folds_of(domain), _DOMAIN_PENALTY)[""]
+    says_made = scores[:, 1] - scores[:, 0]
+    return auroc(says_made[domain == 0], says_made[domain == 1])
+
+
+def synthetic_notes(inputs: LabelInputs, made: Sequence[Sample]) -> tuple[str, ...]:
+    """Return what to say of the made images of an experiment, before it is trained."""
+    solver, key = inputs.task.head_solver, "data.synthetic"
+    targets_of = None if solver is None else solver.targets_of
+    if targets_of is None:
+        return (f"{key}: not compared with real images: this takes one class an image",)
+    if not len(inputs.val) or min(len(inputs.train), len(made)) < FOLDS * 2:
+        return (f"{key}: not compared with real images: too few of them to tell",)
+    real, others, val = (
+        Known(inputs.features(samples), targets_of(samples, inputs.classes))
+        for samples in (inputs.train, made, inputs.val)
+    )
+    fit = synthetic_fit(real, others, val, inputs.experiment.data.synthetic.share or 0.5)
+    return (_in_words(fit, inputs.classes, key),)
+
+
+def _in_words(fit: SyntheticFit, classes: Sequence[str], key: str) -> str:
+    score = fit.accuracy
+    lines = [
+        f"{key}: on frozen features, a classifier tells made from real images with AUC {fit.auc:.2f} (0.5 = they look alike)",
+        f"  a probe is right on {100 * score.before:.1f} % of {sum(row[1] for row in fit.by_class)} real validation images "
+        f"without made images, on {100 * score.after:.1f} % with them (95 % {100 * score.low:+.1f} to {100 * score.high:+.1f}): "
+        f"{fit.verdict}",
+    ]
+    changed = sorted(fit.by_class, key=lambda row: row[3] - row[2])
+    shown = changed if len(changed) <= _FEWEST else [*changed[: _FEWEST // 2], *changed[-_FEWEST // 2 :]]
+    lines += [f"  {classes[i]}: {100 * before:.0f} -> {100 * after:.0f} % of {n}" for i, n, before, after in shown]
+    return "\n".join(lines)
+
+
+def _matched(real: Ints, made: Ints, name: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+    """Return as many places of real as of made images of a class."""
+    own, other = np.flatnonzero(real == name), np.flatnonzero(made == name)
+    count = min(len(own), len(other))
+    return rng.permutation(own)[:count], rng.permutation(other)[:count]
+
+
+def _penalty(real: Known) -> float:
+    """Return the penalty with which a probe of the real images is right on most of those left out."""
+    classes = np.unique(real.classes, return_inverse=True)[1]
+    fold = folds_of(classes)
+
+    def right(penalty: float) -> float:
+        scores: NDArray[np.float64] = held_out_scores(real.features, classes, fold, penalty)[""]
+        return float((scores.argmax(axis=1) == classes).mean())
+
+    return max(PENALTIES, key=right)
+
+
+def _answers(known: Known, val: Known, count: int, penalty: float) -> Ints:
+    scores: Floats = Ridge(known.features.double(), known.classes, count, penalty)(val.features.double())
+    answers: Ints = scores.argmax(axis=1)
+    return answers
+
+
+def _sampled(count: int, most: int, rng: np.random.Generator) -> Ints:
+    return np.sort(rng.permutation(count)[:most]).astype(np.int64)

@@ -1,0 +1,69 @@
+"""The contract of the objective of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from raytl.data.loader import Batch
+from raytl.world import World
+
+LABELLED = "labelled"
+"""The name of the labelled images among the batches of a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class LossSum:
+    """The loss of a micro-batch: `labelled ()` is summed over its labelled images, and divided by the normalizer of the
+    global batch; `beside ()` is its part of means over the images of other sources in the global batch."""
+
+    labelled: Tensor
+    beside: Tensor | None = None
+
+
+class Network(Protocol):
+    """The network in a step: `progress` is the fraction of training that is done, `count` the labelled images of the global
+    batch."""
+
+    @property
+    def progress(self) -> float: ...
+
+    @property
+    def count(self) -> int: ...
+
+    def inputs(self, batch: Batch) -> Tensor:
+        """Return the normalized images of a batch on the device."""
+        ...
+
+    def __call__(self, *values: Any) -> Any:
+        """Run the network in training mode, under autocast."""
+        ...
+
+    def answers(self, inputs: Tensor) -> Tensor:
+        """Return the logits of the weights that validation scores, in evaluation mode and without gradients, as float32."""
+        ...
+
+
+class StepObjective(Protocol):
+    """What a step minimizes. It may own a module, whose parameters learn and whose state is part of the checkpoint."""
+
+    @property
+    def state(self) -> nn.Module | None:
+        """Return what it owns, the same on all ranks; None if nothing."""
+        ...
+
+    def normalizer(self, targets: Any) -> float | None:
+        """Return the normalizer of the labelled images (see `raytl.tasks.task.Objective`)."""
+        ...
+
+    def step(self, network: Network, batches: Mapping[str, Batch]) -> LossSum:
+        """Return the loss of a micro-batch; `batches` are those of each source or view, by name."""
+        ...
+
+    def end_step(self, world: World, device: torch.device) -> None:
+        """Update what it owns after the optimizer's step, the same on all ranks."""
+        ...
