@@ -17,7 +17,7 @@ from raytl.metrics.scores import softmax
 from raytl.models.frozen import Ridge
 
 ROUNDS = 2
-PENALTY = 0.1
+PENALTY = 1.0
 MOST_IMAGES = 4000
 """The classifier learns from this many images at most: its time grows with their cube."""
 
