@@ -27,9 +27,9 @@ class TrainChange:
     left_out: frozenset[str] = frozenset()
     added: Sequence[Sample] = ()
     notes: tuple[str, ...] = field(default=())
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
     doubtful: tuple[SuspectLabel, ...] = ()
     """The labels that `labels.noise` lists, the most doubtful first."""
-    reasons: Mapping[str, Reason] = field(default_factory=dict)
 
     def summary(self) -> dict[str, int | str]:
         """Return the number of images that are left out and added, and the digest of the added ones with their labels."""
