@@ -29,10 +29,10 @@ def made(**keys: Any) -> Experiment:
             {"few": {"method": "auto"}, "model": {"name": "m", "weights": "none"}},
             r"found auto, and model\.weights is none: features of a random network",
         ),
-        ({"few": {"share": 0.5}}, r"few\.share: cannot take effect: few\.method is none"),
+        ({"few": {"fraction": 0.5}}, r"few\.fraction: cannot take effect: few\.method is none"),
         (
-            {"search": {"space": {"few.share": {"float": [0.1, 0.5]}}}},
-            r"few\.share: this key is the same for all trials",
+            {"search": {"space": {"few.fraction": {"float": [0.1, 0.5]}}}},
+            r"few\.fraction: this key is the same for all trials",
         ),
     ],
 )
@@ -42,7 +42,7 @@ def test_contradictions_are_errors(keys: dict[str, Any], match: str) -> None:
 
 
 def test_a_searched_method_may_have_its_share() -> None:
-    experiment = made(few={"share": 0.5}, search=SPACE)
+    experiment = made(few={"fraction": 0.5}, search=SPACE)
     few = KEYS.index("few.method")
     assert {settings[few] for settings in searched_settings(experiment)} == {"none", "pseudo"}
-    assert override(experiment, {"few.method": "pseudo"}).few.share == 0.5
+    assert override(experiment, {"few.method": "pseudo"}).few.fraction == 0.5
