@@ -46,6 +46,8 @@ EXAMPLES: dict[str, Any] = {
     "annotations.box_origin": 1,
     "annotations.on_bad_box": "drop",
     "annotations.void": ["background", 255],
+    "adapt.target": "s3://bucket/new-camera/",
+    "adapt.method": "auto",
     "labels.relabel": "corrections.csv",
     "labels.columns": ["ann", "bob", "rule"],
     "model.name": "mobilenetv2_100",

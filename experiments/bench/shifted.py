@@ -2,9 +2,9 @@
 
     python -m experiments.bench.shifted SOURCE OUT --style sketch
 
-writes OUT/source (half of the training images, with validation and test, unchanged) and OUT/target (the other half of the
-training images and the test images, in the style). The class folders below OUT/target/train are there for readers of the
-folder; training ignores them.
+writes OUT/data: half of the training photos as they are, validation photos and test photos in the style; and OUT/target: the
+other half of the training photos in the style. The class folders below OUT/target are there for readers; training ignores them.
+Photos that look like a test photo are left out, and --labels keeps so many validation photos of each class.
 """
 
 from __future__ import annotations
@@ -18,6 +18,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageFilter, ImageOps
+
+from raytl.data.perceptual_hash import nearest, phash
 
 Draw = np.random.Generator
 Style = Callable[[Image.Image, Draw], Image.Image]
@@ -106,15 +108,22 @@ def photos(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("*/*") if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
 
 
-def write(source: Path, out: Path, style: str) -> None:
-    """Write the source and the target domain of `style` to `out`."""
-    for split in ("train", "val", "test"):
+def write(source: Path, out: Path, style: str, labels: int | None = None) -> None:
+    """Write the labelled data and the target without labels of `style` to `out`; `labels` limits validation photos of a class."""
+    hashes = []
+    for split in ("test", "val", "train"):
         for path in photos(source / split):
-            is_kept = split != "train" or not is_of_target(path)
-            if is_kept:
-                _place(out / "source" / split, path).write_bytes(path.read_bytes())
-            if split == "test" or not is_kept:
-                styled(path, style).save(_place(out / "target" / split, path).with_suffix(".png"))
+            is_target = split == "train" and is_of_target(path)
+            photo = styled(path, style if is_target or split != "train" else "same")
+            look = phash(photo)
+            if split == "test":
+                hashes.append(look)
+            elif nearest([look], hashes) != [None]:
+                continue
+            place = _place(out / "target" if is_target else out / "data" / split, path)
+            if split == "val" and labels is not None and len(list(place.parent.iterdir())) >= labels:
+                continue
+            photo.save(place.with_suffix(".png"))
 
 
 def _place(folder: Path, path: Path) -> Path:
@@ -128,6 +137,7 @@ if __name__ == "__main__":
     parser.add_argument("source", type=Path, help="a folder of train/, val/ and test/ with class folders")
     parser.add_argument("out", type=Path)
     parser.add_argument("--style", choices=sorted(STYLES), default="sketch")
+    parser.add_argument("--labels", type=int)
     arguments = parser.parse_args()
     shutil.rmtree(arguments.out, ignore_errors=True)
-    write(arguments.source, arguments.out, arguments.style)
+    write(arguments.source, arguments.out, arguments.style, arguments.labels)

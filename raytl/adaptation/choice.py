@@ -20,7 +20,7 @@ METRIC = "balanced_accuracy"
 NONE = "none"
 SIGNIFICANCE = 0.025
 """One-tailed, divided by the number of methods (Bonferroni)."""
-LEAST_GAIN = 0.05
+LEAST_GAIN = 0.1
 """A smaller gain in the reverse score is within what other draws of the target's images change."""
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -66,7 +66,7 @@ class MethodChoice:
     def reason(self) -> str:
         """Return the sentence that says why."""
         table = ", ".join(f"{name} {100 * score:.1f}" for name, score in self.scores.items())
-        words = f"labelled images told right by what the target's pseudo-labels teach, in %: {table}"
+        words = f"accuracy on labelled images of what the target's pseudo-labels teach, in %: {table}"
         if self.val is not None:
             words += f"; on validation {100 * self.val.before:.1f} without and {100 * self.val.after:.1f} with it"
         if self.method == NONE and self.val is not None:

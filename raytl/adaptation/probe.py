@@ -1,4 +1,4 @@
-"""What a linear classifier of labelled images says of other images, as calibrated probabilities."""
+"""Calibrated probabilities of a linear classifier of labelled images for other images."""
 
 from __future__ import annotations
 

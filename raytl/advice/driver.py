@@ -16,6 +16,7 @@ from raytl.advice.result import Advice, CandidateFit
 from raytl.advice.words import always_unmeasured, sentences
 from raytl.config.override import override
 from raytl.config.schema import Experiment
+from raytl.data.group_split import group_columns
 from raytl.data.manifest import Sample
 from raytl.errors import DataError, ModelError, RaytlError, first_line
 from raytl.events import OnEvent, Work
@@ -24,6 +25,7 @@ from raytl.labelling.suspect import SuspectLabel
 from raytl.metrics.suspects import is_trusted, pooled, suspects
 from raytl.models.backbone import Backbone
 from raytl.models.frozen import left_out_probabilities
+from raytl.models.group_gap import GroupGap, group_gap
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.cached_features import cached_features
 from raytl.tasks.probe_solver import measured_sample
@@ -88,6 +90,7 @@ def advise(experiment: Experiment, candidates: Sequence[Candidate], are_named: b
         curve=curve,
         suspects=_suspects(inputs, trusted, results[chosen], len(dataset.splits.classes)),
         unmeasured=(*_unmeasured(inputs, dataset), *missing),
+        domains=_domains(experiment, inputs, tables[chosen]),
         warnings=dataset.warnings,
     )
     return replace(advice, sentences=sentences(advice))
@@ -177,6 +180,17 @@ def _ranked(
         ranked.append(replace(fits[place], gain=gain, is_worse=is_worse(gain, len(gains))))
     smallest = min((fit for fit in ranked if not fit.is_worse), key=lambda fit: fit.parameters)
     return tuple(ranked), next(fit for fit in fits if fit.candidate == smallest.candidate)
+
+
+def _domains(experiment: Experiment, inputs: _Inputs, features: Tensor) -> tuple[GroupGap, ...]:
+    """Return the accuracy on groups that a probe never saw, for each column of groups that has two with the same classes."""
+    columns = group_columns(experiment.data.columns)
+    values = {column: [dict(sample.columns).get(column, "") for sample in inputs.samples] for column in columns}
+    gaps = [
+        group_gap(features, inputs.classes, groups, column, seed=experiment.train.seed)
+        for column, groups in values.items()
+    ]
+    return tuple(gap for gap in gaps if gap is not None)
 
 
 def _suspects(inputs: _Inputs, tables: Sequence[Tensor], result: Measured, classes: int) -> tuple[SuspectLabel, ...]:

@@ -11,6 +11,7 @@ from raytl.labelling.suspect import SuspectLabel
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 from raytl.metrics.paired import Paired
+from raytl.models.group_gap import GroupGap
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Advice:
     curve: LearningCurve
     suspects: tuple[SuspectLabel, ...]
     unmeasured: tuple[str, ...]
+    domains: tuple[GroupGap, ...] = ()
+    """The accuracy on each group that a probe of the advised network never saw, for each column of groups."""
     warnings: tuple[str, ...] = field(default=(), repr=False)
     sentences: tuple[str, ...] = field(default=(), repr=False)
 

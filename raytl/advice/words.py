@@ -8,6 +8,7 @@ from raytl.advice.result import Advice, CandidateFit
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 from raytl.metrics.suspects import is_trusted
+from raytl.models.group_gap import GroupGap
 
 
 def sentences(advice: Advice) -> tuple[str, ...]:
@@ -17,6 +18,7 @@ def sentences(advice: Advice) -> tuple[str, ...]:
         transfer_sentence(advice),
         curve_sentence(advice.curve),
         suspects_sentence(advice),
+        *map(domain_sentence, advice.domains),
     )
 
 
@@ -65,6 +67,16 @@ def suspects_sentence(advice: Advice) -> str:
     if not count:
         return f"Labels: none of {advice.images:,} is suspect."
     return f"Labels: {count:,} of {advice.images:,} are suspect, the most suspect first; the probe itself is wrong on {wrong}."
+
+
+def domain_sentence(gap: GroupGap) -> str:
+    """Return how well a probe tells the images of a group that it never saw, such as another camera."""
+    worst = min(gap.groups, key=lambda group: group.held_out)
+    measured = (
+        f"Another {gap.column}: a probe that never saw it is right on {percent(gap.held_out)} of its images, and on "
+        f"{percent(gap.random)} of those that it saw others of; worst on {worst.name!r} ({100 * worst.held_out:.0f} %)."
+    )
+    return f"{measured} See adapt.method." if gap.is_shown else measured
 
 
 def always_unmeasured(images: int, train: int, left_out: Sequence[str]) -> Iterator[str]:

@@ -87,6 +87,7 @@ def advice_json(advice: Advice, out: Path | None) -> dict[str, Any]:
         "learning_curve": asdict(advice.curve),
         "suspects": [asdict(each) for each in advice.suspects],
         "unmeasured": advice.unmeasured,
+        "domains": [asdict(each) for each in advice.domains],
         "warnings": advice.warnings,
         "out": out,
         "experiment": advice.experiment.model_dump(mode="json"),

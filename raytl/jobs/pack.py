@@ -115,15 +115,13 @@ def refuse_local(experiment: Experiment) -> None:
     ):
         if feedback is not None and is_local(feedback):
             problems.append((key, feedback, "s3://bucket/prefix, or the absolute path of a shared directory"))
-    made = experiment.data.synthetic.uri
-    if made is not None and is_local(made):
-        place = "s3://bucket/prefix, or an absolute path that exists on every node"
-        problems.append(("data.synthetic.uri", made, place))
-    unlabelled = experiment.data.unlabelled
-    if unlabelled is not None and is_local(unlabelled):
-        problems.append(
-            ("data.unlabelled", unlabelled, "s3://bucket/prefix, or an absolute path that exists on every node")
-        )
+    for key, images in (
+        ("data.unlabelled", experiment.data.unlabelled),
+        ("data.synthetic.uri", experiment.data.synthetic.uri),
+        ("adapt.target", experiment.adapt.target),
+    ):
+        if images is not None and is_local(images):
+            problems.append((key, images, "s3://bucket/prefix, or an absolute path that exists on every node"))
     if is_local(experiment.storage.uri):
         problems.append(
             ("storage.uri", experiment.storage.uri, "s3://bucket/prefix, or the absolute path of a shared directory")

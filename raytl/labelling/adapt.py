@@ -74,8 +74,8 @@ class _Domains:
 
     @cached_property
     def target(self) -> Sequence[Sample]:
-        """The images of the target: of many, an even part."""
-        return even_sample(self.inputs.target.samples, None, TARGET_IMAGES)
+        """The images of the target in the order of their content, as names of folders may be labels; of many, a part."""
+        return sorted(self.inputs.target.samples, key=lambda sample: sample.digest)[:TARGET_IMAGES]
 
     @cached_property
     def learned(self) -> Sequence[Sample]:
@@ -90,10 +90,11 @@ class _Domains:
     def labels(self, method: str) -> NDArray[np.int64]:
         """Return the class that `method` gives to each target image, `(m,)`."""
         seen = self.adapted if method == ADABN else self.seen
-        probabilities = probe_probabilities(seen.source, self.classes, len(self.inputs.classes), seen.target)
-        if method == "none":
-            return np.asarray(probabilities.argmax(axis=1))
-        return np.asarray(centroid_similarities(seen.target, probabilities).argmax(axis=1))
+        return np.asarray(centroid_similarities(seen.target, self.answers(seen)).argmax(axis=1))
+
+    def answers(self, seen: _Seen) -> NDArray[np.float64]:
+        """Return the probabilities of the classes of each target image by a classifier of the source, `(m, k)`."""
+        return probe_probabilities(seen.source, self.classes, len(self.inputs.classes), seen.target)
 
     @cached_property
     def seen(self) -> _Seen:
@@ -153,31 +154,33 @@ def _views(inputs: LabelInputs, samples: Sequence[Sample]) -> Iterator[Tensor]:
     for batch in loader:
         yield to_input(batch.images, preprocess, device, last)
         done += len(batch.ids)
-        inputs.on_event(Work("statistics of the target", done, len(samples), "images"))
+        inputs.on_event(Work("BatchNorm statistics", done, len(samples), "images"))
 
 
 def _choice(domains: _Domains) -> MethodChoice:
     """Return the method whose labels of the target lead back to the source best, unless it loses on validation."""
-    names = ["none", "centroids", *([ADABN] if norm_layers(domains.inputs.backbone.module) else [])]
-    spaces = {name: domains.adapted if name == ADABN else domains.seen for name in names}
-    labels = {name: domains.labels(name) for name in names}
+    seen = domains.seen
+    compared = {"none": (seen, domains.answers(seen).argmax(axis=1)), "centroids": (seen, domains.labels("centroids"))}
+    if norm_layers(domains.inputs.backbone.module):  # features are compared by the answers of a classifier in them
+        compared[ADABN] = (domains.adapted, domains.answers(domains.adapted).argmax(axis=1))
     own, other = (_some(len(part), COMPARED) for part in (domains.learned, domains.target))
     candidates = {
-        name: Candidate(seen.source[own], seen.target[other], labels[name][other]) for name, seen in spaces.items()
+        name: Candidate(space.source[own], space.target[other], labels[other])
+        for name, (space, labels) in compared.items()
     }
     count = len(domains.inputs.classes)
     choice = chosen_method(candidates, domains.classes[own], count)
     if choice.method == "none" or not len(domains.inputs.val):
         return choice
-    seen = domains.seen
+    labels = domains.labels(choice.method)[other]
     train = Labelled(seen.source[own], domains.classes[own])
     val = Labelled(_features(domains.inputs, domains.inputs.val), domains.targets_of(domains.inputs.val))
-    return confirmed(choice, train, Labelled(seen.target[other], labels[choice.method][other]), val, count)
+    return confirmed(choice, train, Labelled(seen.target[other], labels), val, count)
 
 
-def _some(count: int, most: int) -> NDArray[np.int64]:
-    """Return at most `most` places of `count`, evenly spaced."""
-    return np.arange(min(count, most)) * count // min(count, most)
+def _some(count: int, limit: int) -> NDArray[np.int64]:
+    """Return at most `limit` places of `count`, evenly spaced."""
+    return np.arange(min(count, limit)) * count // min(count, limit)
 
 
 def _labelled(samples: Sequence[Sample], labels: NDArray[np.int64], classes: Sequence[str]) -> Iterator[Sample]:

@@ -6,7 +6,9 @@ import pytest
 
 from raytl.advice.result import Advice
 from raytl.advice.words import always_unmeasured, curve_sentence, sentences
+from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
+from raytl.models.group_gap import GroupAccuracy, GroupGap
 from tests.advice.conftest import CURVE, EXPERIMENT, advice, fit
 
 
@@ -64,3 +66,16 @@ def test_images_and_classes_that_were_left_out_are_named() -> None:
     assert lines[0].startswith("fine-tuned accuracy")
     assert lines[2:] == ["10 of 100 training images", "classes with one training image: c0, c1, c2, c3, c4 and 2 more"]
     assert len(list(always_unmeasured(100, 100, []))) == 2
+
+
+def test_each_column_of_groups_has_the_accuracy_on_groups_that_were_never_seen() -> None:
+    groups = (GroupAccuracy("phone", 40, 0.55, 0.9), GroupAccuracy("slr", 60, 0.8, 0.9))
+    gap = GroupGap(
+        "camera", Interval(0.7, 0.6, 0.8), Interval(0.9, 0.85, 0.95), Interval(0.2, 0.1, 0.3), 0.05, groups, 0
+    )
+    said = sentences(advice(domains=(gap, replace(gap, column="site", p=0.4))))[4:]
+    assert said[0] == (
+        "Another camera: a probe that never saw it is right on 70.0 % (60.0 to 80.0) of its images, and on 90.0 % (85.0 to "
+        "95.0) of those that it saw others of; worst on 'phone' (55 %). See adapt.method."
+    )
+    assert said[1].startswith("Another site") and "adapt.method" not in said[1]

@@ -95,6 +95,14 @@ def test_labels_of_the_target_decide_nothing() -> None:
     assert first == second
 
 
+def test_names_of_folders_decide_nothing() -> None:
+    target = samples("adapt.target:", 60, "train", labelled=False)
+    renamed = [replace(one, key=f"adapt.target:{CLASSES[(i * 7) % 3]}/{60 - i}") for i, one in enumerate(target)]
+    first, second = (adapt(inputs(given), "centroids", UNCHANGED) for given in (target, renamed[::-1]))
+    labels = [[(one.digest, one.target) for one in change.added] for change in (first, second)]
+    assert labels[0] == labels[1]
+
+
 def test_auto_is_none_without_a_shift_and_says_what_was_measured() -> None:
     change = adapt(inputs(), "auto", UNCHANGED)
     assert not change.added

@@ -49,3 +49,12 @@ def test_the_winner_trains_as_long_as_the_experiment_and_its_trials_within_the_b
     assert trial.experiment.train.epochs == of_trials
     assert refit_epochs_of(experiment) == of_the_winner
     assert winner_experiment(experiment, {}, "winner").train.epochs == of_the_winner
+
+
+def test_a_trial_with_another_label_method_solves_a_head_of_its_own() -> None:
+    keys = {"name": "x", "data": {"uri": "photos"}, "model": {"name": "test_resnet"}, "adapt": {"target": "others"}}
+    space = {"adapt.method": {"choice": ["none", "centroids"]}}
+    experiment = Experiment.model_validate({**keys, "search": {"space": space}})
+    sweep = TrainJob(experiment, "trials", (), (), ("a", "b"), probe="head")
+    probes = [trial_job(sweep, Suggestion(0, {"adapt.method": method})).probe for method in ("none", "centroids")]
+    assert probes == ["head", ""]

@@ -1,0 +1,95 @@
+"""Keys of label methods that contradict each other, or that cannot take effect."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.errors import ConfigError
+from raytl.labelling.settings import KEYS, searched_settings
+
+BASE: dict[str, Any] = {"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}}
+SPACE = {"adapt.method": {"choice": ["none", "centroids"]}}
+
+
+def built(**sections: Any) -> Experiment:
+    return override(Experiment.model_validate(BASE), sections)
+
+
+@pytest.mark.parametrize("method", ["centroids", "adabn_centroids", "auto"])
+def test_a_method_of_adaptation_needs_a_target(method: str) -> None:
+    with pytest.raises(ConfigError, match=f"found {method}, and adapt.target is null: there are no images to label"):
+        built(adapt={"method": method})
+    assert built(adapt={"method": method, "target": "y"}).adapt.method == method
+
+
+def test_a_searched_method_needs_a_target_too() -> None:
+    with pytest.raises(ConfigError, match="adapt.target is null"):
+        built(search={"space": SPACE})
+    assert built(adapt={"target": "y"}, search={"space": SPACE}).adapt.target == "y"
+
+
+@pytest.mark.parametrize(
+    ("adapt", "because"),
+    [
+        ({"target": "y"}, "adapt.method is none"),
+        ({"target": "y", "method": "centroids", "alpha": 0.3}, "adapt.method is centroids"),
+    ],
+)
+def test_keys_that_the_method_does_not_use_are_an_error(adapt: dict[str, Any], because: str) -> None:
+    with pytest.raises(ConfigError, match=f"cannot take effect: {because}"):
+        built(adapt=adapt)
+
+
+def test_random_weights_have_no_features_to_adapt() -> None:
+    with pytest.raises(ConfigError, match=r"found auto, and model.weights is none"):
+        built(adapt={"method": "auto", "target": "y"}, **{"model.weights": "none"})
+
+
+@pytest.mark.parametrize("key", ["adapt.target", "adapt.alpha"])
+def test_a_sweep_varies_the_method_alone(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"{key}: this key is the same for all trials"):
+        built(adapt={"method": "auto", "target": "y"}, search={"space": {key: {"choice": [0.5]}}})
+
+
+BOTH = {"uri": "own/", "unlabelled": "all/"}
+FEW_SPACE = {"space": {"few.method": {"choice": ["none", "pseudo"]}}}
+
+
+def made(**keys: Any) -> Experiment:
+    return Experiment(**{"name": "x", "data": BOTH, "model": "m", **keys})
+
+
+@pytest.mark.parametrize(
+    ("keys", "match"),
+    [
+        ({"data": "own/", "few": {"method": "pseudo"}}, r"few\.method: found pseudo, and data\.unlabelled is null"),
+        ({"data": "own/", "search": FEW_SPACE}, r"found pseudo, and data\.unlabelled is null"),
+        (
+            {"search": {**FEW_SPACE, "folds": 3}},
+            r"found pseudo, and search\.folds 3: the labels that it gives would come",
+        ),
+        (
+            {"few": {"method": "auto"}, "model": {"name": "m", "weights": "none"}},
+            r"found auto, and model\.weights is none: features of a random network",
+        ),
+        ({"few": {"share": 0.5}}, r"few\.share: cannot take effect: few\.method is none"),
+        (
+            {"search": {"space": {"few.share": {"float": [0.1, 0.5]}}}},
+            r"few\.share: this key is the same for all trials",
+        ),
+    ],
+)
+def test_contradictions_are_errors(keys: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        made(**keys)
+
+
+def test_a_searched_method_may_have_its_share() -> None:
+    experiment = made(few={"share": 0.5}, search=FEW_SPACE)
+    few = KEYS.index("few.method")
+    assert {settings[few] for settings in searched_settings(experiment)} == {"none", "pseudo"}
+    assert override(experiment, {"few.method": "pseudo"}).few.share == 0.5
