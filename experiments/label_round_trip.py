@@ -2,9 +2,10 @@
 
     python -m experiments.label_round_trip PHOTOS WEIGHTS FOLDER [--wrong 0.3] [--per-class 80] [--image-px 96]
 
-`PHOTOS` has train/, val/ and test/ with class folders, and `WEIGHTS` is a file of mobilenetv2_100. Of each
-class, at most `--per-class` training photos are taken, and a fraction of their labels is changed at random. An oracle plays the person: it fills in the true label of every listed image, confirms the ones
-that are right, and never looks at any other. The output is Markdown.
+`PHOTOS` has train/, val/ and test/ with class folders, and `WEIGHTS` is a file of mobilenetv2_100. Of each class, at most
+`--per-class` training photos and half as many validation photos are taken, and a fraction of the training labels is changed at
+random. An oracle plays the person: it fills in the true label of every listed image, confirms the ones that are right, and
+never looks at any other. The output is Markdown.
 """
 
 from __future__ import annotations
