@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from raytl.adaptation.centroids import centroid_similarities
 from raytl.adaptation.probe import probe_probabilities
 from raytl.metrics.paired import Paired, paired_classes
+from raytl.models.frozen import folds_of
 
 METRIC = "balanced_accuracy"
 NONE = "none"
@@ -90,7 +91,7 @@ class MethodChoice:
 def agreement(source: Floats, classes: Ints, target: Floats, count: int) -> float:
     """Return how often a classifier of the source and the nearest centroids agree on target images `(m, d)`, over how often
     they do on source images `(n, d)` that the classifier did not learn from."""
-    learn = np.arange(len(classes)) % 2 == 0
+    learn = folds_of(classes, 2) == 0
     held_out = _agreed(source[learn], classes[learn], source[~learn], count)
     return _agreed(source, classes, target, count) / max(held_out, 1e-9)
 
