@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from raytl.api.exporting import export
     from raytl.api.feedback import collect, return_labels
     from raytl.api.inference import explain, load, predict
+    from raytl.api.labels import apply_fixes, doubtful_labels
     from raytl.api.run import Run
     from raytl.api.serving import serve
     from raytl.api.sweep import Sweep, Trial

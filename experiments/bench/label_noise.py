@@ -210,7 +210,8 @@ def report(data: Data, names: Sequence[str], seeds: int) -> None:
     for kind, rate in (("random", 0.0), *NOISE):
         name = f"{100 * rate:.0f} % {kind}" if rate else "none"
         results[name] = [drawn(data, kind, rate, confused, seed) for seed in range(seeds if rate else 1)]
-        print(f"{name}: {accuracy_row(name, results[name])}", flush=True)
+        every = [ranking_row, accuracy_row, listing_row] if rate else [accuracy_row, listing_row]
+        print(" ".join(row(name, results[name]) for row in every), flush=True)
     noisy = {name: draws for name, draws in results.items() if draws[0].rankings}
     print(
         f"\n| wrong labels | AP, {names[0]} | first 100 | AP, with {' and '.join(names[1:])} | first 100 |\n|---|---|---|---|---|"

@@ -49,7 +49,7 @@ def apply_fixes(
     progress: bool = True,
     on_event: OnEvent | None = None,
 ) -> AppliedFixes:
-    """Check the filled table `fixes` as a whole, and add its rows to the corrections at `labels.relabel` of the experiment.
+    """Store the filled rows of the table `fixes` in the corrections at `labels.relabel` of the experiment, after checking them all.
 
     Raises:
         UserError: `labels.relabel` is not set, or rows are wrong; all are listed, and nothing is written.

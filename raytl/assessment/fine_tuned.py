@@ -177,7 +177,7 @@ def _answered(source: Source, experiment: Experiment, samples: Sequence[Sample],
         train=train,
         val=of(network.val),
         classes=tuple(sorted({sample.label for sample in train})),
-        bit_depth=source.card.preprocess.bit_depth,
+        bit_depth=source.card.preprocess.measured,
     )
     title, epochs = f"training {network.title}", experiment.train.epochs
     best = train_here(job, _progress(title, source.on_event)).best

@@ -60,4 +60,4 @@ def start_of(source: Source, experiment: Experiment) -> Backbone:
             f"{run}: model.weights: found other weights ({backbone.weights_digest[:12]}) than those from which the run started; "
             f"expected {source.card.weights_digest[:12]}. Restore them"
         )
-    return backbone.reading(source.card.preprocess.bit_depth)
+    return backbone.reading(source.card.preprocess.measured)

@@ -19,17 +19,18 @@ from raytl.assessment.operating import operating_points
 from raytl.assessment.page import page
 from raytl.assessment.pretrained import pretrained_features
 from raytl.assessment.section import Evidence, Options, Section, SectionResult
-from raytl.assessment.sections import NEEDS_PHOTOS, check_aims, chosen
+from raytl.assessment.sections import NEEDS_PHOTOS, NEEDS_RGB, check_aims, chosen
 from raytl.config.machine import Machine
 from raytl.config.schema import ColumnRole
 from raytl.config.stored import stored_experiment
+from raytl.data.bit_depth import RGB
 from raytl.data.corruptions.suite import suite_named
 from raytl.disk import writing
 from raytl.errors import UserError
 from raytl.evaluation.evaluate import check_run, verified_card
 from raytl.evaluation.robustness import PHOTOS, SUITE
 from raytl.evaluation.settings import in_force, tell_ignored
-from raytl.events import OnEvent, Work, ignore
+from raytl.events import Message, OnEvent, Work, ignore
 from raytl.metrics.aim import aims, texts
 from raytl.metrics.intervals import Interval
 from raytl.models.card import Card
@@ -136,10 +137,11 @@ def report(
     card = verified_card(folder, on_event)
     check_run(folder, "test", on_event)
     stored_run, task = stored_experiment(folder.experiment), task_named(card.task)
-    parts = chosen(task, None if sections is None else texts(sections), stored_run.recipe.data.columns, quick)
+    columns, channels = stored_run.recipe.data.columns, card.preprocess.channels
+    parts = chosen(task, None if sections is None else texts(sections), columns, quick, channels)
     check_aims(task, parts, [*require, *recall])
     _check_photos(parts, suite, photos)
-    _check_full(parts, stored_run.recipe.data.columns, full, quick)
+    _check_full(parts, columns, full, quick)
     tell_ignored(stored_run, machine, 1, on_event)
     source = Source(run_store, stored_run.recipe, card, machine, on_event)
     model = None if quick else cache(lambda: Model(source))
@@ -166,7 +168,12 @@ def report(
 def _evidence(
     source: Source, look: LedgerEntry, parts: Sequence[Section[Any]], options: Options, full: bool
 ) -> Evidence | FindingEvidence:
-    """Return the evidence that the sections need."""
+    """Return the evidence that the sections need, and report those that the channels of the model leave out."""
+    if (channels := source.card.preprocess.channels) != RGB:
+        left_out = ", ".join(sorted(NEEDS_RGB))
+        options.on_event(
+            Message(f"the model reads {channels} channels; there are no sections {left_out}, which need RGB")
+        )
     evidence = collected(source, look, any(part.needs_train for part in parts) and not options.quick)
     if _need_photos(parts):
         robustness: Any = collected_robustness(source, options.suite, options.photos)

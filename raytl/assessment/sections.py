@@ -30,6 +30,7 @@ from raytl.assessment.findings import unfamiliar as finding_unfamiliar
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.section import Evidence, Section
 from raytl.config.schema import ColumnRole
+from raytl.data.bit_depth import RGB
 from raytl.errors import UserError
 from raytl.tasks.findings import finding_kind
 from raytl.tasks.task import Task
@@ -61,6 +62,8 @@ FINDING_SECTIONS: tuple[Section[FindingEvidence], ...] = (
 """Those of tasks with findings, under the same names where they answer the same question."""
 NEEDS_PHOTOS = frozenset({robustness.SECTION.name})
 """Sections that need the model's answers to corrupted validation photos; `--quick` leaves them out."""
+NEEDS_RGB = frozenset({robustness.SECTION.name, shortcuts.SECTION.name})
+"""Sections whose corruptions and ablations are defined for RGB photos; models of other channels have none of them."""
 
 
 _ROLES: Mapping[str, ColumnRole] = {"fairness": "fairness", "groups": "group"}
@@ -72,9 +75,10 @@ def chosen(
     names: Sequence[str] | None,
     columns: Mapping[str, ColumnRole] = MappingProxyType({}),
     quick: bool = False,
+    channels: int = RGB,
 ) -> tuple[Section[Any], ...]:
-    """Return the sections called `names`; None are all that apply to `task` and to the `columns` of the manifest, with `quick`
-    those that need no photos.
+    """Return the sections called `names`; None are all that apply to `task`, to the `columns` of the manifest and to images of so
+    many `channels`, with `quick` those that need no photos.
 
     Raises:
         UserError: there is no such section, it does not apply to the task, or `quick` leaves it out.
@@ -96,6 +100,11 @@ def chosen(
         for name in names or ()
         if quick and name in NEEDS_PHOTOS
     ]
+    wrong += [
+        f"--sections {name}: its corruptions are those of RGB photos; expected a model of 3 channels, and this one has {channels}"
+        for name in names or ()
+        if channels != RGB and name in NEEDS_RGB
+    ]
     if not task.sections:
         wrong = wrong or [
             f"raytl report does not apply to {task.name}; its scores are in the report of `raytl evaluate`"
@@ -104,7 +113,7 @@ def chosen(
         raise UserError("\n".join(wrong))
     if names is None:
         names = [name for name in task.sections if name not in _ROLES or _ROLES[name] in columns.values()]
-    left_out = NEEDS_PHOTOS if quick else ()
+    left_out = (NEEDS_PHOTOS if quick else frozenset()) | (NEEDS_RGB if channels != RGB else frozenset())
     sections: Sequence[Section[Any]] = SECTIONS if finding_kind(task) is None else FINDING_SECTIONS
     return tuple(section for section in sections if section.name in names and section.name not in left_out)
 

@@ -164,8 +164,14 @@ def _resize_line(preprocess: Preprocess) -> str:
 
 
 def depth_facts(depth: SetDepth) -> list[tuple[str, str]]:
-    """Return the bit depth and its origin, if there are images that need one."""
-    return [("bit depth", f"{depth.depth.bits} ({depth.reason})")] if depth.reason else []
+    """Return how values become 8 bits, and why, if there are images that need it."""
+    scaling = depth.depth
+    if scaling.mean:
+        ranges = ", ".join(f"{low:g} to {high:g}" for low, high in dict.fromkeys(scaling.ranges))
+        return [("channels", depth.reason), ("value range", ranges)]
+    lines = [("bit depth", f"{scaling.bits} ({depth.reason})")] if depth.reason else []
+    lines += [("value range", f"{low:g} to {high:g}, of images of floats") for low, high in scaling.ranges]
+    return lines + ([] if scaling.window is None else [("window", "center {:g}, width {:g}".format(*scaling.window))])
 
 
 def augment_line(experiment: Experiment) -> str:

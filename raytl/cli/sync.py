@@ -59,9 +59,8 @@ def _taken(experiment: Experiment, on_event: OnEvent) -> Snapshot:
     from raytl.tasks.registry import task_named
 
     types = task_named(experiment.task).target_types
-    return take(
-        experiment.data, on_event, S3Settings.of(experiment.storage), experiment.annotations, types, experiment.labels
-    )
+    s3, channels = S3Settings.of(experiment.storage), experiment.model.channels
+    return take(experiment.data, on_event, s3, experiment.annotations, types, experiment.labels, channels)
 
 
 def _at_uri(uri: str, overrides: list[str], on_event: OnEvent) -> Snapshot:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from raytl.config import credentials, space
+from raytl.config import channel_rules, credentials, space
 from raytl.config.conflict import Conflict, Idle
 from raytl.config.label_rules import LABEL_SOURCES, label_columns, label_conflicts
 from raytl.config.problems import near_miss
@@ -27,7 +27,7 @@ def conflicts(experiment: Experiment) -> list[Conflict]:
 
 def conflicts_in(recipe: Recipe) -> list[Conflict]:
     """Return every contradiction that a recipe alone shows, without looking at any file."""
-    rules = (_splits, _zip, _stages, _schedule, _losses)
+    rules = (_splits, _zip, _channels, _stages, _schedule, _losses)
     return [conflict for rule in rules for conflict in rule(recipe)]
 
 
@@ -60,6 +60,8 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         add("few.method", "few.method is none", advice, "few.share", "few.min_confidence")
     if not transfer.gradual:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
+    for (key, cause), because, advice in channel_rules.without_effect(recipe):
+        add(cause, because, advice, key)
     if train.loss != "focal":
         add("train.loss", f"train.loss is {train.loss}", "set train.loss to focal, or remove it", "train.focal_gamma")
     if train.loss != "gce":
@@ -168,6 +170,11 @@ def _weights(experiment: Experiment) -> Iterator[Conflict]:
             f"found weights, and model.weights is {weights}, which has no head for these classes",
             "set model.weights to a raytl run or a version of a model, or transfer.head_start to zero or solved",
         )
+
+
+def _channels(recipe: Recipe) -> Iterator[Conflict]:
+    for keys, fault, advice in channel_rules.contradictions(recipe):
+        yield Conflict(keys, fault, advice)
 
 
 def _stages(recipe: Recipe) -> Iterator[Conflict]:

@@ -56,15 +56,26 @@ class DataIdentity(Section):
     """If the same image (by content) is in two splits: drop = leave out the training copy and list it; error = stop."""
     bit_depth: Annotated[int, Field(ge=8, le=16)] | Literal["auto"] = "auto"
     """Significant bits of images with more than 8 bits per channel, such as 12 for the 16-bit files of a 12-bit detector. auto = as a file declares (PNG sBIT, TIFF tags), else the fewest bits that hold the largest value of all training images."""
+    value_range: (
+        tuple[float, float] | Annotated[list[tuple[float, float]], Field(min_length=2, max_length=16)] | None
+    ) = None
+    """The values that become black and white: [low, high] of images of floats, and, with other than three model.channels, of each channel (one range for all, or a list with one for each). null = measured on the training images: of floats from 0 to 1, those ends; of other floats, the smallest and the largest value; of channels, the 0.1th and the 99.9th percentile, and 0 to 255 of 8-bit files."""
+    window: tuple[float, Annotated[float, Field(gt=0)]] | None = None
+    """[center, width] of the window with which DICOM images are shown and learned, in the file's units (Hounsfield units of CT). null = the window of each file, else all values that its stored bits can have."""
     zip_encoding: str | None = None
     """Encoding of the file names in a .zip that does not declare it, such as cp932, gbk or cp1252. null = UTF-8 if the names are valid UTF-8, else cp437."""
+
+    @property
+    def one_range(self) -> tuple[float, float] | None:
+        """Return the range of floats, None where it is measured."""
+        return self.value_range if isinstance(self.value_range, tuple) else None
 
 
 class DataConfig(DataIdentity):
     """The images and their splits, with limits and caches of this machine."""
 
     max_pixels: Annotated[int, Field(ge=1)] = 64_000_000
-    """Images with more pixels are rejected as decompression bombs. Raise it for scans and aerial photos."""
+    """Images with more pixels are rejected as decompression bombs; three channels count as one pixel. Raise it for scans and aerial photos."""
     cache: Literal["auto", "on", "off"] = "auto"
     """Keep decoded, resized images on the node's disk. auto = if they fit in cache_limit_gb."""
     cache_limit_gb: Annotated[float, Field(gt=0)] = 20.0
@@ -86,10 +97,10 @@ class PreprocessOverride(Section):
     """Side of the square input, in pixels; or [width, height] of the frame into which images are fitted whole, for tasks that find objects or pixels."""
     crop_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
     """Side of the evaluation crop, as a fraction of the shorter side of the resized image."""
-    mean: tuple[float, float, float] | None = None
-    """Mean of the RGB channels, in [0, 1]."""
-    std: tuple[float, float, float] | None = None
-    """Standard deviation of the RGB channels, in [0, 1]."""
+    mean: Annotated[tuple[float, ...], Field(min_length=2, max_length=16)] | None = None
+    """Mean of each of model.channels, in [0, 1]. null = the pretrained model's; with other than three channels, measured on the training images."""
+    std: Annotated[tuple[float, ...], Field(min_length=2, max_length=16)] | None = None
+    """Standard deviation of each of model.channels, in [0, 1]. null = as mean."""
     interpolation: Literal["nearest", "bilinear", "bicubic", "lanczos"] | None = None
     """Interpolation of the resize."""
 
@@ -101,6 +112,10 @@ class ModelConfig(Section):
     """A timm model name, or `torchvision:<name>`."""
     weights: str = "pretrained"
     """pretrained, none (random initialization), a .safetensors or .pth file, a run folder, or models:<registry>@<alias or number>. No code in the file is run."""
+    channels: Annotated[int, Field(ge=2, le=16)] = 3
+    """Channels of each image. 3 = RGB: gray becomes RGB, and alpha is composited on white. Any other number: every channel of the file is read as it is, and another number is an error."""
+    stem: Literal["repeat", "mean", "zero", "random"] = "repeat"
+    """The filters of the first layer for other than three channels, from those of the pretrained RGB. repeat = red, green, blue, red ... times 3 / channels (as timm). mean = the mean of the three for each channel, times 3 / channels. zero = the first three channels are RGB and keep their filters, the others start at 0. random = drawn, with a fixed seed, so it must be trained."""
     dropout: Annotated[float, Field(ge=0, lt=1)] | None = None
     """Dropout before the head. null = the model's default."""
     drop_path: Annotated[float, Field(ge=0, lt=1)] | None = None
@@ -150,7 +165,7 @@ class AugmentConfig(Section):
     rotation: bool = True
     """Rotate by a small angle, up to 20 degrees at strength 1."""
     color: bool = True
-    """Change brightness, contrast, saturation and hue. Switch off if the color tells the class."""
+    """Change brightness, contrast, saturation and hue. Switch off if the color tells the class. With other than three model.channels, brightness and contrast alone, of all channels alike."""
     blur: bool = False
     """Gaussian blur, for cameras that lose focus."""
     crop: bool = True

@@ -9,7 +9,7 @@ import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import astuple, dataclass, field, replace
 from itertools import chain, compress, islice
 from pathlib import Path
 
@@ -19,18 +19,19 @@ from numpy.typing import NDArray
 from raytl.config.schema import DataConfig
 from raytl.data.audit_cache import Finding, Findings, load_findings, save_findings
 from raytl.data.bad_image import BadFile
-from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
+from raytl.data.bit_depth import RGB, SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
 from raytl.data.cache import SetWriter, set_writer
 from raytl.data.decode import BadImage, loaded, read, refuse_oversized
 from raytl.data.duplicates import Duplicate, cross_split, same_split_warnings
 from raytl.data.feedback import is_feedback
 from raytl.data.formats.skip_rules import left_out
+from raytl.data.images import prepared
 from raytl.data.manifest import Manifest, Note, Sample, listed
 from raytl.data.mask_audit import audited_masks
 from raytl.data.sample_columns import Digests
 from raytl.data.sample_table import SampleTable
 from raytl.data.split import apply_splits
-from raytl.data.transforms import Preprocess, prepare
+from raytl.data.transforms import Preprocess
 from raytl.errors import DataError, StoreError
 from raytl.events import OnEvent, Work, ignore, throttled
 from raytl.gc_pause import gc_paused
@@ -62,19 +63,23 @@ def audit(
     preprocess: Preprocess | None = None,
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
+    channels: int | None = None,
 ) -> AuditResult:
     """Assign the splits, read and decode every file that has no cached finding, and drop unusable samples.
 
-    With `preprocess`, decoded train and val images are cached on the way; test images never are.
+    With `preprocess`, decoded train and val images are cached on the way; test images never are. The images must have `channels`,
+    None = those of `preprocess`, or three.
 
     Raises:
         DataError: files cannot be decoded (`on_bad_image: error`), or two splits hold the same content
             (`on_duplicate: error`); all of them are listed.
     """
     samples, bad_masks = audited_masks(apply_splits(manifest.samples, config, s3), config.max_pixels, on_event, s3)
-    findings, writer = _findings(replace(manifest, samples=samples), config, preprocess, on_event, s3)
+    channels = channels or (RGB if preprocess is None else preprocess.channels)
+    manifest = replace(manifest, samples=samples)
+    findings, writer = _findings(manifest, config, channels, preprocess, on_event, s3)
     try:
-        result = _result(manifest, samples, bad_masks, findings, config)
+        result = _result(manifest, samples, bad_masks, findings, config, channels)
         if writer:
             writer.commit(_without_test(result.samples), result.depth.depth)
     finally:
@@ -94,6 +99,7 @@ def _result(
     bad_masks: Sequence[BadFile],
     findings: Findings,
     config: DataConfig,
+    channels: int,
 ) -> AuditResult:
     is_bad = findings.reasons.astype(np.bool_)
     unread = (BadFile(samples.keys[i], samples.paths[i], findings.reasons[i]) for i in np.flatnonzero(is_bad).tolist())
@@ -103,12 +109,12 @@ def _result(
     problems = _problems(bad, duplicates, len(samples) + len(bad_masks), config)
     if problems:
         raise DataError(f"{manifest.root}: " + "\n".join(problems))
-    levels = findings.levels[~is_bad]
+    levels = np.column_stack([findings.levels, findings.floats])[~is_bad]
     usable = good
     if dropped := {duplicate.dropped.key for duplicate in duplicates}:
         is_usable = np.array([key not in dropped for key in good.keys])
         usable, levels = good.where(is_usable), levels[is_usable]
-    depth = _depth(usable, levels, config)
+    depth = _depth(usable, levels, config) if channels == RGB else SetDepth()
     warnings = (
         *manifest.warnings,
         *_warnings(manifest, bad, duplicates),
@@ -118,11 +124,16 @@ def _result(
     return AuditResult(usable, bad, duplicates, warnings, depth, manifest.notes)
 
 
-def _depth(samples: SampleTable, levels: NDArray[np.uint16], config: DataConfig) -> SetDepth:
-    deep = levels[:, 0] > 0
+def _depth(samples: SampleTable, levels: NDArray[np.float64], config: DataConfig) -> SetDepth:
+    """Return the depth of a set whose files have these `levels`: rows of largest sample, declared bits, low and high."""
+    deep = levels[:, [0, 2, 3]].any(axis=1)
     is_train = samples.splits.mapped(lambda split: split == "train", np.bool_)
-    train, held_out = ([Levels(*row) for row in levels[rows].tolist()] for rows in (deep & is_train, deep & ~is_train))
-    return set_depth(config.bit_depth, train, held_out)
+    train, held_out = (
+        [Levels(int(row[0]), int(row[1]), row[2], row[3]) for row in levels[rows].tolist()]
+        for rows in (deep & is_train, deep & ~is_train)
+    )
+    depth = set_depth(config.bit_depth, train, held_out, config.one_range)
+    return replace(depth, depth=replace(depth.depth, window=config.window))
 
 
 def _problems(bad: Sequence[BadFile], duplicates: Sequence[Duplicate], total: int, config: DataConfig) -> list[str]:
@@ -150,21 +161,26 @@ def _warnings(manifest: Manifest, bad: Sequence[BadFile], duplicates: Sequence[D
         yield f"{len(duplicates)} images are duplicates of images in another split and are dropped:\n{pairs}"
 
 
-def unaudited(manifest: Manifest, max_pixels: int) -> dict[str, ObjectInfo]:
+def unaudited(manifest: Manifest, max_pixels: int, channels: int = RGB) -> dict[str, ObjectInfo]:
     """Return the objects that `audit` has to fetch, by path: those without a current finding on this node."""
-    cached = _current(load_findings(manifest.samples, max_pixels), manifest.objects)
+    cached = _current(load_findings(manifest.samples, max_pixels, channels), manifest.objects)
     paths = compress(cached.table.paths, (~cached.is_read).tolist())
     return {path: manifest.objects[path] for path in paths if path in manifest.objects}
 
 
 def _findings(
-    manifest: Manifest, config: DataConfig, preprocess: Preprocess | None, on_event: OnEvent, s3: S3Settings
+    manifest: Manifest,
+    config: DataConfig,
+    channels: int,
+    preprocess: Preprocess | None,
+    on_event: OnEvent,
+    s3: S3Settings,
 ) -> tuple[Findings, SetWriter | None]:
     """Return the finding of each sample, cached or fresh, and the writer that holds the images decoded on the way."""
     samples, objects = manifest.samples, manifest.objects
-    findings = _current(load_findings(samples, config.max_pixels), objects)
+    findings = _current(load_findings(samples, config.max_pixels, channels), objects)
     unread = np.flatnonzero(~findings.is_read)
-    reading = _Reading(findings.table.take(unread), objects, preprocess, config, s3)
+    reading = _Reading(findings.table.take(unread), objects, preprocess, config, channels, s3)
     try:
         for row, finding in zip(unread.tolist(), _progress(reading.run(), len(unread), on_event), strict=True):
             findings.put(row, finding)
@@ -172,7 +188,7 @@ def _findings(
         reading.abort()
         raise
     if len(unread):
-        save_findings(config.max_pixels, findings)
+        save_findings(config.max_pixels, findings, channels)
     return findings, reading.writer
 
 
@@ -233,12 +249,15 @@ class _Reading:
         objects: Mapping[str, ObjectInfo],
         preprocess: Preprocess | None,
         config: DataConfig,
+        channels: int,
         s3: S3Settings,
     ) -> None:
         self._samples, self._objects = samples, objects
-        self._max_pixels, self._s3 = config.max_pixels, s3
+        self._max_pixels, self._s3, self._channels = config.max_pixels, s3, channels
         self._fixed = None if config.bit_depth == "auto" else BitDepth(config.bit_depth, fixed=True)
-        self._preprocess = preprocess.at(self._fixed or SIXTEEN_BITS) if preprocess else None
+        self._preprocess = (
+            preprocess.at(replace(self._fixed or SIXTEEN_BITS, window=config.window)) if preprocess else None
+        )
         cached = _without_test(samples)
         self._slots = {key: slot for slot, key in enumerate(cached.keys)}
         self.writer = set_writer(cached, self._preprocess, config) if self._preprocess and cached else None
@@ -276,15 +295,17 @@ class _Reading:
             return Finding(size, mtime_ns, ctime_ns, digest, f"cannot be read ({exc.strerror or exc})")
         except BadImage as exc:
             return Finding(size, mtime_ns, ctime_ns, digest, exc.reason, etag)
-        return Finding(size, mtime_ns, ctime_ns, digest, "", etag, levels.top, levels.declared)
+        return Finding(size, mtime_ns, ctime_ns, digest, "", etag, *astuple(levels))
 
     def _decode(self, sample: Sample, data: bytes) -> Levels:
-        with loaded(data, self._max_pixels, self._s3) as picture:
+        with loaded(data, self._max_pixels, self._s3, self._channels) as picture:
             if self._preprocess and self.writer and sample.split != "test" and self._is_scaled(picture.levels):
-                image = picture.rgb(self._preprocess.bit_depth)
-                self.writer.add(self._slots[sample.key], prepare(image, self._preprocess))
+                self.writer.add(self._slots[sample.key], prepared(picture, self._preprocess))
             return picture.levels
 
     def _is_scaled(self, levels: Levels) -> bool:
-        """Return whether the scaling is known; images of undeclared depth wait until every image has been read."""
+        """Return whether the scaling is known; images of undeclared depth, floats and other channels wait until every image has
+        been read."""
+        if levels.has_floats or self._channels != RGB:
+            return False
         return not levels.top or bool(levels.declared) or self._fixed is not None

@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.data import heif
-from raytl.data.bit_depth import Levels
+from raytl.data import dicom, heif
+from raytl.data.bit_depth import RGB, Levels
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.errors import DataError
@@ -44,11 +44,13 @@ class Finding:
     etag: str = ""
     top: int = 0
     declared: int = 0
+    low: float = 0.0
+    high: float = 0.0
 
     @property
     def levels(self) -> Levels:
         """Return the values that determine its bit depth."""
-        return Levels(self.top, self.declared)
+        return Levels(self.top, self.declared, self.low, self.high)
 
     def is_current(self, now: os.stat_result | ObjectInfo) -> bool:
         """Return whether the file or object is unchanged since it was read."""
@@ -79,6 +81,8 @@ class Findings(Mapping[str, Finding]):
         """Size, and the times of the last changes of content and status in nanoseconds."""
         self.digests = np.zeros((rows, _HEX // 2), np.uint8)
         self.levels = np.zeros((rows, 2), np.uint16)
+        self.floats = np.zeros((rows, 2), np.float64)
+        """The smallest and the largest value of files of floats."""
         self.reasons, self.etags = np.full(rows, "", object), np.full(rows, "", object)
 
     def put(self, row: int, finding: Finding) -> None:
@@ -87,6 +91,7 @@ class Findings(Mapping[str, Finding]):
         self.numbers[row] = finding.size, finding.mtime_ns, finding.ctime_ns
         self.digests[row] = np.frombuffer(bytes.fromhex(finding.digest) or bytes(_HEX // 2), np.uint8)
         self.levels[row] = finding.top, finding.declared
+        self.floats[row] = finding.low, finding.high
         self.reasons[row], self.etags[row] = finding.reason, finding.etag
 
     def row(self, row: int) -> Finding:
@@ -94,7 +99,8 @@ class Findings(Mapping[str, Finding]):
         assert self.is_read[row], f"row {row} has no finding"
         digest = self.digests[row].tobytes().hex() if self.digests[row].any() else ""
         (size, mtime_ns, ctime_ns), (top, declared) = self.numbers[row].tolist(), self.levels[row].tolist()
-        return Finding(size, mtime_ns, ctime_ns, digest, self.reasons[row], self.etags[row], top, declared)
+        low, high = self.floats[row].tolist()
+        return Finding(size, mtime_ns, ctime_ns, digest, self.reasons[row], self.etags[row], top, declared, low, high)
 
     def __getitem__(self, path: str) -> Finding:
         return self.row(self._rows[path])
@@ -111,12 +117,12 @@ class Findings(Mapping[str, Finding]):
 
 
 @gc_paused()
-def load_findings(samples: Sequence[Sample], max_pixels: int) -> Findings:
-    """Return cached findings of the samples; some may be outdated, so check `is_current`."""
+def load_findings(samples: Sequence[Sample], max_pixels: int, channels: int = RGB) -> Findings:
+    """Return cached findings of the samples, read as so many channels; some may be outdated, so check `is_current`."""
     findings = Findings(samples)
     try:
         with _file_of(findings.table).open(encoding="utf-8") as file:
-            if parse_text(file.readline()) == _fingerprint(max_pixels):
+            if parse_text(file.readline()) == _fingerprint(max_pixels, channels):
                 _fill(findings, map(_read, file))
     except (OSError, ValueError, OverflowError, Fault):
         return Findings(findings.table)
@@ -126,12 +132,13 @@ def load_findings(samples: Sequence[Sample], max_pixels: int) -> Findings:
 
 
 class _Columns(NamedTuple):
-    """The findings of a line: `numbers (n, 3)`, `digests (n, 32)` and `levels (n, 2)` as in `Findings`."""
+    """The findings of a line: `numbers (n, 3)`, `digests (n, 32)`, `levels` and `floats (n, 2)` as in `Findings`."""
 
     paths: list[str]
     numbers: NDArray[np.int64]
     digests: NDArray[np.uint8]
     levels: NDArray[np.uint16]
+    floats: NDArray[np.float64]
     reasons: list[str]
     etags: list[str]
 
@@ -160,6 +167,7 @@ def _put_all(findings: Findings, places: NDArray[np.int64], columns: _Columns) -
     findings.numbers[rows] = columns.numbers[is_ours]
     findings.digests[rows] = columns.digests[is_ours]
     findings.levels[rows] = columns.levels[is_ours]
+    findings.floats[rows] = columns.floats[is_ours]
     for column, values in ((findings.reasons, columns.reasons), (findings.etags, columns.etags)):
         if values:
             column[rows] = np.array(values, object)[is_ours]
@@ -175,14 +183,17 @@ def _read(line: str) -> _Columns:
     columns = parse_text(line)
     if type(columns) is not list or len(columns) != len(_Columns._fields):
         raise ValueError("no columns of findings")
-    paths, numbers, digests, levels, reasons, etags = columns
+    paths, numbers, digests, levels, floats, reasons, etags = columns
     count = len(_texts(paths))
     if not count or any(len(_texts(texts)) not in (0, count) for texts in (reasons, etags)):
         raise ValueError("columns of other lengths")
     arrays = _array(numbers, "<i8", count, 3), _array(digests, "u1", count, _HEX // 2), _array(levels, "<u2", count, 2)
     if arrays[0][:, 0].min() < 0:
         raise ValueError("a size below zero")
-    return _Columns(paths, *arrays, reasons, etags)
+    extremes = _array(floats, "<f8", count, 2) if floats != "" else np.zeros((count, 2))
+    if not np.isfinite(extremes).all():
+        raise ValueError("a value that is not a number")
+    return _Columns(paths, *arrays, extremes, reasons, etags)
 
 
 def _texts(column: Any) -> list[str]:
@@ -202,8 +213,8 @@ def _array(text: Any, kind: str, rows: int, width: int) -> NDArray[Any]:
     return np.frombuffer(bytes.fromhex(text), kind).reshape(rows, width)
 
 
-def save_findings(max_pixels: int, findings: Findings) -> None:
-    """Store the findings; failing to write the cache is not an error.
+def save_findings(max_pixels: int, findings: Findings, channels: int = RGB) -> None:
+    """Store the findings, of images read as so many channels; failing to write the cache is not an error.
 
     Unreadable files are excluded, and so are files written in the last two seconds: they may change again without a change
     of their timestamp.
@@ -212,7 +223,7 @@ def save_findings(max_pixels: int, findings: Findings) -> None:
     is_stored = findings.is_read & findings.digests.any(axis=1) & (findings.numbers[:, 1:].max(axis=1) < cutoff_ns)
     try:
         with atomic_write(_file_of(findings.table)) as part, part.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(_fingerprint(max_pixels)) + "\n")
+            file.write(json.dumps(_fingerprint(max_pixels, channels)) + "\n")
             file.writelines(_lines(findings, is_stored))
         if invalidated := _invalidated():
             left = invalidated.difference(compress(findings.table.paths, is_stored.tolist()))
@@ -229,7 +240,9 @@ def _lines(findings: Findings, is_stored: NDArray[np.bool_]) -> Iterator[str]:
         part = rows[start : start + _ROWS]
         numbers, digests = _hex(findings.numbers[part], "<i8"), _hex(findings.digests[part], "u1")
         texts = [column[part].tolist() for column in (findings.reasons, findings.etags)]
-        columns = [numbers, digests, _hex(findings.levels[part], "<u2"), *(each if any(each) else [] for each in texts)]
+        floats = _hex(findings.floats[part], "<f8") if findings.floats[part].any() else ""
+        levels = _hex(findings.levels[part], "<u2")
+        columns = [numbers, digests, levels, floats, *(each if any(each) else [] for each in texts)]
         yield json.dumps([list(islice(paths, len(part))), *columns]) + "\n"
 
 
@@ -259,9 +272,9 @@ def _invalidated_file() -> Path:
     return cache_root() / "audits" / "doubted.jsonl"
 
 
-def _fingerprint(max_pixels: int) -> list[str | int | None]:
+def _fingerprint(max_pixels: int, channels: int) -> list[str | int | None]:
     """Return everything besides the bytes that determines whether they are an image."""
-    return ["audit/5", version("pillow"), heif.version(), max_pixels]
+    return ["audit/6", version("pillow"), heif.version(), dicom.version(), max_pixels, channels]
 
 
 def _file_of(samples: Sequence[Sample]) -> Path:

@@ -42,7 +42,8 @@ class TrainAugment:
     ============  ======================================================  =========  ==========  ==========
 
     A rotated crop is shrunk until it lies inside the photo, so no corner is empty. With `crop` off, the view is the
-    evaluation crop, and a rotation fills uncovered corners by reflection. Mixup and CutMix act on batches (`data.mix`).
+    evaluation crop, and a rotation fills uncovered corners by reflection. Mixup and CutMix act on batches (`data.mix`). Images of
+    other than three channels have neither saturation nor hue: their brightness and contrast change, all channels alike.
     """
 
     def __init__(self, config: AugmentConfig, preprocess: Preprocess) -> None:
@@ -57,11 +58,11 @@ class TrainAugment:
         return self.image_px, self.image_px
 
     def __call__(self, prepared: Pixels, rng: np.random.Generator) -> torch.Tensor:
-        """Return the view of a `(height, width, 3)` image: `(3, image_px, image_px) uint8` in channels-last memory."""
+        """Return the view of a `(height, width, channels)` image: `(channels, image_px, image_px) uint8` in channels-last memory."""
         return torch.from_numpy(self.view(prepared, rng)).permute(2, 0, 1)
 
     def view(self, prepared: Pixels, rng: np.random.Generator) -> Pixels:
-        """Return the same view as `(image_px, image_px, 3)`."""
+        """Return the same view as `(image_px, image_px, channels)`."""
         height, width = prepared.shape[:2]
         return self.apply(prepared, self.draw(height, width, rng))
 
@@ -71,7 +72,7 @@ class TrainAugment:
         return drawn(c, u, _drawn_crop(height, width, c.strength, u[0:4]) if c.crop else None, self.size)
 
     def apply(self, prepared: Pixels, draw: Draw) -> Pixels:
-        """Apply the draw: `(height, width, 3)` to a new `(image_px, image_px, 3)`."""
+        """Apply the draw: `(height, width, channels)` to a new `(image_px, image_px, channels)`."""
         return finished(flipped(self._crop(prepared, draw), draw), draw, self._fill)
 
     def placement(self, draw: Draw, height: int, width: int) -> Placement:

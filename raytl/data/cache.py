@@ -128,7 +128,7 @@ def _refuse_hopeless(samples: Sequence[Sample], preprocess: Preprocess, config: 
 
 def _least_bytes(preprocess: Preprocess) -> int:
     """Return the bytes of the smallest prepared image, which is square."""
-    return int(preprocess.resize_px**2 * 3)
+    return int(preprocess.resize_px**2 * preprocess.channels)
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,7 @@ class _Located:
 
     packs: Sequence[image_packs.Pack]
     places: NDArray[np.int64]
+    channels: int
 
     @property
     def missing(self) -> NDArray[np.int64]:
@@ -150,7 +151,8 @@ class _Located:
         """Return the images as one set, and mark its packs as used."""
         for pack in self.packs:
             pack.touch()
-        return DecodedSet([pack.pixels for pack in self.packs], self.places, [pack.lock for pack in self.packs])
+        files, locks = [pack.pixels for pack in self.packs], [pack.lock for pack in self.packs]
+        return DecodedSet(files, self.places, locks, self.channels)
 
 
 def _look_up(digests: NDArray[np.bytes_], preprocess: Preprocess) -> _Located:
@@ -165,7 +167,7 @@ def _look_up(digests: NDArray[np.bytes_], preprocess: Preprocess) -> _Located:
         rows = pack.index[row[hit]]
         places[hit] = np.column_stack([np.full(len(hit), len(used)), rows["offset"], rows["height"], rows["width"]])
         used.append(pack)
-    return _Located(used, places)
+    return _Located(used, places, preprocess.channels)
 
 
 def _build(
@@ -288,9 +290,9 @@ def _limit(config: DataConfig) -> int:
 def _estimate(images: int, preprocess: Preprocess) -> int:
     """Return the estimated bytes of this many prepared images before their shapes are known."""
     if preprocess.frame is not None:
-        return images * preprocess.frame[0] * preprocess.frame[1] * 3
+        return images * preprocess.frame[0] * preprocess.frame[1] * preprocess.channels
     aspect = 1.0 if preprocess.crop_mode == "squash" else _TYPICAL_ASPECT
-    return int(images * preprocess.resize_px**2 * aspect * 3)
+    return int(images * preprocess.resize_px**2 * aspect * preprocess.channels)
 
 
 def _size(count: int) -> str:

@@ -174,8 +174,9 @@ def refuse(manifest: Manifest, corrections: Mapping[str, Correction], relabel: s
     problems = []
     if test:
         problems.append(
-            f"{len(test)} corrections of test images:\n{listed(test)}\nThe test split is frozen: a correction that follows the ranking of a model favors that model. Remove these rows; correct wrong test labels in the data itself, and evaluate "
-            "every model again"
+            f"{len(test)} corrections of test images:\n{listed(test)}\nThe test split is frozen: a correction that follows the ranking "
+            "of a model favors that model. Remove these rows; correct wrong test labels in the data itself, and evaluate every "
+            "model again"
         )
     if unknown:
         classes = f"{', '.join(manifest.classes[:10])}{' ...' if len(manifest.classes) > 10 else ''}"

@@ -1,4 +1,4 @@
-"""Decode any image file into one upright 8-bit RGB image, or explain why that fails."""
+"""Decode any image file into one upright 8-bit image, of RGB or of as many channels as a model reads, or explain why that fails."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.ImageFile import ImageFile
 
-from raytl.data import heif, tiff
+from raytl.data import dicom, heif, numpy_file, tiff, tiff_channels
 from raytl.data.bad_image import BadImage
-from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth, Levels
+from raytl.data.bit_depth import RGB, SIXTEEN_BITS, BitDepth, Levels
+from raytl.data.channel_values import ChannelFile, ChannelValues, refuse_channels, refuse_nonfinite, visible_image
 from raytl.data.exif_orientation import apply_orientation
 from raytl.data.headers import refuse_costly, refuse_pixels
 from raytl.data.high_bit_depth import HighBitDepthImage, read_high_bit_depth
@@ -49,10 +51,12 @@ __all__ = [
 _FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "WEBP", "TIFF", "PPM", "AVIF", "JPEG2000", heif.FORMAT)
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".gif", ".bmp", ".dib", ".webp", ".tif", ".tiff", ".ppm"}
-    | {".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k"}
+    | {".pgm", ".pbm", ".pnm", ".avif", ".heic", ".heif", ".hif", ".jp2", ".j2k", ".dcm", ".dicom"}
 )
 _BEFORE = b"\r\n \t\xef\xbb\xbf"
 """Bytes that a web server script may accidentally write before a file; no image format starts with them."""
+_BANDS = frozenset({"L", "LA", "RGB", "RGBA", "CMYK", "YCbCr", "LAB", "HSV"})
+"""The modes whose bands are the channels of the file."""
 _ORIENTATION = 274
 _HEADER_PIXELS = 1 << 32
 """Pixel limit of images whose header alone is read."""
@@ -63,32 +67,66 @@ warnings.filterwarnings("ignore", module=r"PIL\.")
 
 @dataclass(frozen=True)
 class Picture:
-    """A decoded upright file: an 8-bit `image`, or the samples of a `deep` one that still need scaling by a bit depth."""
+    """A decoded upright file: an 8-bit `image`, or the samples of a `deep` one or the `channels` that still need scaling."""
 
     image: Image.Image | None
     deep: HighBitDepthImage | None = None
+    channels: ChannelValues | None = None
 
     @property
     def levels(self) -> Levels:
         """Return the values that determine its bit depth."""
-        return self.deep.levels if self.deep else Levels()
+        scaled = self.channels or self.deep
+        return scaled.levels if scaled else Levels()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return its width and height in pixels."""
+        if self.image is not None:
+            return self.image.size
+        height, width = (self.channels.values if self.channels else self._samples).shape[:2]
+        return width, height
 
     def rgb(self, depth: BitDepth = SIXTEEN_BITS) -> Image.Image:
-        """Return it as 8-bit RGB, with alpha composited on white."""
+        """Return it as 8-bit RGB, with alpha composited on white; of other channels, those that people see.
+
+        Raises:
+            BadImage: its floats are outside of 0 to 1, and `depth` has no range for them.
+        """
+        if self.channels is not None:
+            return _rgb(visible_image(self.channels.scaled(depth)))
         image = self.deep.scaled(depth) if self.deep else self.image
         assert image is not None, "a picture has an image or samples"
         return _rgb(image)
+
+    @property
+    def _samples(self) -> NDArray[np.uint16]:
+        assert self.deep is not None, "a picture has an image, samples or channels"
+        return self.deep.samples
+
+    def as_channels(self, channels: int) -> ChannelValues:
+        """Return what a file of gray, RGB or alpha holds as channels: alpha is one like the others.
+
+        Raises:
+            BadImage: it has another number of channels.
+        """
+        values = np.asarray(self.image) if self.deep is None else self._samples
+        is_plain = self.deep is not None or (self.image is not None and self.image.mode in _BANDS)
+        values = values[..., None] if values.ndim == 2 else values
+        refuse_channels(values.shape[2] if is_plain else 1, channels)
+        return ChannelValues(np.ascontiguousarray(values))
 
 
 def decode(
     source: bytes | str | Path, max_pixels: int, depth: BitDepth = SIXTEEN_BITS, s3: S3Settings = ENVIRONMENT
 ) -> Image.Image:
-    """Return the image as RGB: rotated by EXIF, scaled to 8 bits, alpha composited on white, only the first frame.
+    """Return the image as RGB: rotated by EXIF, scaled to 8 bits, alpha composited on white, only the first frame. Of the
+    channels that `depth` has ranges for, those that people see.
 
     Raises:
         BadImage: it is empty, truncated, not an image, or has more than `max_pixels` pixels.
     """
-    with loaded(source, max_pixels, s3) as picture:
+    with loaded(source, max_pixels, s3, depth.channels) as picture:
         return picture.rgb(depth)
 
 
@@ -103,16 +141,29 @@ def load(source: bytes | str | Path, max_pixels: int) -> Picture:
 
 
 @contextmanager
-def loaded(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT) -> Iterator[Picture]:
+def loaded(
+    source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT, channels: int = RGB
+) -> Iterator[Picture]:
     """Yield the picture before its bit depth is chosen. Threads process pictures inside the block, one each: their total
-    memory is bounded, so some wait.
+    memory is bounded, so some wait. With other than three `channels`, they are all in `Picture.channels`.
 
     Raises:
-        BadImage: as `decode`.
+        BadImage: as `decode`, or it has another number of channels.
     """
     data = source if isinstance(source, bytes) else read(source, max_pixels, s3)
     if not data:
         raise BadImage("empty file (0 bytes)")
+    if channels != RGB or tiff.is_tiff(data) or dicom.is_dicom(data):
+        with _pillow_errors(data):
+            file = _channel_file(data, channels, max_pixels)
+    else:
+        file = None
+    if file is not None:
+        with reserved(file.peak_bytes):
+            with _pillow_errors(data):
+                picture = Picture(None, channels=file.read())
+            yield picture
+        return
     with _pillow_errors(data):
         data = pixels_only(data.lstrip(_BEFORE))
         image = _opened(data, max_pixels)
@@ -120,8 +171,23 @@ def loaded(source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRON
     with reserved(needed):
         with _pillow_errors(data):
             picture = _loaded(image, data, max_pixels)
+            picture = picture if channels == RGB else Picture(None, channels=picture.as_channels(channels))
         del image
         yield picture
+
+
+def _channel_file(data: bytes, channels: int, max_pixels: int) -> ChannelFile | None:
+    """Return the file if it is read as values of channels; None for what Pillow reads."""
+    if channels != RGB:
+        if tiff.is_tiff(data):
+            return tiff_channels.opened(data, channels, max_pixels)
+        refuse_channels(1 if dicom.is_dicom(data) else channels, channels)
+        return numpy_file.opened(data, channels, max_pixels) if numpy_file.is_array(data) else None
+    if dicom.is_dicom(data):
+        return dicom.opened(data, max_pixels)
+    if tiff.is_tiff(data) and tiff_channels.has_float_color(tiff.tags(data)):
+        return tiff_channels.opened(data, channels, max_pixels)
+    return None
 
 
 @contextmanager
@@ -159,9 +225,21 @@ def header(data: bytes) -> tuple[tuple[int, int], int]:
         BadImage: it is not an image.
     """
     with _pillow_errors(data):
+        if (size := _size_of_values(data)) is not None:
+            return size
         image = _opened(pixels_only(data.lstrip(_BEFORE)), _HEADER_PIXELS)
         orientation = image.getexif().get(_ORIENTATION, 1)
         return image.size, orientation if orientation in range(1, 9) else 1
+
+
+def _size_of_values(data: bytes) -> tuple[tuple[int, int], int] | None:
+    """Return the size and orientation of a file that Pillow does not open; None for others."""
+    if dicom.is_dicom(data):
+        return dicom.size_of(data), 1
+    if numpy_file.is_array(data):
+        return numpy_file.size_of(data), 1
+    ifd = tiff.tags(data)
+    return tiff.size_of(ifd) if ifd is not None and tiff.has_many_bands(ifd) else None
 
 
 def draft(data: bytes, max_pixels: int, side: int) -> Image.Image | None:
@@ -246,7 +324,12 @@ def _loaded(image: ImageFile, data: bytes, max_pixels: int) -> Picture:
         if repaired is None:
             raise
         image = _opened(repaired, max_pixels)
-    return Picture(apply_orientation(_floats(image) if image.mode == "F" else image))
+    upright = apply_orientation(image)
+    if upright.mode != "F":
+        return Picture(upright)
+    values = np.asarray(upright)[..., None]
+    refuse_nonfinite(values)
+    return Picture(None, channels=ChannelValues(values))
 
 
 def _opened(data: bytes, max_pixels: int) -> ImageFile:
@@ -275,6 +358,8 @@ def _unknown(data: bytes) -> str:
     ifd = tiff.tags(data)
     if ifd is not None:
         return f"{tiff.kind(ifd)}; {tiff.READABLE}"
+    if numpy_file.is_array(data):
+        return "a numpy array; expected an image. For arrays of 2 to 16 channels, set model.channels"
     if heif.is_heif(data):
         return "a broken HEIC image: pillow-heif cannot read it; expected a complete file. Copy it from the phone again"
     return f"not an image (starts with {data[:12]!r}); expected JPEG, PNG, WebP, TIFF ..."
@@ -292,14 +377,3 @@ def _rgb(image: Image.Image) -> Image.Image:
         white = Image.new("RGBA", picture.size, (255, 255, 255, 255))
         return Image.alpha_composite(white, picture).convert("RGB")
     return image.convert("RGB") if image.mode != "RGB" else image
-
-
-def _floats(image: Image.Image) -> Image.Image:
-    """Return gray floats from 0 to 1 as 8 bits; Pillow's convert would clip them."""
-    values = np.asarray(image).astype(np.float64)
-    low, high = float(values.min()), float(values.max())
-    if not (low >= 0.0 and high <= 1.0):
-        ifd = tiff.tags_of(image)
-        kind = tiff.kind(ifd) if ifd is not None else "gray floats"
-        raise BadImage(f"{kind} with values from {low:g} to {high:g}; expected 0 to 1. Save it with 8 or 16 bits")
-    return Image.fromarray(np.rint(values * 255.0).astype(np.uint8))

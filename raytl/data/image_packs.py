@@ -192,7 +192,7 @@ class PackWriter:
         self.bytes = 0
 
     def write(self, pixels: NDArray[np.uint8]) -> tuple[int, int, int]:
-        """Store `(height, width, 3) uint8`; return its (offset, height, width). Raises: OSError."""
+        """Store `(height, width, channels) uint8`; return its (offset, height, width). Raises: OSError."""
         with self._lock:
             offset = self.bytes
             self.bytes += pixels.nbytes

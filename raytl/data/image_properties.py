@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
+from raytl.data.bit_depth import RGB
+from raytl.data.channel_values import seen_channels
 from raytl.data.pixel_properties import Floats, Images, of_pixels
 
 _AT_ONCE = 256
@@ -34,12 +36,18 @@ def properties(thumbnails: Images, sizes: NDArray[np.int64]) -> dict[str, Floats
 
 
 def of_batch(images: Tensor) -> tuple[Images, NDArray[np.float32]]:
-    """Return thumbnails `(b, 32, 32, 3) uint8` and the properties of the pixels, `(b, 5)`, of `images (b, 3, h, w) uint8`."""
-    pixels = images.cpu()
+    """Return thumbnails `(b, 32, 32, 3) uint8` and the properties of the pixels, `(b, 5)`, of `images (b, channels, h, w) uint8`:
+    of other than three channels, those of the channels that people see."""
+    pixels = seen(images.cpu())
     small = interpolate(pixels.float(), size=(THUMBNAIL_PX, THUMBNAIL_PX), mode="area")
     measured = of_pixels(pixels.permute(0, 2, 3, 1).numpy())
     table = np.stack([measured[name] for name in NAMES[:PIXEL_PROPERTIES]], axis=1).astype(np.float32)
     return small.round().to(torch.uint8).permute(0, 2, 3, 1).contiguous().numpy(), table
+
+
+def seen(images: Tensor) -> Tensor:
+    """Return what people see of `images (b, channels, h, w)`, `(b, 3, h, w)`; RGB as it is."""
+    return images if images.shape[1] == RGB else images[:, list(seen_channels(images.shape[1]))]
 
 
 def with_sizes(table: NDArray[np.float32], sizes: Sequence[tuple[int, int] | None]) -> NDArray[np.float32]:

@@ -10,21 +10,34 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.data.decode import BadImage, loaded
+from raytl.data.bit_depth import RGB
+from raytl.data.decode import BadImage, Picture, loaded
 from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
-from raytl.data.transforms import Preprocess, prepare
+from raytl.data.transforms import Preprocess, prepare, prepare_channels
 from raytl.errors import DataError
 
 Pixels = NDArray[np.uint8]
 
 
 class Images(Protocol):
-    """Prepared images by their position in the split, each `(height, width, 3) uint8` and read-only."""
+    """Prepared images by their position in the split, each `(height, width, channels) uint8` and read-only."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, i: int, /) -> Pixels: ...
+
+
+def prepared(picture: Picture, preprocess: Preprocess) -> Pixels:
+    """Return the pixels of a picture, loaded with as many channels as the model reads, scaled to 8 bits and resized.
+
+    Raises:
+        BadImage: its floats are outside of 0 to 1, and there is no range for them.
+    """
+    if preprocess.channels == RGB:
+        return prepare(picture.rgb(preprocess.bit_depth), preprocess)
+    assert picture.channels is not None, "loaded with the channels of the model"
+    return prepare_channels(picture.channels.scaled(preprocess.bit_depth), preprocess)
 
 
 class FileImages:
@@ -41,8 +54,8 @@ class FileImages:
     def __getitem__(self, i: int, /) -> Pixels:
         path = self._paths[i]
         try:
-            with loaded(path, self._max_pixels) as picture:
-                return prepare(picture.rgb(self._preprocess.bit_depth), self._preprocess)
+            with loaded(path, self._max_pixels, channels=self._preprocess.channels) as picture:
+                return prepared(picture, self._preprocess)
         except BadImage as exc:
             raise DataError(
                 f"{path}: {exc}; it was readable when the data was audited, so the file has changed since. "
@@ -57,24 +70,27 @@ class DecodedSet:
     protect the files from eviction, for as long as this set lives.
     """
 
-    def __init__(self, files: Sequence[Path], places: NDArray[np.int64], keep: Sequence[Any] = ()) -> None:
+    def __init__(
+        self, files: Sequence[Path], places: NDArray[np.int64], keep: Sequence[Any] = (), channels: int = RGB
+    ) -> None:
         self._maps = [_mapped(path) for path in files]
         self._places = places
         self._keep = tuple(keep)
+        self._channels = channels
 
     def __len__(self) -> int:
         return len(self._places)
 
     def __getitem__(self, i: int, /) -> Pixels:
         file, offset, height, width = self._places[i].tolist()
-        end = offset + height * width * 3
-        pixels: Pixels = self._maps[file][offset:end].reshape(height, width, 3)
+        end = offset + height * width * self._channels
+        pixels: Pixels = self._maps[file][offset:end].reshape(height, width, self._channels)
         return pixels
 
     @property
     def bytes(self) -> int:
         """Return the total size of the images in bytes."""
-        return int((self._places[:, 2] * self._places[:, 3]).sum()) * 3
+        return int((self._places[:, 2] * self._places[:, 3]).sum()) * self._channels
 
 
 def _mapped(path: Path) -> Pixels:

@@ -19,6 +19,7 @@ import torch
 from numpy.typing import ArrayLike
 
 from raytl.data import shard
+from raytl.data.bit_depth import RGB
 from raytl.data.encoder import Augment, Encoder, Prefetching, augmented
 from raytl.data.images import Images, Pixels
 from raytl.data.pipe import Origin, Pick, Pipe, Request
@@ -29,7 +30,7 @@ from raytl.world import World
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Images `(b, 3, height, width) uint8` in channels-last memory, ids (positions in the split), and collated targets.
+    """Images `(b, channels, height, width) uint8` in channels-last memory, ids (positions in the split), and collated targets.
 
     Batches for evaluation have no targets. `beside` are the step's images of other sources, by the name of their view.
     """
@@ -91,6 +92,7 @@ class TrainLoader:
         weights: ArrayLike | None = None,
         workers: int = 0,
         pinned: bool = False,
+        channels: int = RGB,
         beside: Sequence[StepSource] = (),
     ) -> None:
         assert len(images) == len(encoder) > 0, "one target for each image, and at least one"
@@ -103,7 +105,7 @@ class TrainLoader:
         origins = [own, *(each.origin(seed) for each in self._beside)]
         rows = [batch, *(each.count for each in self._beside)]
         capacity = sum(-(-count // world.size) * each.views for count, each in zip(rows, origins, strict=True))
-        self._pipe = Pipe(origins, augment.size, capacity, workers, pinned)
+        self._pipe = Pipe(origins, (*augment.size, channels), capacity, workers, pinned)
 
     def epoch(self, epoch: int, start_step: int = 0) -> Iterator[tuple[Batch, int]]:
         """Yield the batches of `epoch` from `start_step` on, each with the number of samples in its global batch."""
@@ -169,7 +171,7 @@ class EvalLoader:
     ) -> None:
         self._parts = shard.eval_batches(len(images), batch, world.rank, world.size)
         origin = Origin(images, partial(_evaluated, images, preprocess), 1, None)
-        self._pipe = Pipe([origin], preprocess.view_size, batch, workers)
+        self._pipe = Pipe([origin], (*preprocess.view_size, preprocess.channels), batch, workers)
 
     def __len__(self) -> int:
         return len(self._parts)

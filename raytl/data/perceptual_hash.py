@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
-from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
+from raytl.data.bit_depth import RGB, SIXTEEN_BITS, BitDepth
 from raytl.data.decode import BadImage, draft, loaded, read
 from raytl.data.manifest import Sample
 from raytl.events import OnEvent, Work, ignore, throttled
@@ -47,12 +47,16 @@ def phashes(
     depth: BitDepth = SIXTEEN_BITS,
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
+    channels: int = RGB,
 ) -> dict[str, int]:
-    """Return the hash of each sample by the digest of its bytes, without samples that can no longer be read."""
+    """Return the hash of each sample by the digest of its bytes, without samples that can no longer be read.
+
+    Images of other than three `channels` are hashed by the mean of them, each from its lowest to its highest value in the image.
+    """
     by_digest: dict[str, int] = {}
     report = throttled(on_event, first_s=0)
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-        hashes = pool.map(lambda sample: _hash_at(sample.path, max_pixels, depth, s3), samples)
+        hashes = pool.map(lambda sample: _hash_at(sample.path, max_pixels, depth, s3, channels), samples)
         for done, (sample, value) in enumerate(zip(samples, hashes, strict=True), start=1):
             if value is not None:
                 by_digest[sample.digest] = value
@@ -92,9 +96,13 @@ def _nearest(hashes: Sequence[int], candidates: Sequence[int]) -> Iterator[tuple
         yield at, best
 
 
-def _hash_at(path: str, max_pixels: int, depth: BitDepth, s3: S3Settings) -> int | None:
+def _hash_at(path: str, max_pixels: int, depth: BitDepth, s3: S3Settings, channels: int) -> int | None:
     try:
         data = read(path, max_pixels, s3)
+        if channels != RGB:
+            with loaded(data, max_pixels, s3, channels) as picture:
+                assert picture.channels is not None, "read as channels"
+                return phash(picture.channels.mean_gray())
         if small := draft(data, max_pixels, 4 * _SIDE):
             return phash(small)
         with loaded(data, max_pixels, s3) as picture:

@@ -117,13 +117,15 @@ class _Views(Dataset[Any]):
 
 
 class Pipe:
-    """Turns requests into `(b, 3, height, width) uint8` and targets in order, in `workers` processes, or in this one if 0.
+    """Turns requests into `(b, channels, height, width) uint8` and targets in order, in `workers` processes, or in this one if 0.
+
+    `size` is the (height, width, channels) of the views.
 
     `batch` is the most views of a request.
     """
 
     def __init__(
-        self, origins: Sequence[Origin], size: tuple[int, int], batch: int, workers: int, pinned: bool = False
+        self, origins: Sequence[Origin], size: tuple[int, int, int], batch: int, workers: int, pinned: bool = False
     ) -> None:
         self._origins, self._size, self._batch, self._workers, self._pinned = origins, size, batch, workers, pinned
         self._requests = _Queue()
@@ -162,8 +164,8 @@ class Pipe:
         return sum(len(pick.ids) * self._origins[pick.origin].views for pick in request.picks)
 
     def _block(self, images: int) -> torch.Tensor:
-        """Return uninitialized memory for the pixels of `images` views, `(images, height, width, 3)`."""
-        shape = (images, *self._size, 3)
+        """Return uninitialized memory for the pixels of `images` views, `(images, height, width, channels)`."""
+        shape = (images, *self._size)
         if self._pinned:
             return torch.empty(shape, dtype=torch.uint8, pin_memory=True)
         return torch.from_numpy(np.empty(shape, dtype=np.uint8))
@@ -183,7 +185,7 @@ class Pipe:
         self._requests.now = requests
         if self._loader is None:
             # PREFETCH batches in flight per process, and one being read
-            shape = (self._workers * PREFETCH + 1, self._batch, *self._size, 3)
+            shape = (self._workers * PREFETCH + 1, self._batch, *self._size)
             self._slots = np.frombuffer(mmap.mmap(-1, max(1, int(np.prod(shape)))), dtype=np.uint8).reshape(shape)
             self._loader = DataLoader(
                 _Views(self._origins, self._slots),

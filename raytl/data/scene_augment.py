@@ -55,7 +55,7 @@ class SceneAugment:
         return drawn(c, u, Box(top, left, *visible), self._size)
 
     def apply(self, prepared: Pixels, draw: Draw) -> Pixels:
-        """Apply the draw: `(height, width, 3)` to a new view of `size`."""
+        """Apply the draw: `(height, width, channels)` to a new view of `size`."""
         place = self._rotated if draw.angle else self._pasted
         return finished(flipped(place(prepared, draw), draw), draw, self._fill)
 
@@ -82,7 +82,7 @@ class SceneAugment:
         canvas = self._canvas(draw.quarter_turns % 2 == 1)
         scaled, top, left = _layout(draw, (prepared.shape[0], prepared.shape[1]), canvas)
         image = prepared if scaled == prepared.shape[:2] else resized(prepared, scaled, self._interpolation)
-        view = np.empty((*canvas, 3), dtype=np.uint8)
+        view = np.empty((*canvas, image.shape[2]), dtype=np.uint8)
         view[:] = self._fill
         part = image[max(-top, 0) : canvas[0] - top, max(-left, 0) : canvas[1] - left]
         view[max(top, 0) :, max(left, 0) :][: part.shape[0], : part.shape[1]] = part

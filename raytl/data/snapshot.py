@@ -50,8 +50,10 @@ def take(
     annotations: AnnotationsConfig = AS_FOUND,
     prefer: tuple[type, ...] = (),
     labels: LabelsConfig = AS_GIVEN,
+    channels: int | None = None,
 ) -> Snapshot:
-    """Return the snapshot of the data at `data.uri`, which is first synced if it is in a bucket.
+    """Return the snapshot of the data at `data.uri`, which is first synced if it is in a bucket. Its images have so
+    many `channels`, None = three.
 
     Raises:
         DataError: see `raytl.data`; also if `data.snapshot` is another one, with the differences.
@@ -69,7 +71,7 @@ def take(
         labels.columns,
     )
     manifest = with_labels(manifest, config, labels, on_event, s3)
-    audited = audit(manifest, config, None, on_event, s3)
+    audited = audit(manifest, config, None, on_event, s3, channels)
     digest = check(config, audited)
     counts = {split: images_by_class(audited.samples.of_split(split)) for split in SPLITS}
     return Snapshot(

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from raytl.data.decode import BadImage, loaded
-from raytl.data.images import Images, Pixels
+from raytl.data.images import Images, Pixels, prepared
 from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
-from raytl.data.transforms import Preprocess, prepare
+from raytl.data.transforms import Preprocess
 from raytl.data.verified_files import VerifiedFiles
 from raytl.errors import DataError
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -36,8 +36,8 @@ class StreamedImages:
 
     def __getitem__(self, i: int, /) -> Pixels:
         try:
-            with loaded(self._files.read(i), self._max_pixels, self._s3) as picture:
-                return prepare(picture.rgb(self._preprocess.bit_depth), self._preprocess)
+            with loaded(self._files.read(i), self._max_pixels, self._s3, self._preprocess.channels) as picture:
+                return prepared(picture, self._preprocess)
         except BadImage as exc:
             raise DataError(f"{self._files.paths[i]}: {exc}; rerun the command to audit the data again") from exc
 

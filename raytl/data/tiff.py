@@ -12,7 +12,10 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2, TiffImageFile
 from raytl.data.bad_image import BadImage
 from raytl.data.bit_depth import MAX_BITS, MIN_BITS
 
-READABLE = "raytl reads 1 (gray), 3 (RGB) or 4 (RGBA) bands of 8 or 16 bits, or 1 band of 32-bit floats"
+READABLE = (
+    "raytl reads 1 (gray), 3 (RGB) or 4 (RGBA) bands of 8 or 16 bits, or 1 or 3 bands of 32-bit floats; for 2 to 16 channels, set "
+    "model.channels"
+)
 _MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITS, _PHOTOMETRIC, _DESCRIPTION, _BANDS, _PLANAR, _FORMAT = 258, 262, 270, 277, 284, 339
 _TILE_WIDTH, _TILE_HEIGHT = 322, 323
@@ -31,22 +34,39 @@ _OME_BITS = re.compile(r'SignificantBits="(\d{1,2})"')
 
 def tags(data: bytes) -> ImageFileDirectory_v2 | None:
     """Return the tags of the first image of a TIFF file; None for any other or broken file."""
-    if data[:4] not in _MAGIC:
-        return None
+    return directory(data, first_directory(data)) if is_tiff(data) else None
+
+
+def is_tiff(data: bytes) -> bool:
+    """Return whether the first bytes are those of a TIFF file."""
+    return data[:4] in _MAGIC
+
+
+def first_directory(data: bytes) -> int:
+    """Return where the tags of the first image of a TIFF file are."""
+    order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
+    return int.from_bytes(data[8:16] if _is_big(data) else data[4:8], order)
+
+
+def directory(data: bytes, at: int) -> ImageFileDirectory_v2 | None:
+    """Return the tags at a place of a TIFF file; None if they are broken."""
     try:
-        size = 16 if _is_big(data) else 8
-        ifd = ImageFileDirectory_v2(data[:size])
+        ifd = ImageFileDirectory_v2(data[: 16 if data[2] == 43 else 8])
+        ifd._bigtiff = _is_big(data)  # Pillow misses it in big-endian files
         stream = io.BytesIO(data)
-        stream.seek(ifd.next)
+        stream.seek(at)
         ifd.load(stream)
     except Exception:  # Pillow's parsers raise nearly anything on broken files
         return None
     return ifd
 
 
-def refuse_costly(data: bytes) -> None:
-    """Raise a BadImage for a TIFF file with more tags or strips than a normal image; other files pass."""
-    if data[:4] not in _MAGIC:
+def refuse_costly(data: bytes, at: int | None = None) -> None:
+    """Raise a BadImage for a TIFF file with more tags or strips than a normal image; other files pass.
+
+    `at` is the place of the tags; None = those of the first image.
+    """
+    if not is_tiff(data):
         return
     order: Literal["little", "big"] = "little" if data[:1] == b"I" else "big"
     width = 8 if _is_big(data) else 4
@@ -54,13 +74,13 @@ def refuse_costly(data: bytes) -> None:
     def number(at: int, size: int) -> int:
         return int.from_bytes(data[at : at + size], order)
 
-    first = number(width, width)
+    first = number(width, width) if at is None else at
     entry, start = (20, first + 8) if width == 8 else (12, first + 2)
     count = number(first, start - first)
     if count > _MAX_TAGS:
         raise BadImage(f"a TIFF of {count:,} tags; expected at most {_MAX_TAGS:,}. Save it again")
-    for at in range(start, min(start + count * entry, len(data)), entry):
-        if number(at, 2) in _PLACES and (parts := number(at + 4, width)) > _MAX_PARTS:
+    for tag in range(start, min(start + count * entry, len(data)), entry):
+        if number(tag, 2) in _PLACES and (parts := number(tag + 4, width)) > _MAX_PARTS:
             raise BadImage(f"a TIFF of {parts:,} strips or tiles; expected at most {_MAX_PARTS:,}. Save it again")
 
 
@@ -91,6 +111,19 @@ def misread(ifd: ImageFileDirectory_v2) -> bool:
     """Return whether Pillow opens the file but drops bands, or reads 16-bit planes as 8-bit."""
     extra = int(_first(ifd, _BANDS, 1)) > 4 and int(_first(ifd, _PHOTOMETRIC, 1)) in _ADDITIVE
     return extra or (_planar(ifd) and int(_first(ifd, _BITS, 1)) > 8)
+
+
+def has_many_bands(ifd: ImageFileDirectory_v2) -> bool:
+    """Return whether the file has other bands than gray, RGB or RGBA, or floats of several."""
+    bands = int(_first(ifd, _BANDS, 1))
+    return bands == 2 or bands > 4 or (bands > 1 and int(_first(ifd, _FORMAT, 1)) == 3)
+
+
+def size_of(ifd: ImageFileDirectory_v2) -> tuple[tuple[int, int], int]:
+    """Return the (width, height) of the stored pixels and the orientation, 1 if it is unknown."""
+    orientation = int(_first(ifd, 274, 1))
+    size = int(_first(ifd, 256, 0)), int(_first(ifd, 257, 0))
+    return size, orientation if orientation in range(1, 9) else 1
 
 
 def white_is_zero(ifd: ImageFileDirectory_v2) -> bool:

@@ -18,9 +18,9 @@ from PIL import Image
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
-from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
+from raytl.data.bit_depth import MAX_CHANNELS, RGB, SIXTEEN_BITS, BitDepth
 from raytl.data.placement import Placement, scaling, shift
-from raytl.stored.bounds import Bound, within
+from raytl.stored.bounds import Bound, at_least, at_most, within
 from raytl.stored.fault import mismatch
 
 MAX_ASPECT = 8.0
@@ -41,15 +41,15 @@ class Preprocess:
 
     `center` resizes the shorter side to `resize_px`, `squash` both edges. `fit` resizes the image to fit into `frame` with
     its aspect ratio kept, and pads it at the right and the bottom; `image_px` and `resize_px` are the frame's longer side.
-    `mean` and `std` are per RGB channel in [0, 1].
+    `mean` and `std` are per channel in [0, 1]: of RGB, or of the 2 to 16 channels of other images.
     """
 
     image_px: Annotated[int, within(MIN_IMAGE_PX, MAX_IMAGE_PX, "pixels")]
     resize_px: Annotated[int, within(1, MAX_RESIZE_PX, "pixels")]
     crop_mode: Literal["center", "squash", "fit"]
     interpolation: _Interpolation
-    mean: tuple[_Channel, _Channel, _Channel]
-    std: tuple[_ChannelStd, _ChannelStd, _ChannelStd]
+    mean: Annotated[tuple[_Channel, ...], at_least(2, "channels"), at_most(MAX_CHANNELS, "channels")]
+    std: Annotated[tuple[_ChannelStd, ...], at_least(2, "channels"), at_most(MAX_CHANNELS, "channels")]
     bit_depth: BitDepth = SIXTEEN_BITS
     """The depth from which images above 8 bits are scaled; it comes from the training data, not from the pretrained model."""
     frame: tuple[_FrameSide, _FrameSide] | None = None
@@ -58,22 +58,37 @@ class Preprocess:
     def __post_init__(self) -> None:
         if (self.crop_mode == "fit") != (self.frame is not None):
             raise mismatch(self.frame, "[width, height] for the crop mode fit, and null for the others").below("frame")
+        if len(self.std) != len(self.mean):
+            raise mismatch(list(self.std), f"{len(self.mean)} numbers, as mean has").below("std")
+        if len(ranges := self.bit_depth.ranges) > 1 and len(ranges) != len(self.mean):
+            raise mismatch(len(ranges), f"{len(self.mean)} ranges, one for each channel").below("bit_depth.ranges")
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values."""
-        values = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        values = {**asdict(self), "mean": list(self.mean), "std": list(self.std), "bit_depth": self.bit_depth.to_json()}
         if values.pop("frame") is not None:
             values["frame"] = list(self.frame or ())
         return values
 
     def at(self, depth: BitDepth) -> Preprocess:
-        """Return the same preprocessing with images scaled by `depth`."""
-        return replace(self, bit_depth=depth)
+        """Return the same preprocessing with images scaled by `depth`, and its mean and deviation where it has them."""
+        mean, std = depth.mean or self.mean, depth.std or self.std
+        return replace(self, bit_depth=depth.without_statistics(), mean=mean, std=std)
 
     def fit(self, frame: tuple[int, int]) -> Preprocess:
         """Return the same preprocessing with images that fit into a frame of (width, height) pixels."""
         side = max(frame)
         return replace(self, crop_mode="fit", frame=frame, image_px=side, resize_px=side)
+
+    @property
+    def channels(self) -> int:
+        """Return the channels of the images: 3 for RGB, grey and all that becomes RGB."""
+        return len(self.mean)
+
+    @property
+    def measured(self) -> BitDepth:
+        """Return what `at` needs for another model that reads the same images; of RGB images, the mean is the model's own."""
+        return self.bit_depth if self.channels == RGB else replace(self.bit_depth, mean=self.mean, std=self.std)
 
     @property
     def view_size(self) -> tuple[int, int]:
@@ -82,15 +97,17 @@ class Preprocess:
 
     @property
     def mean_color(self) -> NDArray[np.uint8]:
-        """Return the mean color, with which views are padded: `(3,) uint8`."""
-        return np.array([round(255 * m) for m in self.mean], dtype=np.uint8)
+        """Return the mean color, with which views are padded: `(channels,) uint8`."""
+        return np.array([round(255 * min(max(m, 0.0), 1.0)) for m in self.mean], dtype=np.uint8)
 
     @property
     def key(self) -> str:
         """Return a name for everything that determines the prepared pixels; 16 hex digits."""
         depth = [self.bit_depth.bits, self.bit_depth.fixed]
         size = self.resize_px if self.frame is None else self.frame
-        fields = ["prepared/2", size, self.crop_mode, self.interpolation, *depth]
+        fields: list[Any] = ["prepared/2", size, self.crop_mode, self.interpolation, *depth]
+        if self.bit_depth.ranges or self.bit_depth.window or self.channels != RGB:
+            fields += [self.channels, self.bit_depth.ranges, self.bit_depth.window]
         return hashlib.sha256(json.dumps(fields).encode()).hexdigest()[:16]
 
 
@@ -104,6 +121,12 @@ def prepare(image: Image.Image, preprocess: Preprocess) -> NDArray[np.uint8]:
     mode = InterpolationMode(preprocess.interpolation)
     target = list(_resized(*image.size, preprocess))
     return np.array(tv.resize(image, target, interpolation=mode, antialias=True), dtype=np.uint8)
+
+
+def prepare_channels(pixels: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
+    """Return an image of any number of channels, `(height, width, channels) uint8`, resized channel by channel as in `prepare`."""
+    parts = [prepare(Image.fromarray(pixels[..., i]), preprocess) for i in range(pixels.shape[2])]
+    return np.stack(parts, axis=-1)
 
 
 def _inner_box(width: int, height: int) -> tuple[int, int, int, int]:
@@ -147,15 +170,15 @@ def view_placement(prepared: tuple[int, int], preprocess: Preprocess) -> Placeme
 
 
 def eval_view(prepared: NDArray[np.uint8], preprocess: Preprocess) -> torch.Tensor:
-    """Return the evaluation view of a prepared image, `(3, height, width) uint8` in channels-last memory."""
+    """Return the evaluation view of a prepared image, `(channels, height, width) uint8` in channels-last memory."""
     return torch.from_numpy(eval_pixels(prepared, preprocess)).permute(2, 0, 1)
 
 
 def eval_pixels(prepared: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[np.uint8]:
-    """Return the evaluation view of a prepared image, `(height, width, 3) uint8`; a copy."""
+    """Return the evaluation view of a prepared image, `(height, width, channels) uint8`; a copy."""
     if preprocess.frame is None:
         return center_crop(prepared, preprocess.image_px)
-    view = np.empty((*preprocess.view_size, 3), dtype=np.uint8)
+    view = np.empty((*preprocess.view_size, prepared.shape[2]), dtype=np.uint8)
     height, width = prepared.shape[:2]
     view[:height, :width] = prepared
     view[height:] = view[:height, width:] = preprocess.mean_color
@@ -163,7 +186,7 @@ def eval_pixels(prepared: NDArray[np.uint8], preprocess: Preprocess) -> NDArray[
 
 
 def center_crop(prepared: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Return the center `(side, side, 3)` like torchvision's CenterCrop, padded with black if the image is smaller; a copy."""
+    """Return the center `(side, side, channels)` like torchvision's CenterCrop, padded with black if the image is smaller; a copy."""
     missing = [max(side - length, 0) for length in prepared.shape[:2]]
     if any(missing):
         pads = [(m // 2, (m + 1) // 2) for m in missing]

@@ -1,6 +1,7 @@
 """Compute the pixels of an augmented view: rotated samples, flips, color, blur and erasing, on channels-last memory.
 
-torchvision v2's uint8 kernels do the work where they are fast; all color changes are a single 3 x 4 matrix.
+torchvision v2's uint8 kernels do the work where they are fast; all color changes of RGB are a single 3 x 4 matrix, and those of
+other channels one gain and an offset for each.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from torch.nn import functional as nn
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import functional as tv
 
+from raytl.data.bit_depth import RGB
 from raytl.data.draw import Box, Color, Draw
 from raytl.data.images import Pixels
 from raytl.data.placement import Placement, flips, quarter_turns
@@ -31,7 +33,7 @@ def interpolation_of(preprocess: Preprocess) -> InterpolationMode:
 
 
 def resized(pixels: Pixels, size: tuple[int, int], interpolation: InterpolationMode) -> Pixels:
-    """Return `(h, w, 3)` pixels resized to `size` with antialiasing."""
+    """Return `(h, w, channels)` pixels resized to `size` with antialiasing."""
     # copied: the fast kernel needs contiguous memory, and mapped memory cannot become a tensor
     tensor = torch.from_numpy(pixels.copy()).permute(2, 0, 1)
     view: torch.Tensor = tv.resize_image(tensor, list(size), interpolation=interpolation, antialias=True)
@@ -84,12 +86,25 @@ def color_matrix(color: Color, mean_gray: float) -> tuple[NDArray[np.float32], n
 
 
 def recolored(view: Pixels, color: Color) -> Pixels:
-    """Return the `(height, width, 3)` view with its colors changed."""
+    """Return the `(height, width, channels)` view with its colors changed; of other than RGB, brightness and contrast alone."""
+    if view.shape[2] != RGB:
+        return _regained(view, color)
     mean_gray = float(view[::8, ::8].mean(axis=(0, 1)) @ _GRAY)
     matrix, offset = color_matrix(color, mean_gray)
     # a batch of small products, one per row: BLAS would split a large one over threads
     values = view.astype(np.float32) @ matrix
     values += offset + np.float32(0.5)  # rounds to nearest, as the cast truncates
+    np.clip(values, 0.0, 255.0, out=values)
+    return values.astype(np.uint8)
+
+
+def _regained(view: Pixels, color: Color) -> Pixels:
+    """Return the view with the brightness and contrast of every channel changed alike, contrast around its own mean."""
+    means = view[::8, ::8].mean(axis=(0, 1), dtype=np.float64)
+    gain = color.brightness * color.contrast
+    offset = (1 - color.contrast) * color.brightness * means
+    values = view.astype(np.float32) * np.float32(gain)
+    values += (offset + 0.5).astype(np.float32)  # rounds to nearest, as the cast truncates
     np.clip(values, 0.0, 255.0, out=values)
     return values.astype(np.uint8)
 
@@ -149,11 +164,11 @@ def _steps(count: int) -> NDArray[np.float32]:
 
 
 def _bytes(values: torch.Tensor) -> Pixels:
-    """Round `(3, h, w)` float values in [0, 255] to bytes, `(h, w, 3)`."""
+    """Round `(channels, h, w)` float values in [0, 255] to bytes, `(h, w, channels)`."""
     return packed(torch.from_numpy((values.numpy() + np.float32(0.5)).astype(np.uint8)))
 
 
 def packed(tensor: torch.Tensor) -> Pixels:
-    """Return `(3, h, w)` as an `(h, w, 3)` array, without a copy if the memory is channels-last."""
+    """Return `(channels, h, w)` as an `(h, w, channels)` array, without a copy if the memory is channels-last."""
     array: Pixels = tensor.permute(1, 2, 0).contiguous().numpy()
     return array

@@ -14,15 +14,17 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from raytl.data.bit_depth import Levels
+from raytl.data.bit_depth import RGB, Levels
+from raytl.data.channel_values import ChannelValues
 from raytl.data.decode import BadImage, Picture, loaded
-from raytl.data.transforms import Preprocess, eval_view, prepare
+from raytl.data.images import prepared
+from raytl.data.transforms import Preprocess, eval_view
 from raytl.errors import Archived, NotFound
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
-Photo = str | Image.Image
-"""A path, an s3:// URI, or an image in memory."""
+Photo = str | Image.Image | ChannelValues
+"""A path, an s3:// URI, or an image in memory; as channels, for models of other than RGB."""
 
 _PREFETCH_BATCHES = 3
 """Batches that are decoded before the network asks for them; bounds the memory."""
@@ -46,7 +48,7 @@ class _Read(NamedTuple):
 
 @dataclass(frozen=True)
 class PhotoBatch:
-    """Views of photos `(b, 3, side, side) uint8`, their positions as `ids (b,)`, and (width, height) of the upright originals."""
+    """Views of photos `(b, channels, side, side) uint8`, their positions as `ids (b,)`, and (width, height) of the upright originals."""
 
     images: Tensor
     ids: Tensor
@@ -77,7 +79,7 @@ def batches(
             on_bad(position, read.reason)
         else:
             views.append(_View(position, read.image, read.size))
-            if read.levels.top:
+            if read.levels.top or read.levels.has_floats:
                 on_deep(position, read.levels)
         if views and (position + 1) % batch == 0:
             yield _stacked(views)
@@ -94,9 +96,11 @@ def _prefetched(
 
     def view(photo: Photo) -> _Read | BadImage:
         try:
+            if isinstance(photo, ChannelValues):
+                return _viewed(Picture(None, channels=photo), preprocess)
             if isinstance(photo, Image.Image):
                 return _viewed(_in_memory(photo, max_pixels), preprocess)
-            with loaded(photo, max_pixels, s3) as picture:
+            with loaded(photo, max_pixels, s3, preprocess.channels) as picture:
                 return _viewed(picture, preprocess)
         except BadImage as bad:
             return bad
@@ -118,8 +122,10 @@ def _prefetched(
 
 
 def _viewed(picture: Picture, preprocess: Preprocess) -> _Read:
-    image = picture.rgb(preprocess.bit_depth)
-    return _Read(eval_view(prepare(image, preprocess), preprocess), picture.levels, image.size)
+    size, levels = picture.size, picture.levels
+    if picture.channels is None and preprocess.channels != RGB:  # an image in memory
+        picture = Picture(None, channels=picture.as_channels(preprocess.channels))
+    return _Read(eval_view(prepared(picture, preprocess), preprocess), levels, size)
 
 
 def too_large(width: int, height: int, max_pixels: int) -> str:

@@ -13,7 +13,6 @@ from threading import Lock
 from typing import Any, Unpack, overload
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image
 from torch import device as Device
@@ -22,13 +21,14 @@ from raytl.config.machine import Machine
 from raytl.config.predict import PredictConfig, PredictOptions
 from raytl.config.schema import Recipe
 from raytl.config.stored import stored_experiment
-from raytl.data.bit_depth import Levels, mismatches
+from raytl.data.bit_depth import RGB, Levels, mismatches
 from raytl.data.manifest import listed
 from raytl.errors import DataError, RunError, UserError
 from raytl.evaluation.bundles import refuse_bundle
 from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.limits import limits, reported
-from raytl.evaluation.photos import Photo, PhotoBatch, batches, too_large
+from raytl.evaluation.photos import Photo, PhotoBatch, batches
+from raytl.evaluation.photos_in_memory import is_tensor, photo_in_memory, unknown_photo
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.trust import Trust, TrustOptions, trust_of
 from raytl.events import Message, OnEvent, Work, ignore, throttled
@@ -129,8 +129,8 @@ class Predictor:
 
         Of a classifier, it is a `raytl.Prediction`.
 
-        A photo is a path, an `s3://` URI, a PIL image, or a numpy array `(height, width, 3) uint8` in RGB order. A
-        folder, a prefix or a manifest stands for its photos, in an iterable too. The numbers are those of
+        A photo is a path, an `s3://` URI, a PIL image, or a numpy array `(height, width, 3) uint8` in RGB order; of a model
+        of other channels, a numpy array `(height, width, channels)` of the numbers that its files have. A folder, a prefix or a manifest stands for its photos, in an iterable too. The numbers are those of
         `raytl predict` on the same photos with the same batch size (16 on a CPU, 64 on a GPU). Of a model for objects,
         `score`, `nms_iou` and `max_detections` limit those that are reported; by default as the run's experiment says.
 
@@ -144,7 +144,8 @@ class Predictor:
             {"score": score, "nms_iou": nms_iou, "max_detections": max_detections},
         )
         is_one = isinstance(photo, str | os.PathLike | Image.Image | np.ndarray)
-        photos = _expanded([photo] if is_one else _items(photo), self._s3, self.max_pixels)
+        channels = self._saved.card.preprocess.channels
+        photos = _expanded([photo] if is_one else _items(photo), self._s3, self.max_pixels, channels)
         answers = answers_of(self, photos, batch_size, keep)
         if answers.unreadable:
             reasons = listed([f"{_name(photos[at], at)}: {reason}" for at, reason in answers.unreadable])
@@ -311,12 +312,12 @@ def _model_folder(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, 
 
 
 def _items(photos: Any) -> list[Any]:
-    if not isinstance(photos, Iterable) or isinstance(photos, bytes) or _is_tensor(photos):
-        raise UserError(_unknown(photos))
+    if not isinstance(photos, Iterable) or isinstance(photos, bytes) or is_tensor(photos):
+        raise UserError(unknown_photo(photos))
     return list(photos)
 
 
-def _expanded(items: Sequence[Any], s3: S3Settings, max_pixels: int) -> list[Photo]:
+def _expanded(items: Sequence[Any], s3: S3Settings, max_pixels: int, channels: int = RGB) -> list[Photo]:
     """Return every photo that the items name or are, in order, or raise all problems at once."""
     photos: list[Photo] = []
     problems: list[UserError] = []
@@ -325,7 +326,7 @@ def _expanded(items: Sequence[Any], s3: S3Settings, max_pixels: int) -> list[Pho
             if isinstance(item, str | os.PathLike):
                 photos += photos_in([os.fspath(item)], s3=s3)
             else:
-                photos.append(_image(item, position, max_pixels))
+                photos.append(photo_in_memory(item, position, max_pixels, channels))
         except UserError as error:
             problems.append(error)
     if not items:
@@ -334,43 +335,6 @@ def _expanded(items: Sequence[Any], s3: S3Settings, max_pixels: int) -> list[Pho
         kind = DataError if all(isinstance(error, DataError) for error in problems) else UserError
         raise kind("\n".join(map(str, problems)))
     return photos
-
-
-def _image(item: Any, position: int, max_pixels: int) -> Image.Image:
-    if isinstance(item, Image.Image):
-        return item
-    if not isinstance(item, np.ndarray):
-        raise UserError(f"photo {position}: {_unknown(item)}")
-    if item.dtype != np.uint8 or item.ndim != 3 or item.shape[2] != 3 or 0 in item.shape:
-        raise UserError(
-            f"photo {position}: found an array {item.shape} of {item.dtype}; expected (height, width, 3) of uint8 in RGB "
-            f"order. {_array_advice(item)}"
-        )
-    if fault := too_large(
-        item.shape[1], item.shape[0], max_pixels
-    ):  # before it is copied: a view may be far larger than memory
-        raise DataError(f"photo {position}: {fault}")
-    return Image.fromarray(np.ascontiguousarray(item))
-
-
-def _array_advice(array: NDArray[Any]) -> str:
-    if array.ndim == 4:
-        return "Pass a batch as list(array)."
-    if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
-        return "Move the channels to the end: array.transpose(1, 2, 0)."
-    if array.ndim == 2:
-        return "Repeat gray values: np.stack([array] * 3, axis=-1)."
-    return "Scale floats: (255 * array).round().astype(np.uint8)." if array.dtype.kind == "f" else "Convert it first."
-
-
-def _unknown(item: Any) -> str:
-    kind = f"{type(item).__module__}.{type(item).__qualname__}".removeprefix("builtins.")
-    advice = ". Convert a tensor first: tensor.permute(1, 2, 0).numpy()" if _is_tensor(item) else ""
-    return f"found {kind}; expected a path, an s3:// URI, a PIL image, a numpy array, or a list of those{advice}"
-
-
-def _is_tensor(item: Any) -> bool:
-    return isinstance(item, torch.Tensor)
 
 
 def _is_single(photo: Any, photos: Sequence[Photo]) -> bool:

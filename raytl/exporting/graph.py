@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from raytl.bundle.card import Input
+from raytl.data.bit_depth import RGB
 from raytl.data.transforms import Preprocess
 from raytl.disk import disk_error
 from raytl.errors import ModelError, first_line
@@ -52,8 +53,13 @@ def exporting_for(saved: Saved) -> Exporting:
     """Return what exports the models of the task of `saved`.
 
     Raises:
-        ModelError: nothing does.
+        ModelError: nothing does, or the client of a bundle cannot decode the images of the model.
     """
+    if kind := _only_here(saved.card.preprocess):
+        raise ModelError(
+            f"{saved.card.model}: models of {kind} cannot be exported, as the client of a bundle decodes photos of RGB with 8 or "
+            "16 bits alone. Use `raytl predict` on the run"
+        )
     exporting = exporting_of(saved.task)
     if exporting is None:
         raise ModelError(
@@ -61,6 +67,15 @@ def exporting_for(saved: Saved) -> Exporting:
             "`raytl predict` on the run"
         )
     return exporting
+
+
+def _only_here(preprocess: Preprocess) -> str:
+    """Return the kind of images that only raytl decodes; empty for photos."""
+    if preprocess.channels != RGB:
+        return f"{preprocess.channels} channels"
+    if preprocess.bit_depth.ranges:
+        return "floats with a range"
+    return "DICOM with a window (data.window)" if preprocess.bit_depth.window else ""
 
 
 def module_of(saved: Saved, limits: Limits | None = None, *, is_single: bool = False) -> tuple[nn.Module, Tensor]:

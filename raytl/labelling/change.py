@@ -26,9 +26,9 @@ class TrainChange:
     left_out: frozenset[str] = frozenset()
     added: Sequence[Sample] = ()
     notes: tuple[str, ...] = field(default=())
+    reasons: Mapping[str, Reason] = field(default_factory=dict)
     doubtful: tuple[SuspectLabel, ...] = ()
     """The labels that `labels.noise` lists, the most doubtful first."""
-    reasons: Mapping[str, Reason] = field(default_factory=dict)
 
     def applied(self, train: Sequence[Sample]) -> Sequence[Sample]:
         """Return the training images after the change; the same object if nothing changes."""

@@ -25,5 +25,5 @@ def photo_groups(
     if any(in_bucket(sample.path) for sample in samples):
         return groups  # each would be downloaded once more
     s3 = S3Settings.of(experiment.storage)
-    hashes = phashes(samples, experiment.data.max_pixels, depth, on_event, s3)
+    hashes = phashes(samples, experiment.data.max_pixels, depth, on_event, s3, experiment.model.channels)
     return joined(groups, copies([hashes.get(sample.digest) for sample in samples]))

@@ -95,9 +95,8 @@ def without_copies(
     Raises:
         DataError: some are copies of test images, or all are copies of labelled ones.
     """
-    hashes = phashes(
-        [*labelled, *samples], experiment.data.max_pixels, depth, on_event, S3Settings.of(experiment.storage)
-    )
+    s3, channels = S3Settings.of(experiment.storage), experiment.model.channels
+    hashes = phashes([*labelled, *samples], experiment.data.max_pixels, depth, on_event, s3, channels)
     of_row = _copies(samples, labelled, hashes)
     _refuse_test(where, samples, labelled, of_row)
     usable = samples.where(of_row < 0)

@@ -10,12 +10,12 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from raytl.config.schema import ModelConfig, PreprocessOverride
-from raytl.data.bit_depth import BitDepth
+from raytl.data.bit_depth import RGB, BitDepth
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
-from raytl.models import timm_family, torchvision_family, weights
+from raytl.models import stem, timm_family, torchvision_family, weights
 from raytl.models.card import PREPROCESS_FORMAT
-from raytl.models.family import Family
+from raytl.models.family import Family, State
 from raytl.models.stages import Stage
 from raytl.models.state_dicts import Candidate, Taken
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -28,13 +28,14 @@ _FAMILIES: Mapping[str, Family] = {"": timm_family, "torchvision:": torchvision_
 
 @dataclass(frozen=True)
 class Backbone:
-    """A module of images `(batch, 3, height, width) float32`, divided into stages bottom to top and a head.
+    """A module of images `(batch, channels, height, width) float32`, divided into stages bottom to top and a head.
 
     A classifier returns logits `(batch, classes)`, and a dense network the maps of its task (see `dense`).
 
     `name` is the library's current name of the model. `head` lists the tensors that are new, of the neck and the head, by
     name; `weights_digest` identifies the pretrained tensors ("none" = random). `notes` report each value that replaces one
-    from the experiment. `evaluated` are the modules that stay in evaluation mode even where their stage trains.
+    from the experiment. `evaluated` are the modules that stay in evaluation mode even where their stage trains. With
+    `has_own_statistics`, the mean and deviation are the model's own or given; else those of the training images replace them.
     """
 
     name: str
@@ -46,11 +47,13 @@ class Backbone:
     convolutional: bool
     notes: tuple[str, ...] = ()
     evaluated: frozenset[str] = frozenset()
+    has_own_statistics: bool = True
     statistics: str = ""
     """Digest of the BatchNorm statistics that replaced those of the weights; empty if they are those of the weights."""
 
     def reading(self, depth: BitDepth) -> Backbone:
-        """Return the same backbone for images scaled by `depth`."""
+        """Return the same backbone for images scaled by `depth`, with its mean and deviation if the model has none of its own."""
+        depth = depth.without_statistics() if self.has_own_statistics else depth
         return replace(self, preprocess=self.preprocess.at(depth))
 
     def with_frozen_statistics(self) -> Backbone:
@@ -83,21 +86,38 @@ def build(
     family, name = _family(config.name)
     source = weights.read(config.weights, s3) if config.weights not in ("none", "pretrained") else None
     default = source.preprocess if source and source.preprocess else family.preprocess(name)
-    preprocess = overridden(default, config.preprocess)
+    preprocess = overridden(default, config.preprocess, config.channels)
     module = family.create(name, config, classes, preprocess.image_px, any_size=unused is not None)
     layout = family.layout(module)
     head = layout.head if unused is None else (*layout.head, *unused(module))
     digest, notes = "none", _renamed(config, name)
     if config.weights != "none":
         source = source or _pretrained(family, name, preprocess.image_px)
-        taken = weights.take(source, module, head, lambda state: family.adapt(name, module, state))
-        digest = weights.state_digest(taken.tensors)
+
+        def fitted(state: State) -> State:
+            return stem.adapted(family.adapt(name, module, state), module, config.channels, config.stem)
+
+        taken = weights.take(source, module, head, fitted)
+        digest = weights.state_digest(taken.tensors if config.channels == RGB else fitted(taken.tensors))
         notes += (f"model.weights: {source.name}: {taken.text}",) if taken.text else ()
-        weights.fit(module, family.adapt(name, module, taken.tensors), head, _where(config, source, taken))
+        notes += _stem_note(config, module, taken.tensors)
+        weights.fit(module, fitted(taken.tensors), head, _where(config, source, taken))
         zero_init_head(module, layout.head)
     full = f"{_library(config.name)}{name}"
-    backbone = Backbone(full, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module), notes)
+    backbone = Backbone(
+        full, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module), notes,
+        has_own_statistics=config.channels == RGB or config.preprocess.mean is not None,
+    )  # fmt: skip
     return backbone.with_frozen_statistics() if config.batch_norm == "frozen" else backbone
+
+
+def _stem_note(config: ModelConfig, module: nn.Module, state: State) -> tuple[str, ...]:
+    """Return what became of the first layer's filters, if the images have other than three channels."""
+    if config.channels == RGB or not (names := stem.stem_of(state, module, config.channels)):
+        return ()
+    return (
+        f"model.stem: {config.stem}: the filters of {', '.join(names)}, of RGB, became those of {config.channels} channels",
+    )
 
 
 def batch_norms(module: nn.Module) -> frozenset[str]:
@@ -136,7 +156,7 @@ def preprocess_of(config: ModelConfig, s3: S3Settings = ENVIRONMENT) -> Preproce
     family, name = _family(config.name)
     source = weights.read(config.weights, s3) if config.weights not in ("none", "pretrained") else None
     default = source.preprocess if source and source.preprocess else family.preprocess(name)
-    return overridden(default, config.preprocess)
+    return overridden(default, config.preprocess, config.channels)
 
 
 def native_px(config: ModelConfig) -> int:
@@ -149,12 +169,15 @@ def native_px(config: ModelConfig) -> int:
     return family.preprocess(name).image_px
 
 
-def overridden(default: Preprocess, override: PreprocessOverride) -> Preprocess:
-    """Return `default` with the keys that `override` sets; a new size keeps the ratio of crop to resize.
+def overridden(default: Preprocess, override: PreprocessOverride, channels: int = RGB) -> Preprocess:
+    """Return `default` with the keys that `override` sets; a new size keeps the ratio of crop to resize. Of other `channels`, a
+    mean and deviation of 0.5 stand in until those of the training images are measured.
 
     Raises:
         ModelError: a value is out of bounds, or cannot take effect.
     """
+    if len(default.mean) != channels:
+        default = replace(default, mean=(0.5,) * channels, std=(0.5,) * channels, bit_depth=BitDepth())
     sized = _sized(default, override)
     wanted = replace(
         sized,

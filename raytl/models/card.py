@@ -52,7 +52,10 @@ class Card:
         """The configuration of the network without weights."""
         size = PreprocessOverride(image_px=self.preprocess.frame or self.preprocess.image_px)
         neck = NeckConfig(channels=self.neck_channels)
-        return ModelConfig(name=self.model, weights="none", head=self.head, neck=neck, preprocess=size)
+        channels = self.preprocess.channels
+        return ModelConfig(
+            name=self.model, weights="none", channels=channels, head=self.head, neck=neck, preprocess=size
+        )
 
 
 PREPROCESS_FORMAT = Format[Preprocess](

@@ -59,16 +59,16 @@ def build_dense(
     Raises:
         ModelError: as `build`, or the network has no feature maps.
     """
-    classifier = build(config, 1, s3, unused=lambda module: _unused(module, finest))
-    maps = pyramid(classifier.module, finest)
+    classifier = build(config, 1, s3, unused=lambda module: _unused(module, finest, config.channels))
+    maps = pyramid(classifier.module, finest, config.channels)
     dense = Dense(maps, *create(maps.levels))
     layout = _layout(dense, classifier.stages)
     norms = (name for name, part in dense.pyramid.named_modules(prefix="pyramid") if isinstance(part, _BatchNorm))
     return replace(classifier, module=dense, stages=layout.stages, head=layout.head, evaluated=frozenset(norms))
 
 
-def _unused(module: nn.Module, finest: int) -> list[str]:
-    retained = pyramid(module, finest).body.state_dict()
+def _unused(module: nn.Module, finest: int, channels: int) -> list[str]:
+    retained = pyramid(module, finest, channels).body.state_dict()
     return [name for name in module.state_dict() if name not in retained]
 
 

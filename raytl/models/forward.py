@@ -21,7 +21,7 @@ class BatchLike(Protocol):
 
     @property
     def images(self) -> Tensor:
-        """`(batch, 3, height, width) uint8`."""
+        """`(batch, channels, height, width) uint8`."""
         ...
 
     @property
@@ -47,12 +47,12 @@ def forward(
 
 
 def to_input(images: Tensor, preprocess: Preprocess, device: torch.device, channels_last: bool) -> Tensor:
-    """Normalize uint8 images to `(batch, 3, height, width) float32` on `device`; only move activations there."""
+    """Normalize uint8 images to `(batch, channels, height, width) float32` on `device`; only move activations there."""
     if images.dtype != torch.uint8:
         return images.to(device, non_blocking=True)
     layout = torch.channels_last if channels_last else torch.contiguous_format
-    mean = constant(preprocess.mean, device).mul(255).view(3, 1, 1)
-    scale = constant(preprocess.std, device).mul(255).reciprocal_().view(3, 1, 1)
+    mean = constant(preprocess.mean, device).mul(255).view(-1, 1, 1)
+    scale = constant(preprocess.std, device).mul(255).reciprocal_().view(-1, 1, 1)
     moved = images.to(device, non_blocking=True)
     return moved.to(torch.float32, memory_format=layout).sub_(mean).mul_(scale)
 

@@ -223,7 +223,8 @@ def _crossing_values(
     module: nn.Module, graph: fx.Graph, backbone: Backbone, crossing: Sequence[fx.Node]
 ) -> dict[fx.Node, tuple[Any, Any]]:
     """Return the crossing values for a batch of 2 and a batch of 3."""
-    size, device = backbone.preprocess.view_size, next(module.parameters()).device
+    size = (backbone.preprocess.channels, *backbone.preprocess.view_size)
+    device = next(module.parameters()).device
     layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
     keep = fx.Graph()
     environment: dict[fx.Node, fx.Node] = {}
@@ -237,7 +238,7 @@ def _crossing_values(
     probe.eval()
     try:
         with torch.no_grad():
-            two, three = (probe(torch.zeros(n, 3, *size, device=device).to(memory_format=layout)) for n in (2, 3))
+            two, three = (probe(torch.zeros(n, *size, device=device).to(memory_format=layout)) for n in (2, 3))
     finally:
         for name, part in module.named_modules():
             part.training = modes[name]

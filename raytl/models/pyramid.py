@@ -82,7 +82,7 @@ class Pyramid(nn.Module):
         return maps
 
 
-def pyramid(module: nn.Module, finest: int) -> Pyramid:
+def pyramid(module: nn.Module, finest: int, channels: int = 3) -> Pyramid:
     """Return the maps of `module` with strides from `finest` to `COARSEST`; it shares the tensors of `module`.
 
     Of the maps of one octave the last is taken. A network without maps this fine gives the finest that it has.
@@ -94,7 +94,7 @@ def pyramid(module: nn.Module, finest: int) -> Pyramid:
     body = copy.deepcopy(module, {id(tensor): tensor for tensor in tensors})
     if hasattr(body, "forward_intermediates"):
         return _from_timm(body, finest)
-    return _from_units(body, finest)
+    return _from_units(body, finest, channels)
 
 
 def _from_timm(body: nn.Module, finest: int) -> Pyramid:
@@ -110,11 +110,11 @@ def _feature_info(body: nn.Module) -> Sequence[Mapping[str, Any]]:
     return cast(Sequence[Mapping[str, Any]], getattr(info, "info", info))
 
 
-def _from_units(body: nn.Module, finest: int) -> Pyramid:
+def _from_units(body: nn.Module, finest: int, channels: int) -> Pyramid:
     """Return the maps of a network whose trunk runs unit by unit, as all of torchvision's but its ViTs."""
     head = [head_path(body)]
     trunk = dict(units(body, head))
-    shapes = _shapes(body, trunk)
+    shapes = _shapes(body, trunk, channels)
     blocks = [path for path, unit in trunk.items() if is_block(unit)]
     blocks = [path for path in blocks if path in shapes] if blocks else list(shapes)
     last = all(_map_size(shapes[path], channels_last=True) for path in blocks)
@@ -131,9 +131,9 @@ def _from_units(body: nn.Module, finest: int) -> Pyramid:
     return Pyramid(body, [candidates[path] for path in taken], taken, list(trunk)[:top], last)
 
 
-def _shapes(body: nn.Module, trunk: Mapping[str, nn.Module]) -> dict[str, torch.Size]:
+def _shapes(body: nn.Module, trunk: Mapping[str, nn.Module], channels: int) -> dict[str, torch.Size]:
     """Return the shape after each unit for a blank image, up to the first unit that cannot run."""
-    value, mode, shapes = torch.zeros(1, 3, *_BLANK), body.training, dict[str, torch.Size]()
+    value, mode, shapes = torch.zeros(1, channels, *_BLANK), body.training, dict[str, torch.Size]()
     body.eval()
     try:
         with torch.no_grad():

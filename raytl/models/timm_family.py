@@ -14,6 +14,7 @@ from timm.models._manipulate import group_with_matcher
 from torch import nn
 
 from raytl.config.schema import ModelConfig
+from raytl.data.bit_depth import RGB
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.models.family import State, near_misses, no_weights, refuses
@@ -80,6 +81,7 @@ def create(name: str, config: ModelConfig, classes: int, image_px: int, any_size
     """Return the module with random weights; with `any_size`, for images of any size where the architecture allows it."""
     given = {"drop_rate": config.dropout, "drop_path_rate": config.drop_path}
     options: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    options |= {"in_chans": config.channels} if config.channels != RGB else {}
     for flexible in _ANY_SIZE if any_size and _config(name).get("fixed_input_size") else ():
         try:
             return timm.create_model(name, num_classes=classes, **(options | flexible))

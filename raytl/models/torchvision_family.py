@@ -10,6 +10,7 @@ from torchvision.models.vision_transformer import VisionTransformer, interpolate
 from torchvision.ops import StochasticDepth
 
 from raytl.config.schema import ModelConfig
+from raytl.data.bit_depth import RGB
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.models.family import State, near_misses, no_weights, refuses
@@ -58,6 +59,8 @@ def create(name: str, config: ModelConfig, classes: int, image_px: int, any_size
         module = cast(nn.Module, zoo.get_model(name, weights=None, num_classes=classes, **options))
     except (AssertionError, TypeError, ValueError, RuntimeError) as exc:
         raise refuses(f"torchvision:{name}", exc) from exc
+    if config.channels != RGB:
+        _set_channels(name, module, config.channels)
     if config.dropout is not None:
         _set_dropout(name, module, config.dropout)
     if config.drop_path is not None:
@@ -100,6 +103,23 @@ def _size_option(name: str, image_px: int) -> dict[str, Any]:
     if name.startswith("vit_"):
         return {"image_size": image_px}
     return {"input_size": (image_px, image_px)} if name.startswith("maxvit") else {}
+
+
+def _set_channels(name: str, module: nn.Module, channels: int) -> None:
+    """Replace the first convolution, of RGB, by one of so many channels with new filters."""
+    first = next((pair for pair in module.named_modules() if isinstance(pair[1], nn.Conv2d)), None)
+    if first is None or first[1].in_channels != RGB:
+        raise ModelError(
+            f"model.channels: torchvision:{name} does not begin with a convolution of RGB; choose another model"
+        )
+    path, old = first
+    assert isinstance(old, nn.Conv2d)
+    new = nn.Conv2d(
+        channels, old.out_channels, cast("tuple[int, int]", old.kernel_size), cast("tuple[int, int]", old.stride),
+        cast("tuple[int, int]", old.padding), bias=old.bias is not None,
+    )  # fmt: skip
+    nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
+    module.set_submodule(path, new)
 
 
 def _set_dropout(name: str, module: nn.Module, rate: float) -> None:

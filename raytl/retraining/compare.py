@@ -175,7 +175,7 @@ def _latency_ms(experiment: Experiment, model: SavedModel) -> float:
     precision = pick_precision(experiment.train.precision, device)
     network = Network(saved.task, saved.module.to(device), preprocess, device, precision)
     height, width = preprocess.view_size
-    image = torch.zeros(1, 3, height, width, dtype=torch.uint8)
+    image = torch.zeros(1, preprocess.channels, height, width, dtype=torch.uint8)
 
     def predict() -> None:
         network.answers(image, [(width, height)])

@@ -98,7 +98,7 @@ def observe(
     evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, preprocess, on_event, s3)
     unhashed = [sample for sample in audited.samples if sample.digest not in memory.hashes]
-    hashes = phashes(unhashed, config.max_pixels, audited.depth.depth, on_event, s3)
+    hashes = phashes(unhashed, config.max_pixels, audited.depth.depth, on_event, s3, experiment.model.channels)
     usable = [sample for sample in audited.samples if not _is_held_out_feedback(sample, memory)]
     splits = assign_splits(usable, hashes, memory, group_columns(config.columns))
     _refuse_frozen(experiment, splits)
@@ -147,7 +147,7 @@ def frozen_samples(experiment: Experiment, on_event: OnEvent) -> Sequence[Sample
         DataError: the data no longer has them; lists the keys that differ.
     """
     config, s3 = experiment.data, S3Settings.of(experiment.storage)
-    audited = audit(_scanned(experiment, on_event), config, None, on_event, s3)
+    audited = audit(_scanned(experiment, on_event), config, None, on_event, s3, experiment.model.channels)
     snapshot.check(config, audited)
     return audited.samples
 

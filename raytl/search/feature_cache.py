@@ -83,7 +83,9 @@ class _Source:
 
     def pays(self) -> bool:
         """Return True if reading a row is faster than computing it, measured on one batch, and the rows fit the cache."""
-        images = np.zeros((_BUILD_BATCH, *self.backbone.preprocess.view_size, 3), dtype=np.uint8)
+        images = np.zeros(
+            (_BUILD_BATCH, *self.backbone.preprocess.view_size, self.backbone.preprocess.channels), dtype=np.uint8
+        )
         self._rows(images[:2])
         started = time.perf_counter()
         rows = self._rows(images)

@@ -103,7 +103,9 @@ def depth_costs(
         backbone = job.task.build(model, job.classes, job.s3)
         layout = torch.channels_last if backbone.convolutional else torch.contiguous_format
         backbone.module.to(device).to(memory_format=layout)  # type: ignore[call-overload]
-        images = torch.randn(_BATCH, 3, *backbone.preprocess.view_size, device=device).to(memory_format=layout)
+        images = torch.randn(_BATCH, backbone.preprocess.channels, *backbone.preprocess.view_size, device=device).to(
+            memory_format=layout
+        )
         forward_s = _forward(backbone.module, images, precision)
         return tuple(_cost(job, backbone, depth, images, forward_s, precision) for depth in depths)
 

@@ -10,7 +10,8 @@ from raytl.config.labels import LabelsConfig
 from raytl.config.schema import DataConfig
 from raytl.data import snapshot
 from raytl.data.audit import BadFile, audit, unaudited
-from raytl.data.bit_depth import SetDepth
+from raytl.data.bit_depth import RGB, SetDepth
+from raytl.data.channel_statistics import channel_depth
 from raytl.data.formats import AS_FOUND, is_packed, names_objects, scan
 from raytl.data.given_labels import AS_GIVEN, with_labels
 from raytl.data.manifest import Note, Sample, snapshot_id
@@ -83,13 +84,16 @@ def read_dataset(
     audited = audit(manifest, config, preprocess, on_event, s3)
     digest = snapshot.check(config, audited)
     splits = divide(audited.samples, _classes_of(task))
+    depth = audited.depth
+    if preprocess.channels != RGB:
+        depth = channel_depth(splits.train, preprocess.channels, config, on_event, s3)
     return Dataset(
         splits=splits,
         samples=audited.samples,
         skipped=audited.skipped,
-        warnings=(*audited.warnings, *splits.warnings),
+        warnings=(*audited.warnings, *splits.warnings, *(depth.warnings if depth is not audited.depth else ())),
         digest=digest,
-        depth=audited.depth,
+        depth=depth,
         notes=audited.notes,
     )
 
@@ -126,7 +130,11 @@ def listed_dataset(
     )
     manifest = with_labels(manifest, config, labels, on_event, s3)
     _check_targets(task, manifest.samples)
-    to_fetch = unaudited(manifest, config.max_pixels) if config.stream else not_pulled(manifest.objects, s3)
+    to_fetch = (
+        unaudited(manifest, config.max_pixels, preprocess.channels)
+        if config.stream
+        else not_pulled(manifest.objects, s3)
+    )
     if not to_fetch:
         return read_dataset(config, preprocess, on_event, s3, annotations, task, labels)
     refuse_archived(to_fetch, s3)

@@ -30,7 +30,7 @@ def check_first_step(
         ModelError: the model cannot be trained at `model.preprocess.image_px`; the error quotes the library's reason.
     """
     size = backbone.preprocess.view_size
-    images = torch.zeros(_IMAGES, 3, *size, dtype=torch.uint8)
+    images = torch.zeros(_IMAGES, backbone.preprocess.channels, *size, dtype=torch.uint8)
     targets = task.blank_targets(classes, _IMAGES, size)
     objective = task.objective(experiment, classes, train)
     with torch.random.fork_rng(devices=[]):

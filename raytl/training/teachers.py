@@ -56,6 +56,7 @@ def load_teachers(
     members = []
     for folder in folders:
         saved = load_saved(folder)
+        _refuse_channels(folder, saved.card.preprocess, student)
         if missing := [name for name in classes if name not in saved.card.classes]:
             raise ModelError(
                 f"{folder}: the teacher does not know {', '.join(missing)}; expected a model with the classes "
@@ -66,13 +67,21 @@ def load_teachers(
     return Teachers(tuple(members), student)
 
 
+def _refuse_channels(folder: str, teacher: Preprocess, student: Preprocess) -> None:
+    if teacher.channels != student.channels:
+        raise ModelError(
+            f"{folder}: the teacher reads images of {teacher.channels} channels; expected {student.channels}, as the student does. "
+            "Name another with --teacher"
+        )
+
+
 def renormalized(inputs: Tensor, before: Preprocess, after: Preprocess) -> Tensor:
     """Return inputs that are normalized for one network as another one expects them, in its size."""
     views = inputs
     if (before.mean, before.std) != (after.mean, after.std):
 
         def shaped(values: Sequence[float]) -> Tensor:
-            return constant(tuple(values), inputs.device).view(3, 1, 1)
+            return constant(tuple(values), inputs.device).view(-1, 1, 1)
 
         scale = shaped(before.std) / shaped(after.std)
         views = inputs * scale + (shaped(before.mean) - shaped(after.mean)) / shaped(after.std)

@@ -297,6 +297,7 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
         weights=task.sampling_weights(job.train, job.classes) if train.sampler == "balanced" else None,
         workers=_loader_workers(job.experiment, run.device, run.world),
         pinned=run.device.type == "cuda",
+        channels=preprocess.channels,
         beside=step_sources(job, preprocess, emit),
     )
 

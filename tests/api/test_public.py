@@ -86,7 +86,7 @@ def test_every_function_is_documented(name: str) -> None:
 
 def test_a_name_that_raytl_does_not_have_is_an_error() -> None:
     with pytest.raises(
-        AttributeError, match="module 'raytl' has no attribute 'fly'; it has AccuracyInUse, Advice, Assessment"
+        AttributeError, match="module 'raytl' has no attribute 'fly'; it has AccuracyInUse, Advice, AppliedFixes"
     ):
         _ = raytl.fly  # type: ignore[attr-defined]
 

@@ -75,6 +75,7 @@ DOORS = {
     "click": ("raytl/cli/*.py",),
     "rich": ("raytl/cli/*.py",),
     "pillow_heif": ("raytl/data/heif.py",),
+    "pydicom": ("raytl/data/dicom.py",),
     "raytl.cluster": (
         "raytl/cluster/*.py",
         "raytl/doctor/*.py",

@@ -66,7 +66,7 @@ def test_five_mistakes_are_five_problems_with_lines_and_suggestions() -> None:
     assert problems(FIVE) == [
         "x.yaml:4: data.val_fraction: found 15; expected a number of at least 0 and below 1",
         "-> did you mean 0.15? It is a fraction, not a percentage",
-        "x.yaml:7: model.weigths: unknown key; the keys in model are name, weights, dropout, drop_path, batch_norm, head, neck, preprocess",
+        "x.yaml:7: model.weigths: unknown key; the keys in model are name, weights, channels, stem, dropout, drop_path, batch_norm, head, neck, preprocess",
         "-> did you mean 'weights'?",
         "x.yaml:8: transfer.unfreeze: found the text 'two'; expected a whole number of at least 0, or all",
         "-> unfreeze: Number of stages that are trained, from the top. 0 = head only (feature extraction), all = full fine-tuning.",

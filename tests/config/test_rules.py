@@ -34,6 +34,22 @@ def test_the_defaults_contradict_nothing() -> None:
         ({"data__zip_encoding": "cp9321", "data__uri": "a.zip"}, ["data.zip_encoding"]),
         ({"data__zip_encoding": "hex", "data__uri": "a.zip"}, ["data.zip_encoding"]),
         ({"model__weights": "pretraned"}, ["model.weights"]),
+        ({"model__channels": 13}, []),
+        (
+            {"model__channels": 13, "model__preprocess": {"mean": [0.5] * 3, "std": [0.2] * 13}},
+            ["model.preprocess.mean"],
+        ),
+        ({"model__channels": 13, "model__preprocess": {"mean": [0.5] * 13, "std": [0.2] * 13}}, []),
+        ({"model__channels": 13, "model__preprocess": {"mean": [0.5] * 13}}, ["model.preprocess.mean"]),
+        ({"model__preprocess": {"mean": [0.5] * 13, "std": [0.2] * 3}}, ["model.preprocess.mean"]),
+        ({"model__channels": 2, "model__stem": "zero"}, ["model.stem"]),
+        ({"model__channels": 2, "data__bit_depth": 12}, ["data.bit_depth"]),
+        ({"model__channels": 2, "data__window": [40, 400]}, ["data.window"]),
+        ({"data__window": [40, 400], "data__value_range": [0, 10000]}, []),
+        ({"data__value_range": [9, 1]}, ["data.value_range"]),
+        ({"data__value_range": [[0, 1], [0, 2]]}, ["data.value_range"]),
+        ({"model__channels": 2, "data__value_range": [[0, 1], [0, 2]]}, []),
+        ({"model__channels": 5, "data__value_range": [[0, 1], [0, 2]]}, ["data.value_range"]),
         ({"transfer__head_first": 12}, ["transfer.head_first"]),
         ({"transfer__head_first": 12, "transfer__unfreeze": 0}, []),
         ({"transfer__gradual": True, "transfer__unfreeze": 12}, ["transfer.gradual"]),
@@ -90,15 +106,13 @@ def test_keys_without_effect_are_found(values: dict[str, Any], key: str) -> None
     assert key in {one.key for one in idle(experiment(**values))}
 
 
+def test_the_stem_needs_other_channels_and_pretrained_filters() -> None:
+    assert [each.key for each in idle(experiment(model__stem="mean"))].count("model.stem") == 1
+    assert "model.stem" in [each.key for each in idle(experiment(model__channels=4, model__weights="none"))]
+    assert "model.stem" not in [each.key for each in idle(experiment(model__channels=4))]
+
+
 def test_keys_with_effect_are_not_idle() -> None:
-    methods = {"few__method": "auto", "adapt__method": "auto"}
-    full = experiment(transfer__gradual=True, train__loss="focal", optim__schedule="restarts", **methods)
-    used = {
-        "transfer.gradual_every",
-        "train.focal_gamma",
-        "optim.restart_every",
-        "few.share",
-        "adapt.target",
-        "adapt.alpha",
-    }
-    assert not used & {one.key for one in idle(full)}
+    full = experiment(transfer__gradual=True, train__loss="focal", optim__schedule="restarts", model__channels=4)
+    others = ("few.", "adapt.", "data.synthetic.", "train.gce_q")  # of methods that are off, and of another loss
+    assert [one.key for one in idle(full) if not one.key.startswith(others)] == []

@@ -72,7 +72,7 @@ def test_the_schema_refuses_what_raytl_refuses(change: dict[str, Any], fault: st
         ("data.cache", "auto, on or off"),
         ("train.class_weights", "a mapping of names to a number, or none or balanced"),
         ("train.class_weights.cat", "a number"),
-        ("model.preprocess.mean", "a list of 3 numbers, or null"),
+        ("model.preprocess.mean", "a list of several numbers, or null"),
         ("search.replicates", "a section with the keys top, seeds"),
         ("no.such.key", "nothing"),
     ],

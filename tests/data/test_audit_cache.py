@@ -48,20 +48,20 @@ def test_findings_come_back_as_they_were_noted_and_only_those_asked_for(own_cach
     [
         "", "7", "[]", '["/d/a.jpg", "3", "ab", "", [], []]', '["/d/a.jpg", 3]', "[" * 9999,
         '[[], "", "", "", [], []]',
-        f'[["/d/a.jpg"], [3], "{AB}", "{LEVELS}", [], []]',
-        f'[[3], "{NUMBERS}", "{AB}", "{LEVELS}", [], []]',
-        f'[["/d/a.jpg"], "{NUMBERS}", "{AB[1:]}", "{LEVELS}", [], []]',
-        f'[["/d/a.jpg"], "{NUMBERS}", "{" " * 64}", "{LEVELS}", [], []]',
-        f'[["/d/a.jpg"], "{NUMBERS}", "{"x" * 64}", "{LEVELS}", [], []]',
-        f'[["/d/a.jpg"], "{NUMBERS}", "{AB[2:]}", "{LEVELS}", [], []]',
-        f'[["/d/a.jpg"], "{NUMBERS * 2}", "{AB}", "{LEVELS}", [], []]',
-        f'[["/d/a.jpg"], "{numbers(-3, 1, 1)}", "{AB}", "{LEVELS}", [], []]',
-        f'[["/d/a.jpg"], "{NUMBERS}00", "{AB}", "{LEVELS}", [], []]',
-        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS[2:]}", [], []]',
-        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", ["", ""], []]',
-        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", "", []]',
-        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", [], [true]]',
-        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", [], [], []]',
+        f'[["/d/a.jpg"], [3], "{AB}", "{LEVELS}", "", [], []]',
+        f'[[3], "{NUMBERS}", "{AB}", "{LEVELS}", "", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB[1:]}", "{LEVELS}", "", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{" " * 64}", "{LEVELS}", "", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{"x" * 64}", "{LEVELS}", "", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB[2:]}", "{LEVELS}", "", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS * 2}", "{AB}", "{LEVELS}", "", [], []]',
+        f'[["/d/a.jpg"], "{numbers(-3, 1, 1)}", "{AB}", "{LEVELS}", "", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}00", "{AB}", "{LEVELS}", "", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS[2:]}", "", [], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", "", ["", ""], []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", "", "", []]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", "", [], [true]]',
+        f'[["/d/a.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", "", [], [], []]',
     ],
 )  # fmt: skip
 def test_a_damaged_memory_is_none(own_cache: Path, line: str) -> None:
@@ -75,7 +75,7 @@ def test_a_line_of_one_finding_is_read(own_cache: Path) -> None:
     """The lines that are rejected above differ from this one."""
     noted(SAMPLES[1:], FOUND)
     (file,) = (own_cache / "audits").glob("*.jsonl")
-    line = f'[["/d/\\udcff.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", [], []]'
+    line = f'[["/d/\\udcff.jpg"], "{NUMBERS}", "{AB}", "{LEVELS}", "", [], []]'
     file.write_text(file.read_text().splitlines()[0] + f"\n{line}\n")
     assert load_findings(SAMPLES[1:], 100) == {SAMPLES[1].path: FOUND["/d/a.jpg"]}
 

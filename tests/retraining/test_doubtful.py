@@ -7,6 +7,9 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import timm
+from safetensors.torch import save_file
+
 from raytl.data.corrections import Correction, text_of
 from raytl.labelling.suspect import SuspectLabel
 from raytl.retraining.doubtful import DOUBTFUL
@@ -24,7 +27,10 @@ def correction(key: str, label: str) -> Correction:
 def test_a_tick_lists_doubtful_labels_leaves_them_out_and_believes_who_looked(
     make_days: MakeDays, tmp_path: Path
 ) -> None:
-    days = make_days().where(labels__noise="leave_out", labels__relabel=str(tmp_path / "fixes.csv"))
+    weights = tmp_path / "weights.safetensors"
+    save_file(timm.create_model("test_resnet").state_dict(), weights)
+    settings = {"labels__noise": "leave_out", "labels__relabel": str(tmp_path / "fixes.csv")}
+    days = make_days().where(model__weights=str(weights), **settings)
     keys = {sample.key for sample in days.tick(dry_run=True).tick.doubtful}  # type: ignore[union-attr]
     wrong = sorted((days.photos / "blue").glob("*.jpg"))[:3]
     for path in wrong:

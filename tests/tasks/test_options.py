@@ -20,6 +20,8 @@ TABLE: list[tuple[str, Any, set[str]]] = [
     ("labels.noise", "leave_out", ONE_CLASS),
     ("labels.relabel", "fixes.csv", ONE_CLASS),
     ("labels.columns", ["a", "b"], ONE_CLASS),
+    ("few.method", "propagate", ONE_CLASS),
+    ("adapt.method", "centroids", ONE_CLASS),
     ("train.label_smoothing", 0.1, IMAGES),
     ("train.class_weights", "balanced", IMAGES),
     ("train.class_weights", {"a": 2.0}, IMAGES),
@@ -37,8 +39,11 @@ TABLE: list[tuple[str, Any, set[str]]] = [
 
 
 def experiment(task: str, changes: dict[str, Any]) -> Experiment:
-    base = Experiment.model_validate({"name": "e", "task": task, "data": {"uri": "d.csv"}, "model": {"name": "m"}})
-    changes = {"model.weights": "runs/before/", **changes}
+    base = Experiment.model_validate(
+        {"name": "e", "task": task, "data": {"uri": "d.csv", "unlabelled": "u"}, "model": {"name": "m"}}
+    )
+    beside = {"adapt.target": "t"} if "adapt.method" in changes else {}
+    changes = {"model.weights": "runs/before/", **beside, **changes}
     return override(base, {"search.linear_probe": False, **changes})
 
 

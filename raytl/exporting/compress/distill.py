@@ -69,7 +69,7 @@ def distill(run: TrainedRun, distillation: Distillation, folder: Path, on_event:
         train=train,
         val=run.present("val", on_event),
         classes=run.card.classes,
-        bit_depth=run.card.preprocess.bit_depth,
+        bit_depth=run.card.preprocess.measured,
         teachers=tuple(str(each.run_store.folder.best.resolve()) for each in teachers),
     )
     return train_here(job, _epochs_as_work(on_event)).best

@@ -15,6 +15,7 @@ from raytl.exporting.compress.distill import Distillation, distill, distillation
 from raytl.exporting.compress.outcome import Compression
 from raytl.exporting.compress.run_source import RunSource
 from raytl.exporting.compress.search import Options, Step, refuse_other_files, search, work_folder
+from raytl.exporting.graph import exporting_for
 from raytl.exporting.trained_run import TrainedRun, open_run
 from raytl.tasks.exporting import exporting_of
 
@@ -93,8 +94,11 @@ def refuse_other_answers(run: TrainedRun) -> None:
 
     Raises:
         UserError: it does not.
+        ModelError: it cannot be exported.
     """
     exporting = exporting_of(run.saved.task)
+    if exporting is not None:
+        exporting_for(run.saved)
     if exporting is None or exporting.kind != "classes":
         raise UserError(
             f"{run.run_store.uri}: models of the task {run.card.task} are not compressed; expected a classifier."

@@ -59,11 +59,12 @@ def hooked(module: nn.Module, hook: Any) -> Iterator[None]:
 
 
 def view_of(backbone: Backbone, seed: int | None = None) -> Tensor:
-    """Return one normalized input `(1, 3, h, w)`: the mean color, or with a `seed` noise."""
-    size, parameter = backbone.preprocess.view_size, next(backbone.module.parameters())
+    """Return one normalized input `(1, channels, h, w)`: the mean color, or with a `seed` noise."""
+    preprocess, parameter = backbone.preprocess, next(backbone.module.parameters())
+    shape = (1, preprocess.channels, *preprocess.view_size)
     if seed is None:
-        return torch.zeros(1, 3, *size, device=parameter.device)
-    return torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(seed)).to(parameter.device)
+        return torch.zeros(*shape, device=parameter.device)
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed)).to(parameter.device)
 
 
 @torch.no_grad()

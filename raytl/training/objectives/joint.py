@@ -31,14 +31,17 @@ class Outputs:
 
 
 class Term(Protocol):
-    """What a method adds to the loss of the labels. `views` are those that pass through the network with the labelled images,
-    `asked` those that it answers before, without gradients."""
+    """What a method adds to the loss of the labels."""
 
     @property
-    def views(self) -> Sequence[str]: ...
+    def views(self) -> Sequence[str]:
+        """Return the views that pass through the network with the labelled images."""
+        ...
 
     @property
-    def asked(self) -> Sequence[str]: ...
+    def asked(self) -> Sequence[str]:
+        """Return the views that the network answers before, without gradients."""
+        ...
 
     @property
     def state(self) -> nn.Module | None:

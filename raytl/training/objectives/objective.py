@@ -26,14 +26,17 @@ class LossSum:
 
 
 class Network(Protocol):
-    """The network in a step: `progress` is the fraction of training that is done, `count` the labelled images of the global
-    batch."""
+    """The network in a step."""
 
     @property
-    def progress(self) -> float: ...
+    def progress(self) -> float:
+        """Return the fraction of training that is done."""
+        ...
 
     @property
-    def count(self) -> int: ...
+    def count(self) -> int:
+        """Return the number of labelled images in the global batch."""
+        ...
 
     def inputs(self, batch: Batch) -> Tensor:
         """Return the normalized images of a batch on the device."""
