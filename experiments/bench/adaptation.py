@@ -83,7 +83,7 @@ def domains(root: Path, style: str, network: backbones.Backbone, px: int, most: 
     found |= {key: features(network, own) for key, own in views.items()}
     weights = statistics_of(network.module)
     for name, alpha in ALPHAS.items():
-        for measured, seen in (("s", "s"), ("t", "te")):
+        for measured, seen in (("s", ("s",)), ("t", ("t", "e"))):
             statistics = measured_statistics(network.module, batches(network, views[measured]), alpha)
             set_statistics(network.module, statistics)
             found |= {key + name: features(network, views[key]) for key in seen}
