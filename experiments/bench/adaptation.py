@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from experiments.bench.shifted import STYLES, is_of_target, photos, styled
 from raytl.adaptation.alignment import coral, standardized
 from raytl.adaptation.centroids import centroid_similarities
-from raytl.adaptation.choice import Candidate, chosen_method
+from raytl.adaptation.choice import Candidate, agreement, chosen_method
 from raytl.adaptation.probe import probe_probabilities
 from raytl.adaptation.statistics import measured_statistics, set_statistics, statistics_of
 from raytl.config.schema import ModelConfig
@@ -83,7 +83,7 @@ def domains(root: Path, style: str, network: backbones.Backbone, px: int, most: 
     found |= {key: features(network, own) for key, own in views.items()}
     weights = statistics_of(network.module)
     for name, alpha in ALPHAS.items():
-        for measured, seen in (("s", "s"), ("t", "te")):
+        for measured, seen in (("s", ("s",)), ("t", ("t", "e"))):
             statistics = measured_statistics(network.module, batches(network, views[measured]), alpha)
             set_statistics(network.module, statistics)
             found |= {key + name: features(network, views[key]) for key in seen}
@@ -116,21 +116,22 @@ def measured(all_images: Domains, seed: int) -> tuple[dict[str, float], dict[str
 
     def auto() -> Table:
         answers = {"none": ("", said("")), "centroids": ("", centroids("")), "adabn_centroids": ("5", said("5"))}
-        candidates = {
-            name: Candidate(own["s" + kind], own["t" + kind], labels) for name, (kind, labels) in answers.items()
-        }
+        candidates = {}
+        for name, (kind, labels) in answers.items():
+            source, target = own["s" + kind], own["t" + kind]
+            candidates[name] = Candidate(source, target, labels, agreement(source, classes, target, count))
         choice = chosen_method(candidates, classes, count)
         scores["chosen"] = float(METHODS.index(choice.method))
-        return source() if choice.method == "none" else learned(centroids(answers[choice.method][0]), every)
+        return only_source() if choice.method == "none" else learned(centroids(answers[choice.method][0]), every)
 
-    def source() -> Table:
+    def only_source() -> Table:
         return probe_probabilities(own["s"], classes, count, own["e"])
 
     every = np.arange(len(own["t"]))
     truths = own["yt"].astype(np.int64)
     few = np.concatenate([np.flatnonzero(truths == name)[:FEW] for name in range(count)])
     mean, scale = own["t"].mean(axis=0), own["t"].std(axis=0) + 1e-9
-    score("source only", source)
+    score("source only", only_source)
     score(
         "standardized", lambda: probe_probabilities(standardized(own["s"]), classes, count, (own["e"] - mean) / scale)
     )

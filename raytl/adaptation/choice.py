@@ -13,8 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.adaptation.centroids import centroid_similarities
 from raytl.adaptation.probe import probe_probabilities
 from raytl.metrics.paired import Paired, paired_classes
+from raytl.models.frozen import folds_of
 
 METRIC = "balanced_accuracy"
 NONE = "none"
@@ -22,6 +24,9 @@ SIGNIFICANCE = 0.025
 """One-tailed, divided by the number of methods (Bonferroni)."""
 LEAST_GAIN = 0.1
 """A smaller gain in the reverse score is within what other draws of the target's images change."""
+LEAST_AGREEMENT = 0.8
+"""Below it the target may show something else: images of other things have 0.65 to 0.72, shifted ones that adaptation helps
+0.9 to 1 (experiments/bench/adaptation.py)."""
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
@@ -34,6 +39,8 @@ class Candidate:
     source: Floats
     target: Floats
     labels: Ints
+    agreement: float = 1.0
+    """See `agreement`."""
 
     def part(self, first: int) -> Candidate:
         """Return the candidate with every second target image, from `first` on."""
@@ -59,6 +66,8 @@ class MethodChoice:
     method: str
     scores: Mapping[str, float]
     gains: Mapping[str, Paired]
+    strange: bool = False
+    """True if no method was considered, as the target may show something else."""
     val: Paired | None = None
     """What the method that they choose gains on validation images; None if it is none, or there are none."""
 
@@ -71,10 +80,25 @@ class MethodChoice:
             words += f"; on validation {100 * self.val.before:.1f} without and {100 * self.val.after:.1f} with it"
         if self.method == NONE and self.val is not None:
             return f"none: the method that is better by the labels of the target loses on validation ({words})"
+        if self.strange:
+            return f"none: classifier and centroids disagree on the target, which may show something else; label some ({words})"
         if self.method == NONE:
             return f"none: no other method is better beyond chance ({words})"
         gain = self.gains[self.method]
         return f"{self.method}: {100 * gain.gain:.1f} points more than none ({100 * gain.low:.1f} to {100 * gain.high:.1f}; {words})"
+
+
+def agreement(source: Floats, classes: Ints, target: Floats, count: int) -> float:
+    """Return how often a classifier of the source and the nearest centroids agree on target images `(m, d)`, over how often
+    they do on source images `(n, d)` that the classifier did not learn from."""
+    learn = folds_of(classes, 2) == 0
+    held_out = _agreed(source[learn], classes[learn], source[~learn], count)
+    return _agreed(source, classes, target, count) / max(held_out, 1e-9)
+
+
+def _agreed(source: Floats, classes: Ints, others: Floats, count: int) -> float:
+    answers = probe_probabilities(source, classes, count, others)
+    return float((centroid_similarities(others, answers).argmax(axis=1) == answers.argmax(axis=1)).mean())
 
 
 def chosen_method(candidates: Mapping[str, Candidate], classes: Ints, count: int) -> MethodChoice:
@@ -90,12 +114,14 @@ def chosen_method(candidates: Mapping[str, Candidate], classes: Ints, count: int
     better = [
         name
         for name in gains
-        if all(
+        if candidates[name].agreement >= LEAST_AGREEMENT
+        and all(
             each[name].gain >= LEAST_GAIN and each[name].p_better * len(gains) <= SIGNIFICANCE
             for each in (gains, *halves)
         )
     ]
-    return MethodChoice(max(better, key=lambda name: scores[name], default=NONE), scores, gains)
+    strange = not better and all(candidates[name].agreement < LEAST_AGREEMENT for name in gains)
+    return MethodChoice(max(better, key=lambda name: scores[name], default=NONE), scores, gains, strange=strange)
 
 
 def _gains(candidates: Mapping[str, Candidate], classes: Ints, count: int) -> dict[str, Paired]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raytl.adaptation.centroids import centroid_similarities
-from raytl.adaptation.choice import Candidate, Labelled, MethodChoice, chosen_method, confirmed
+from raytl.adaptation.choice import Candidate, Labelled, MethodChoice, agreement, chosen_method, confirmed
 from raytl.adaptation.probe import probe_probabilities
 from raytl.adaptation.statistics import adapted, measured_statistics, norm_layers
 from raytl.config.adapt import IN_TRAINING
@@ -164,16 +164,16 @@ def _choice(domains: _Domains) -> MethodChoice:
     if norm_layers(domains.inputs.backbone.module):  # features are compared by the answers of a classifier in them
         compared[ADABN] = (domains.adapted, domains.answers(domains.adapted).argmax(axis=1))
     own, other = (_some(len(part), COMPARED) for part in (domains.learned, domains.target))
-    candidates = {
-        name: Candidate(space.source[own], space.target[other], labels[other])
-        for name, (space, labels) in compared.items()
-    }
-    count = len(domains.inputs.classes)
-    choice = chosen_method(candidates, domains.classes[own], count)
+    classes, count = domains.classes[own], len(domains.inputs.classes)
+    candidates = {}
+    for name, (space, labels) in compared.items():
+        source, target = space.source[own], space.target[other]
+        candidates[name] = Candidate(source, target, labels[other], agreement(source, classes, target, count))
+    choice = chosen_method(candidates, classes, count)
     if choice.method == "none" or not len(domains.inputs.val):
         return choice
     labels = domains.labels(choice.method)[other]
-    train = Labelled(seen.source[own], domains.classes[own])
+    train = Labelled(seen.source[own], classes)
     val = Labelled(_features(domains.inputs, domains.inputs.val), domains.targets_of(domains.inputs.val))
     return confirmed(choice, train, Labelled(seen.target[other], labels), val, count)
 

@@ -7,7 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from raytl.adaptation.choice import Candidate, Labelled, MethodChoice, chosen_method, confirmed
+from raytl.adaptation.choice import (
+    LEAST_AGREEMENT,
+    Candidate,
+    Labelled,
+    MethodChoice,
+    agreement,
+    chosen_method,
+    confirmed,
+)
 
 CLASSES, WIDTH = 4, 12
 
@@ -27,10 +35,10 @@ def noisy(labels: Labelled, fraction: float, seed: int) -> np.ndarray:  # type: 
     return np.where(wrong, rng.integers(0, CLASSES, len(labels.classes)), labels.classes)
 
 
-def choice_of(better: Labelled, worse: Labelled, source: Labelled) -> MethodChoice:
+def choice_of(better: Labelled, worse: Labelled, source: Labelled, agreed: float = 1.0) -> MethodChoice:
     candidates = {
         "none": Candidate(source.features, worse.features, worse.classes),
-        "centroids": Candidate(source.features, better.features, better.classes),
+        "centroids": Candidate(source.features, better.features, better.classes, agreed),
     }
     return chosen_method(candidates, source.classes, CLASSES)
 
@@ -56,6 +64,16 @@ def test_images_of_something_else_are_none() -> None:
     other = Labelled(rng.normal(size=(120, WIDTH)), rng.integers(0, CLASSES, 120))
     result = choice_of(other, replace(other, classes=rng.integers(0, CLASSES, 120)), clusters(1))
     assert result.method == "none" and "no other method is better beyond chance" in result.reason
+
+
+def test_a_target_that_shows_something_else_is_not_considered() -> None:
+    rng = np.random.default_rng(0)
+    source, target = clusters(0), clusters(1)
+    near = agreement(source.features, source.classes, target.features, CLASSES)
+    far = agreement(source.features, source.classes, rng.normal(size=(120, WIDTH)), CLASSES)
+    assert near == pytest.approx(1.0, abs=0.1) and far < LEAST_AGREEMENT
+    result = choice_of(target, replace(target, classes=noisy(target, 0.9, 2)), source, far)
+    assert result.method == "none" and "which may show something else" in result.reason
 
 
 def test_a_class_that_no_target_image_has_is_no_error() -> None:
