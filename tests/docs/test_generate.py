@@ -26,7 +26,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "transfer.gradual_every": {"transfer.gradual": True},
     "train.focal_gamma": {"train.loss": "focal"},
     "train.gce_q": {"train.loss": "gce"},
-    "few.share": {"few.method": "auto", "data.unlabelled": "all"},
+    "few.fraction": {"few.method": "auto", "data.unlabelled": "all"},
     "few.min_confidence": {"few.method": "auto", "data.unlabelled": "all"},
     "adapt.target": {"adapt.method": "auto"},
     "adapt.method": {"adapt.target": "others"},
