@@ -107,9 +107,12 @@ def make_plan(
     backbone = _collect(problems, lambda: task.build(experiment.model, classes, s3)) if preprocess else None
     recipe: tuple[Choice, ...] = ()
     note = unmeasured(experiment, task, dataset) if dataset else None
+    changes, own = dict[Settings, TrainChange](), UNCHANGED
     if backbone and dataset:
         given, seen = experiment, (backbone, dataset)
-        chosen = _collect(problems, lambda: _with_recipe(given, task, *seen, on_event))
+        changes = _collect(problems, lambda: planned_changes(given, task, *seen, on_event, recorded)) or {}
+        own = changes.get(settings_of(experiment), UNCHANGED)
+        chosen = _collect(problems, lambda: _with_recipe(given, task, *seen, own, on_event))
         experiment, recipe = chosen or (experiment, ())
         backbone = backbone.with_frozen_statistics() if experiment.model.batch_norm == "frozen" else backbone
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
@@ -124,11 +127,9 @@ def make_plan(
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
     reading = backbone.reading(dataset.depth.depth)
-    changes = planned_changes(experiment, task, reading, dataset, on_event, recorded)
-    own = changes.get(settings_of(experiment), UNCHANGED)
     sources = _sources(experiment, task, reading, dataset, on_event)
-    notes = (*notes, *own.notes, *sources.notes)
-    return replace(_plan(experiment, reading, dataset, recipe, notes), changes=changes, sources=sources)
+    notes, images = (*notes, *own.notes, *sources.notes), len(own.applied(dataset.splits.train))
+    return replace(_plan(experiment, reading, dataset, images, recipe, notes), changes=changes, sources=sources)
 
 
 def _sources(
@@ -141,13 +142,13 @@ def _sources(
 
 
 def _with_recipe(
-    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
+    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, change: TrainChange, on_event: OnEvent
 ) -> tuple[Experiment, tuple[Choice, ...]]:
     """Return the experiment with what its recipe chooses for the data, and the choices."""
     if not auto_recipe.is_open(experiment):
         return auto_recipe.resolved(experiment, ())
     reading = backbone.reading(dataset.depth.depth)
-    facts = recipe_facts(experiment, task, reading, dataset, on_event)
+    facts = recipe_facts(experiment, task, reading, dataset, change, on_event)
     return auto_recipe.resolved(experiment, task.recipe.choose(facts))
 
 
@@ -203,12 +204,18 @@ def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone 
 
 
 def _plan(
-    experiment: Experiment, backbone: Backbone, dataset: Dataset, recipe: tuple[Choice, ...], notes: tuple[str, ...]
+    experiment: Experiment,
+    backbone: Backbone,
+    dataset: Dataset,
+    images: int,
+    recipe: tuple[Choice, ...],
+    notes: tuple[str, ...],
 ) -> Plan:
+    """Return the plan for training on this number of `images`."""
     depth, sizes = depth_of(experiment, backbone), backbone.sizes
     lr = rates(backbone, experiment.transfer, experiment.optim.lr, depth)
     stages = tuple(StagePlan(name, size, lr.get(name)) for name, size in sizes.items())
-    steps = steps_per_epoch(len(dataset.splits.train), labelled_batch(experiment))
+    steps = steps_per_epoch(images, labelled_batch(experiment))
     device = pick_device(experiment.compute.device)
     return Plan(
         experiment=experiment,

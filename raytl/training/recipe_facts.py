@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from raytl.config.schema import Experiment
+from raytl.data.sample_table import SampleTable
 from raytl.events import OnEvent
+from raytl.labelling.change import TrainChange
 from raytl.models.backbone import Backbone
 from raytl.models.frozen import FrozenFit
 from raytl.tasks import auto_recipe
@@ -13,10 +17,11 @@ from raytl.training.dataset import Dataset
 
 
 def recipe_facts(
-    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, on_event: OnEvent
+    experiment: Experiment, task: Task, backbone: Backbone, dataset: Dataset, change: TrainChange, on_event: OnEvent
 ) -> RecipeFacts:
-    """Return the facts. Images on this node are measured; those of a bucket that are not here, or stream, are not."""
-    splits = dataset.splits
+    """Return the facts, of the training images after the `change` of label methods. Images on this node are measured, with their
+    own labels; those of a bucket that are not here, or stream, are not."""
+    splits = replace(dataset.splits, train=SampleTable.of(change.applied(dataset.splits.train)))
     return backbone_facts(
         backbone,
         train=len(splits.train),

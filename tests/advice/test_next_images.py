@@ -1,0 +1,67 @@
+"""What `raytl next` writes and says, without images."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from raytl.advice.next_images import NextImage, NextImages, expected_gain, next_images
+from raytl.advice.next_sheet import table, write_page
+from raytl.config.schema import Experiment
+from raytl.errors import ConfigError
+from raytl.events import ignore
+from raytl.metrics.intervals import Interval
+from raytl.metrics.learning_curve import LearningCurve
+
+IMAGES = (
+    NextImage("data.unlabelled:a/1.jpg", "/all/a/1.jpg", "cat", 0.4, 0.9),
+    NextImage("data.unlabelled:=x.jpg", "/all/=x.jpg", "=dog", 0.5, 0.8),
+)
+
+
+def experiment(**data: str) -> Experiment:
+    return Experiment(name="x", data={"uri": "own/", **data}, model="m")
+
+
+def test_the_table_has_an_empty_column_for_labels() -> None:
+    rows = list(csv.DictReader(table(IMAGES).splitlines()))
+    assert [row["path"] for row in rows] == ["/all/a/1.jpg", "/all/=x.jpg"]
+    assert [row["label"] for row in rows] == ["", ""]
+    assert rows[1]["suggested"] == "'=dog", "no formula"
+
+
+def test_the_page_shows_images_and_names_those_that_are_gone(tmp_path: Path) -> None:
+    page = write_page(tmp_path / "next.csv", IMAGES, experiment(unlabelled="all/"))
+    assert page.name == "next.html"
+    assert "2 images to label next" in page.read_text()
+    assert "data.unlabelled:a/1.jpg" in page.read_text()
+
+
+@pytest.mark.parametrize(
+    ("count", "data", "out", "match"),
+    [
+        (0, {"unlabelled": "all/"}, None, r"-n: found 0; expected 1 image or more"),
+        (5, {}, None, r"data\.unlabelled: found null; expected a folder or s3:// prefix"),
+        (5, {"unlabelled": "all/"}, "x.txt", r"--out x\.txt: found the ending '\.txt'; expected \.csv"),
+    ],
+)
+def test_options_that_choose_nothing_are_errors(count: int, data: dict[str, str], out: str | None, match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        next_images(experiment(**data), count, None if out is None else Path(out), ignore)
+
+
+def test_the_gain_of_labels_follows_the_learning_curve() -> None:
+    curve = LearningCurve((10, 20, 40), (0.4, 0.3, 0.2), Interval(0.5, 0.3, 0.7), None)
+    assert expected_gain(curve, 100, 300) == pytest.approx(10.0)
+    assert expected_gain(LearningCurve((10,), (0.4,), None, None, "few"), 100, 300) is None
+    flat = LearningCurve((10, 20, 40), (0.4, 0.3, 0.2), Interval(0.1, -0.1, 0.3), None)
+    assert expected_gain(flat, 100, 300) is None
+
+
+def test_json_has_every_image() -> None:
+    chosen = NextImages(IMAGES, 100, 20, ("x",))
+    assert chosen.to_json()["images"][0]["suggested"] == "cat"
+    assert chosen.suggested() == {"cat": 1, "=dog": 1}
+    assert repr(chosen) == "NextImages(2 of 100 unlabelled images)"
