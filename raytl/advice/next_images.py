@@ -144,7 +144,7 @@ def _sentences(
     from torch import from_numpy
 
     few = experiment.few
-    chosen = choose(train, val, others, count, few.share, few.min_confidence, experiment.train.seed)
+    chosen = choose(train, val, others, count, few.fraction, few.min_confidence, experiment.train.seed)
     lines = [f"few.method: {chosen.text}"]
     if min(np.bincount(train.classes, minlength=count)) < 2:
         return (*lines, "what more labels bring cannot be told: a class has a single training image")

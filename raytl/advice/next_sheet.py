@@ -36,9 +36,14 @@ def write_page(out: Path, images: Sequence[NextImage], experiment: Experiment) -
     """Write the page beside the table `out`, and return its path."""
     page = out.with_suffix(".html")
     s3 = S3Settings.of(experiment.storage)
-    shown = [(image, _thumbnail(image.path, experiment.data.max_pixels, s3)) for image in images[:_MOST_SHOWN]]
+    with_pictures = [(image, _thumbnail(image.path, experiment.data.max_pixels, s3)) for image in images[:_MOST_SHOWN]]
     text = render(
-        "raytl.advice", "next.html.j2", images=images, shown=shown, table=str(out), uri=experiment.data.unlabelled
+        "raytl.advice",
+        "next.html.j2",
+        images=images,
+        with_pictures=with_pictures,
+        table=str(out),
+        uri=experiment.data.unlabelled,
     )
     write_text(page, text)
     return page

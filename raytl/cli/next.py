@@ -48,7 +48,7 @@ def next_(
             from raytl.advice.next_images import next_images
 
             chosen = next_images(experiment, count, out, on_event)
-        terminal.show(*_shown(chosen))
+        terminal.show(*_tables(chosen))
         terminal.result(chosen.to_json())
 
 
@@ -61,7 +61,7 @@ def _check_out(out: Path | None, force: bool) -> None:
         )
 
 
-def _shown(chosen: NextImages) -> Iterator[RenderableType]:
+def _tables(chosen: NextImages) -> Iterator[RenderableType]:
     rows = table(("image", "suggested", "confidence"), right_aligned=("confidence",))
     for image in chosen.images[:MOST_ROWS]:
         rows.add_row(Text(image.key.partition(":")[2]), Text(image.suggested), f"{image.confidence:.2f}")

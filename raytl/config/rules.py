@@ -57,7 +57,7 @@ def idle_in(recipe: Recipe) -> list[Idle]:
             add(*no_stage, "gradual needs transfer.unfreeze of at least 1, or all", "transfer.gradual")
     if recipe.few.method == "none":
         advice = "set few.method to propagate, pseudo or auto, or remove it"
-        add("few.method", "few.method is none", advice, "few.share", "few.min_confidence")
+        add("few.method", "few.method is none", advice, "few.fraction", "few.min_confidence")
     if not transfer.gradual:
         add("transfer.gradual", "transfer.gradual is false", "set transfer.gradual to true", "transfer.gradual_every")
     for (key, cause), because, advice in channel_rules.without_effect(recipe):

@@ -36,7 +36,7 @@ _FIXED = (
     "predict",
     "labels.columns",
     "labels.relabel",
-    "few.share",
+    "few.fraction",
     "few.min_confidence",
     "adapt.target",
     "adapt.alpha",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from raytl.data.manifest import dataset_digest
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.labelling.suspect import SuspectLabel
@@ -29,6 +30,10 @@ class TrainChange:
     reasons: Mapping[str, Reason] = field(default_factory=dict)
     doubtful: tuple[SuspectLabel, ...] = ()
     """The labels that `labels.noise` lists, the most doubtful first."""
+
+    def summary(self) -> dict[str, int | str]:
+        """Return the number of images that are left out and added, and the digest of the added ones with their labels."""
+        return {"left_out": len(self.left_out), "added": len(self.added), "digest": dataset_digest(self.added)}
 
     def applied(self, train: Sequence[Sample]) -> Sequence[Sample]:
         """Return the training images after the change; the same object if nothing changes."""

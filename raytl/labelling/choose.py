@@ -65,14 +65,14 @@ class Chosen:
 
 
 def given_labels(
-    method: str, train: Labelled, others: Vectors, count: int, share: float, least: float = 0.0
+    method: str, train: Labelled, others: Vectors, count: int, fraction: float, least: float = 0.0
 ) -> GivenLabels:
     """Return the labels that `method` gives to images with the features `others (m, d)`."""
-    probabilities = _PROBABILITIES[method](np.concatenate([train.features, others]), train.classes, count, share)
-    return confident(probabilities, share, least)
+    probabilities = _PROBABILITIES[method](np.concatenate([train.features, others]), train.classes, count, fraction)
+    return confident(probabilities, fraction, least)
 
 
-def _propagate(features: Vectors, classes: Ints, count: int, share: float) -> NDArray[np.float64]:
+def _propagate(features: Vectors, classes: Ints, count: int, fraction: float) -> NDArray[np.float64]:
     return propagated(features, classes, count)
 
 
@@ -83,7 +83,7 @@ _PROBABILITIES: Mapping[str, Callable[[Vectors, Ints, int, float], NDArray[np.fl
 
 
 def choose(
-    train: Labelled, val: Labelled, others: Vectors, count: int, share: float, least: float = 0.0, seed: int = 0
+    train: Labelled, val: Labelled, others: Vectors, count: int, fraction: float, least: float = 0.0, seed: int = 0
 ) -> Chosen:
     """Return the method that wins over none beyond noise; `others (m, d)` are features of unlabelled images.
 
@@ -102,9 +102,9 @@ def choose(
         for number in np.unique(folds):
             learn = folds != number
             part = Labelled(train.features[learn], train.classes[learn])
-            own[~learn] = _answers(method, part, others, train.features[~learn], count, share, least)
+            own[~learn] = _answers(method, part, others, train.features[~learn], count, fraction, least)
         held_out = (
-            _answers(method, train, others, val.features, count, share, least) if len(val.classes) else val.classes
+            _answers(method, train, others, val.features, count, fraction, least) if len(val.classes) else val.classes
         )
         return np.concatenate([own[counted], held_out])
 
@@ -116,14 +116,14 @@ def choose(
 
 
 def _answers(
-    method: str, train: Labelled, others: Vectors, asked: Vectors, count: int, share: float, least: float
+    method: str, train: Labelled, others: Vectors, queries: Vectors, count: int, fraction: float, least: float
 ) -> Ints:
-    """Return the classes of images with the features `asked` by a classifier that learned with `method`, `(m,)`."""
+    """Return the classes of images with the features `queries` by a classifier that learned with `method`, `(m,)`."""
     inputs, classes = train.features, train.classes
     if method != "none":
-        given = given_labels(method, train, others, count, share, least)
+        given = given_labels(method, train, others, count, fraction, least)
         inputs = np.concatenate([inputs, others[given.rows]])
         classes = np.concatenate([classes, given.classes])
     classifier, _ = fitted(inputs, classes, count, len(train.classes))
-    answers: Ints = classifier(torch.from_numpy(asked).double()).argmax(axis=1)
+    answers: Ints = classifier(torch.from_numpy(queries).double()).argmax(axis=1)
     return answers

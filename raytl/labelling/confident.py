@@ -21,8 +21,8 @@ class GivenLabels:
         return len(self.rows)
 
 
-def confident(probabilities: Floats, share: float, least: float = 0.0) -> GivenLabels:
-    """Return the labels of the fraction `share` of the images of each predicted class that have the highest probabilities,
+def confident(probabilities: Floats, fraction: float, least: float = 0.0) -> GivenLabels:
+    """Return the labels of the fraction `fraction` of the images of each predicted class that have the highest probabilities,
     of those that reach `least`. So each class has a threshold of its own (class-balanced self-training, Zou et al. 2018).
 
     `probabilities (n, classes)`. A class has at least one image, if any was predicted as it.
@@ -32,6 +32,6 @@ def confident(probabilities: Floats, share: float, least: float = 0.0) -> GivenL
     for name in np.unique(classes):
         own = np.flatnonzero(classes == name)
         best = own[np.argsort(-confidence[own], kind="stable")]
-        is_chosen[best[: int(np.ceil(share * len(own)))]] = True
+        is_chosen[best[: int(np.ceil(fraction * len(own)))]] = True
     rows = np.flatnonzero(is_chosen & (confidence >= least))
     return GivenLabels(rows, classes[rows], confidence[rows])

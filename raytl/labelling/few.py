@@ -40,12 +40,12 @@ def label_few(inputs: LabelInputs, method: str, change: TrainChange) -> TrainCha
     if is_auto:
         val = _labelled(inputs, inputs.val)
         seed = inputs.experiment.train.seed
-        chosen = choose(labelled, val, others, len(classes), few.share, few.min_confidence, seed)
+        chosen = choose(labelled, val, others, len(classes), few.fraction, few.min_confidence, seed)
         notes.append(f"few.method auto: {chosen.text}")
         method = chosen.method
     if method == "none":
         return replace(change, notes=(*change.notes, *notes))
-    given = given_labels(method, labelled, others, len(classes), few.share, few.min_confidence)
+    given = given_labels(method, labelled, others, len(classes), few.fraction, few.min_confidence)
     if not len(given) and not is_auto:
         raise ConfigError(
             f"few.min_confidence: no label that few.method {method} gives reaches {few.min_confidence:g}; expected some of "

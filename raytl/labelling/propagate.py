@@ -38,7 +38,7 @@ def propagated(
     """
     seeds = np.zeros((len(features), count))
     seeds[np.arange(len(classes)), classes] = 1.0
-    scores = spread(neighbour_graph(features, neighbours), seeds, alpha)[len(classes) :]
+    scores = solution(neighbour_graph(features, neighbours), seeds, alpha)[len(classes) :]
     return balanced(np.maximum(scores, 0.0), np.bincount(classes, minlength=count) / len(classes))
 
 
@@ -60,7 +60,7 @@ def neighbour_graph(features: NDArray[np.float32], neighbours: int) -> csr_array
     return csr_array(directed + directed.T)
 
 
-def spread(graph: csr_array, seeds: Floats, alpha: float) -> Floats:
+def solution(graph: csr_array, seeds: Floats, alpha: float) -> Floats:
     """Return the labels after propagation, `(n, k)`: the solution of `(1 - alpha S) F = (1 - alpha) Y`, where S is `graph (n, n)` with
     normalized degrees and Y are `seeds (n, k)`."""
     degree = np.asarray(graph.sum(axis=1)).ravel()
@@ -83,7 +83,7 @@ def spread(graph: csr_array, seeds: Floats, alpha: float) -> Floats:
 
 def balanced(scores: Floats, prior: Floats) -> Floats:
     """Return probabilities from non-negative `scores (n, k)`, scaled so that each class has its `prior (k,)` of the mass."""
-    share = scores / np.maximum(scores.sum(axis=1, keepdims=True), _SMALL)
-    scaled = share * (prior / np.maximum(share.mean(axis=0), _SMALL))
+    fraction = scores / np.maximum(scores.sum(axis=1, keepdims=True), _SMALL)
+    scaled = fraction * (prior / np.maximum(fraction.mean(axis=0), _SMALL))
     total = scaled.sum(axis=1, keepdims=True)
     return np.asarray(np.where(total > 0, scaled / np.maximum(total, _SMALL), 1.0 / scores.shape[1]))

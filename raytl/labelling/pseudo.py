@@ -17,23 +17,23 @@ from raytl.metrics.scores import softmax
 from raytl.models.frozen import Ridge
 
 ROUNDS = 2
-PENALTY = 0.1
+PENALTY = 1.0
 MOST_IMAGES = 4000
 """The classifier learns from this many images at most: its time grows with their cube."""
 
 
 def pseudo_labelled(
-    features: NDArray[np.float32], classes: Ints, count: int, share: float, rounds: int = ROUNDS
+    features: NDArray[np.float32], classes: Ints, count: int, fraction: float, rounds: int = ROUNDS
 ) -> Floats:
     """Return the probabilities of the `count` classes for images without labels, `(n - m, count)`.
 
     `features (n, d)` are those of the m labelled images, of `classes (m,)`, and behind them those of the others. Each round but
-    the last labels a larger part of them, up to `share` of each class, and the next one learns from it.
+    the last labels a larger part of them, up to `fraction` of each class, and the next one learns from it.
     """
     labelled, others = features[: len(classes)], features[len(classes) :]
     probabilities = learned(labelled, classes, count, others)
     for number in range(1, rounds):
-        given = confident(probabilities, share * number / rounds)
+        given = confident(probabilities, fraction * number / rounds)
         inputs = np.concatenate([labelled, others[given.rows]])
         probabilities = learned(inputs, np.concatenate([classes, given.classes]), count, others, len(classes))
     return probabilities
@@ -44,10 +44,10 @@ def learned(
 ) -> Floats:
     """Return the probabilities of the classes of `others (m, d)`, `(m, count)`, from a classifier that learned from `inputs (n, d)`
     of `classes (n,)`. The first `certain` images have true labels, which choose the temperature; None is all."""
-    known = len(classes) if certain is None else certain
-    ridge, rows = fitted(inputs, classes, count, known)
-    left_out = ridge.left_out(np.arange(len(rows)))[rows < known]
-    temperature = fit_temperature(classes[rows[rows < known]], left_out)
+    true_labels = len(classes) if certain is None else certain
+    ridge, rows = fitted(inputs, classes, count, true_labels)
+    left_out = ridge.left_out(np.arange(len(rows)))[rows < true_labels]
+    temperature = fit_temperature(classes[rows[rows < true_labels]], left_out)
     return np.asarray(softmax(ridge(torch.from_numpy(others).double()) / temperature))
 
 

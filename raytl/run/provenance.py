@@ -56,6 +56,7 @@ class Provenance:
     gpus: Any = None
     test: Any = None
     weights: Any = None
+    label_changes: Any = None
 
 
 PROVENANCE_FORMAT = Format[Provenance](

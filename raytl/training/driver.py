@@ -192,6 +192,8 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     }
     if run_plan.sources.digests:
         record["sources"] = dict(run_plan.sources.digests)
+    if change := run_plan.changes.get(settings_of(experiment)):
+        record["label_changes"] = change.summary()
     lines = records(dataset.samples.by_key(), lambda value: encode(value).decode())
     write_bytes(folder.samples, b"".join(line.encode() + b"\n" for line in lines))
     write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in dataset.skipped))

@@ -9,7 +9,6 @@ import pytest
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
-from raytl.labelling.settings import KEYS, searched_settings
 
 BASE: dict[str, Any] = {"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}}
 SPACE = {"adapt.method": {"choice": ["none", "centroids"]}}
@@ -53,43 +52,3 @@ def test_random_weights_have_no_features_to_adapt() -> None:
 def test_a_sweep_varies_the_method_alone(key: str) -> None:
     with pytest.raises(ConfigError, match=f"{key}: this key is the same for all trials"):
         built(adapt={"method": "auto", "target": "y"}, search={"space": {key: {"choice": [0.5]}}})
-
-
-BOTH = {"uri": "own/", "unlabelled": "all/"}
-FEW_SPACE = {"space": {"few.method": {"choice": ["none", "pseudo"]}}}
-
-
-def made(**keys: Any) -> Experiment:
-    return Experiment(**{"name": "x", "data": BOTH, "model": "m", **keys})
-
-
-@pytest.mark.parametrize(
-    ("keys", "match"),
-    [
-        ({"data": "own/", "few": {"method": "pseudo"}}, r"few\.method: found pseudo, and data\.unlabelled is null"),
-        ({"data": "own/", "search": FEW_SPACE}, r"found pseudo, and data\.unlabelled is null"),
-        (
-            {"search": {**FEW_SPACE, "folds": 3}},
-            r"found pseudo, and search\.folds 3: the labels that it gives would come",
-        ),
-        (
-            {"few": {"method": "auto"}, "model": {"name": "m", "weights": "none"}},
-            r"found auto, and model\.weights is none: features of a random network",
-        ),
-        ({"few": {"share": 0.5}}, r"few\.share: cannot take effect: few\.method is none"),
-        (
-            {"search": {"space": {"few.share": {"float": [0.1, 0.5]}}}},
-            r"few\.share: this key is the same for all trials",
-        ),
-    ],
-)
-def test_contradictions_are_errors(keys: dict[str, Any], match: str) -> None:
-    with pytest.raises(ConfigError, match=match):
-        made(**keys)
-
-
-def test_a_searched_method_may_have_its_share() -> None:
-    experiment = made(few={"share": 0.5}, search=FEW_SPACE)
-    few = KEYS.index("few.method")
-    assert {settings[few] for settings in searched_settings(experiment)} == {"none", "pseudo"}
-    assert override(experiment, {"few.method": "pseudo"}).few.share == 0.5

@@ -24,7 +24,7 @@ def divided(labels: int, spread: float, seed: int, pool: int = 300) -> Case:
 
 
 def test_propagation_wins_with_few_labels_in_separate_clusters() -> None:
-    wins = [choose(*divided(2, 2.2, seed), count=5, share=0.8).method for seed in range(3)]
+    wins = [choose(*divided(2, 2.2, seed), count=5, fraction=0.8).method for seed in range(3)]
     assert wins.count("none") <= 1
 
 
@@ -40,19 +40,19 @@ def test_none_wins_where_nothing_can_be_gained(case: str) -> None:
                 np.repeat(others[:1], len(others), axis=0)
                 + np.random.default_rng(seed).normal(size=others.shape).astype(np.float32) / 50
             )
-        chosen.append(choose(train, val, others, count=5, share=0.8).method)
+        chosen.append(choose(train, val, others, count=5, fraction=0.8).method)
     assert chosen.count("none") >= 4, chosen
 
 
 def test_images_of_one_label_compare_nothing() -> None:
     train = Labelled(np.eye(2, 4, dtype=np.float32), np.array([0, 1]))
     val = Labelled(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
-    chosen = choose(train, val, np.ones((3, 4), np.float32), count=2, share=0.8)
+    chosen = choose(train, val, np.ones((3, 4), np.float32), count=2, fraction=0.8)
     assert chosen == Chosen("none", 0)
     assert chosen.text == "none, as there are too few labelled images to compare methods"
 
 
 def test_what_was_measured_is_said() -> None:
-    text = choose(*divided(6, 2.0, 0), count=5, share=0.8).text
+    text = choose(*divided(6, 2.0, 0), count=5, fraction=0.8).text
     assert "by balanced accuracy on 130 labelled images: none " in text
     assert "propagate" in text and "pseudo" in text and "points, p = " in text

@@ -71,7 +71,7 @@ def step(inputs: Inputs, method: str, change: TrainChange = UNCHANGED) -> TrainC
 
 @pytest.mark.parametrize("method", ["propagate", "pseudo"])
 def test_images_without_labels_become_training_images(method: str) -> None:
-    inputs = Inputs({"share": 0.5})
+    inputs = Inputs({"fraction": 0.5})
     change = step(inputs, method)
     added = list(change.added)
     assert 40 <= len(added) <= 43

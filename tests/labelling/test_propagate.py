@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from raytl.labelling.propagate import ALPHA, balanced, neighbour_graph, propagated, spread
+from raytl.labelling.propagate import ALPHA, balanced, neighbour_graph, propagated, solution
 from tests.labelling.blobs import blobs
 
 
@@ -18,7 +18,7 @@ def test_the_solution_is_that_of_scikit_learn() -> None:
     oracle = LabelSpreading(kernel=lambda *_: graph.toarray(), alpha=0.8, max_iter=5000, tol=1e-14)
     oracle.fit(features, np.where(known, classes, -1))
     seeds = np.eye(3)[classes] * known[:, None]
-    scores = spread(graph, seeds, 0.8)
+    scores = solution(graph, seeds, 0.8)
     assert np.allclose(scores / scores.sum(axis=1, keepdims=True), oracle.label_distributions_, atol=1e-6)
 
 
@@ -29,7 +29,7 @@ def test_the_solution_solves_its_equation() -> None:
     degree = np.asarray(graph.sum(axis=1)).ravel()
     normalized = graph.toarray() / np.sqrt(np.outer(degree, degree))
     expected = np.linalg.solve(np.eye(len(seeds)) - ALPHA * normalized, (1 - ALPHA) * seeds)
-    assert np.allclose(spread(graph, seeds, ALPHA), expected, atol=1e-6)
+    assert np.allclose(solution(graph, seeds, ALPHA), expected, atol=1e-6)
 
 
 def test_each_image_is_joined_with_its_nearest_ones_and_not_itself() -> None:

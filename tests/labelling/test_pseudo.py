@@ -12,7 +12,7 @@ from tests.labelling.blobs import blobs
 
 def test_separate_clusters_get_their_labels() -> None:
     features, classes = blobs(30, count=3, spread=1.0)
-    answers = pseudo_labelled(features, classes[:6], 3, share=0.8)
+    answers = pseudo_labelled(features, classes[:6], 3, fraction=0.8)
     assert answers.shape == (84, 3)
     assert (answers.argmax(axis=1) == classes[6:]).mean() > 0.95
     assert np.allclose(answers.sum(axis=1), 1)
@@ -20,7 +20,7 @@ def test_separate_clusters_get_their_labels() -> None:
 
 def test_one_round_is_the_classifier_alone() -> None:
     features, classes = blobs(20, count=3, spread=2.0)
-    answers = pseudo_labelled(features, classes[:9], 3, share=0.8, rounds=1)
+    answers = pseudo_labelled(features, classes[:9], 3, fraction=0.8, rounds=1)
     assert np.array_equal(answers, learned(features[:9], classes[:9], 3, features[9:]))
 
 

@@ -59,3 +59,10 @@ def test_without_changes_there_is_no_record(tmp_path: Path) -> None:
     written(tmp_path)
     write_changes(tmp_path, {})
     assert stored_changes(tmp_path) is None
+
+
+def test_provenance_says_how_many_images_changed_and_which() -> None:
+    summary = CHANGE.summary()
+    assert (summary["left_out"], summary["added"]) == (1, 1)
+    relabelled = replace(CHANGE, added=[replace(CHANGE.added[0], target="dog")])
+    assert relabelled.summary()["digest"] != summary["digest"]
