@@ -31,6 +31,12 @@ BESIDE: dict[str, dict[str, Any]] = {
     "adapt.target": {"adapt.method": "auto"},
     "adapt.method": {"adapt.target": "others"},
     "adapt.alpha": {"adapt.method": "auto", "adapt.target": "others"},
+    "adapt.weight": {"adapt.method": "dann", "adapt.target": "others"},
+    **{
+        f"few.fixmatch.{name}": {"few.method": "fixmatch", "data.unlabelled": "all"}
+        for name in ("ratio", "threshold", "weight")
+    },
+    "data.synthetic.share": {"data.synthetic.uri": "rendered/"},
     "labels.columns": {"data.uri": "photos.csv"},
     "optim.restart_every": {"optim.schedule": "restarts"},
     "search.metric": {"search.scheduler": "none"},
