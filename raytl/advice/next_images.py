@@ -147,11 +147,11 @@ def _sentences(
     chosen = choose(train, val, others, count, few.fraction, few.min_confidence, experiment.train.seed)
     lines = [f"few.method: {chosen.text}"]
     if min(np.bincount(train.classes, minlength=count)) < 2:
-        return (*lines, "what more labels bring cannot be told: a class has a single training image")
+        return (*lines, "what more labels bring is unknown: a class has a single training image")
     curve = probe_curve(from_numpy(train.features), train.classes, on_event, groups=train.groups)
     gain = expected_gain(curve, len(train.classes), more)
     if gain is None:
-        return (*lines, f"what {more} more labels bring cannot be told: {curve.why or 'the learning curve is unsure'}")
+        return (*lines, f"what {more} more labels bring is unknown: {curve.why or 'the learning curve is unsure'}")
     best = 100 * max((one.gain for one in chosen.compared.values()), default=0.0) if chosen.method != "none" else 0.0
     verdict = "label first" if gain > best else f"few.method: {chosen.method} brings more at once; labels add to it"
     lines.append(f"{more} more labels are expected to bring {gain:+.1f} points by the learning curve: {verdict}")

@@ -1,4 +1,4 @@
-"""How FixMatch learns from images without labels (`few.method: fixmatch`)."""
+"""Keys of FixMatch, which learns from images without labels (`few.method: fixmatch`)."""
 
 from __future__ import annotations
 

@@ -26,15 +26,15 @@ def source_conflicts(experiment: Experiment) -> Iterator[Conflict]:
                 f"found {method}, and transfer.unfreeze is 0: no stage is trained, so its loss moves nothing",
                 "set transfer.unfreeze to 1 or more, or adapt.method to adabn, centroids or none",
             )
-    made = round(train.batch_size * experiment.data.synthetic.share)
+    count = round(train.batch_size * experiment.data.synthetic.share)
     if (
         experiment.data.synthetic.uri is not None
         and experiment.data.synthetic.share
-        and not 0 < made < train.batch_size
+        and not 0 < count < train.batch_size
     ):
         yield Conflict(
             ("data.synthetic.share", "train.batch_size"),
-            f"found {experiment.data.synthetic.share:g}, which is {made} images of a train.batch_size of {train.batch_size}; "
+            f"found {experiment.data.synthetic.share:g}, which is {count} images of a train.batch_size of {train.batch_size}; "
             "expected at least one made and one real image",
             "choose another share, or larger batches",
         )

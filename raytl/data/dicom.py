@@ -106,7 +106,7 @@ def _decoded(dataset: Any, kind: str) -> NDArray[Any]:
     """Return the stored pixels, `(height, width)`, or RGB."""
     try:
         if kind.startswith("YBR"):
-            from pydicom.pixels import convert_color_space
+            from pydicom.pixels.processing import convert_color_space
 
             return np.asarray(convert_color_space(dataset.pixel_array, kind, "RGB"))
         return np.asarray(dataset.pixel_array)

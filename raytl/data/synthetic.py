@@ -47,7 +47,7 @@ def read_synthetic(
         StoreError: the bucket cannot be read.
     """
     data = experiment.data
-    uri, share = data.synthetic.uri, data.synthetic.share
+    uri = data.synthetic.uri
     assert uri is not None, "there are made images"
     try:
         manifest = scan(uri, on_event, data.stream, data.zip_encoding, s3, experiment.annotations, types)
@@ -70,13 +70,13 @@ def read_synthetic(
         s3,
     )
     samples = SampleTable.of(replace(sample, key=f"{_PREFIX}{sample.key}") for sample in audited.samples)
-    note = f"{SYNTHETIC}: {len(samples)} images of {uri}, {100 * share:g} % of each batch"
+    note = f"{SYNTHETIC}: {len(samples)} images of {uri}, {100 * data.synthetic.share:g} % of each batch"
     return SyntheticImages(samples, (note, *audited.warnings))
 
 
 def _check_classes(uri: str, manifest: Manifest, classes: Sequence[str]) -> None:
-    made = {name for sample in manifest.samples for name in names_in(sample.target)}
-    if unknown := sorted(made - set(classes)):
+    names = {name for sample in manifest.samples for name in names_in(sample.target)}
+    if unknown := sorted(names - set(classes)):
         raise DataError(
             f"{SYNTHETIC}: {uri}: {', '.join(map(repr, unknown[:5]))} {'is' if len(unknown) == 1 else 'are'} only in made "
             f"images, so nothing could measure whether the model knows it; expected classes of the real images: "
@@ -90,5 +90,5 @@ def locate_synthetic(
     """Return the made images with their paths on this node."""
     table = SampleTable.of(samples)
     own = [replace(sample, key=sample.key.removeprefix(_PREFIX)) for sample in table]
-    found = on_this_node(own, uri, on_event, zip_encoding, s3)
-    return SampleTable.of(replace(sample, key=f"{_PREFIX}{sample.key}") for sample in found)
+    located = on_this_node(own, uri, on_event, zip_encoding, s3)
+    return SampleTable.of(replace(sample, key=f"{_PREFIX}{sample.key}") for sample in located)

@@ -48,7 +48,7 @@ class AddedImage:
 
 @dataclass(frozen=True, slots=True)
 class StoredChange:
-    """What the methods changed for one value of each of their keys."""
+    """The changes that the methods made for one value of each of their keys."""
 
     settings: Annotated[Mapping[Name, Name], at_most(20, "keys")]
     notes: Annotated[tuple[str, ...], at_most(1000, "notes")]

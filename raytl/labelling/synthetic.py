@@ -23,25 +23,25 @@ from raytl.models.frozen import FOLDS, PENALTIES, Ridge, folds_of, held_out_scor
 LARGEST = 2_000
 """Images of each kind that are compared: a dual problem of more takes minutes."""
 NOISE = 0.05
-_FEWEST = 10
+_LISTED = 10
 _DOMAIN_PENALTY = 0.1
 
 
 @dataclass(frozen=True)
-class Known:
+class LabelledFeatures:
     """Images with features `(n, d)` and classes `(n,)`."""
 
     features: Tensor
     classes: Ints
 
-    def rows(self, places: Ints) -> Known:
+    def rows(self, places: Ints) -> LabelledFeatures:
         """Return the images at `places`."""
-        return Known(self.features[torch.from_numpy(places)], self.classes[places])
+        return LabelledFeatures(self.features[torch.from_numpy(places)], self.classes[places])
 
 
 @dataclass(frozen=True)
 class SyntheticFit:
-    """How made images compare with real ones: `auc` of a classifier between them, 0.5 if they look alike; the accuracy of a
+    """The comparison of made images with real ones: `auc` of a classifier between them, 0.5 if they look alike; the accuracy of a
     probe on real validation images that learned real images alone, and made ones too."""
 
     auc: float
@@ -59,46 +59,52 @@ class SyntheticFit:
         return "no difference beyond noise; the simpler set has no made images"
 
 
-def synthetic_fit(real: Known, made: Known, val: Known, share: float, seed: int = 0) -> SyntheticFit:
-    """Return how `made` images compare with `real` ones; the probe learns as many as make up `share` of its images."""
+def synthetic_fit(
+    real: LabelledFeatures, synthetic: LabelledFeatures, val: LabelledFeatures, fraction: float, seed: int = 0
+) -> SyntheticFit:
+    """Return how `synthetic` images compare with `real` ones; the probe learns as many as make up this `fraction` of its images."""
     rng = np.random.default_rng(seed)
-    real, made = (each.rows(_sampled(len(each.classes), LARGEST, rng)) for each in (real, made))
-    count = 1 + int(max(each.classes.max() for each in (real, made, val)))
-    learned = made.rows(_sampled(len(made.classes), max(1, round(len(real.classes) * share / (1 - share))), rng))
-    both = Known(torch.cat([real.features, learned.features]), np.concatenate([real.classes, learned.classes]))
+    real, synthetic = (each.rows(_sampled(len(each.classes), LARGEST, rng)) for each in (real, synthetic))
+    count = 1 + int(max(each.classes.max() for each in (real, synthetic, val)))
+    learned = synthetic.rows(
+        _sampled(len(synthetic.classes), max(1, round(len(real.classes) * fraction / (1 - fraction))), rng)
+    )
+    both = LabelledFeatures(
+        torch.cat([real.features, learned.features]), np.concatenate([real.classes, learned.classes])
+    )
     penalty = _penalty(real)
-    before, after = (_answers(known, val, count, penalty) for known in (real, both))
+    before, after = (_answers(learned_from, val, count, penalty) for learned_from in (real, both))
     by_class = []
     for name in np.unique(val.classes).tolist():
         own = val.classes == name
-        right = [float((answers[own] == name).mean()) for answers in (before, after)]
-        by_class.append((name, int(own.sum()), right[0], right[1]))
+        accuracies = [float((answers[own] == name).mean()) for answers in (before, after)]
+        by_class.append((name, int(own.sum()), accuracies[0], accuracies[1]))
     compared = paired_classes(val.classes, before, after, "accuracy")
-    return SyntheticFit(domain_auc(real, made, rng), compared, tuple(by_class))
+    return SyntheticFit(domain_auc(real, synthetic, rng), compared, tuple(by_class))
 
 
-def domain_auc(real: Known, made: Known, rng: np.random.Generator) -> float:
+def domain_auc(real: LabelledFeatures, synthetic: LabelledFeatures, rng: np.random.Generator) -> float:
     """Return the AUC of a cross-validated classifier between real and made images, as many of each in every class."""
-    pairs = [_matched(real.classes, made.classes, name, rng) for name in np.unique(made.classes)]
+    pairs = [_matched(real.classes, synthetic.classes, name, rng) for name in np.unique(synthetic.classes)]
     own, other = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
-    features = torch.cat([real.rows(own).features, made.rows(other).features])
+    features = torch.cat([real.rows(own).features, synthetic.rows(other).features])
     domain = np.repeat([0, 1], [len(own), len(other)])
     scores = held_out_scores(features, domain, folds_of(domain), _DOMAIN_PENALTY)[""]
     says_made = scores[:, 1] - scores[:, 0]
     return auroc(says_made[domain == 0], says_made[domain == 1])
 
 
-def synthetic_notes(inputs: LabelInputs, made: Sequence[Sample]) -> tuple[str, ...]:
+def synthetic_notes(inputs: LabelInputs, synthetic: Sequence[Sample]) -> tuple[str, ...]:
     """Return what to say of the made images of an experiment, before it is trained."""
     solver, key = inputs.task.head_solver, "data.synthetic"
     targets_of = None if solver is None else solver.targets_of
     if targets_of is None:
         return (f"{key}: not compared with real images: this takes one class an image",)
-    if not len(inputs.val) or min(len(inputs.train), len(made)) < FOLDS * 2:
+    if not len(inputs.val) or min(len(inputs.train), len(synthetic)) < FOLDS * 2:
         return (f"{key}: not compared with real images: too few of them to tell",)
     real, others, val = (
-        Known(inputs.features(samples), targets_of(samples, inputs.classes))
-        for samples in (inputs.train, made, inputs.val)
+        LabelledFeatures(inputs.features(samples), targets_of(samples, inputs.classes))
+        for samples in (inputs.train, synthetic, inputs.val)
     )
     fit = synthetic_fit(real, others, val, inputs.experiment.data.synthetic.share or 0.5)
     return (_in_words(fit, inputs.classes, key),)
@@ -113,35 +119,35 @@ def _in_words(fit: SyntheticFit, classes: Sequence[str], key: str) -> str:
         f"{fit.verdict}",
     ]
     changed = sorted(fit.by_class, key=lambda row: row[3] - row[2])
-    shown = changed if len(changed) <= _FEWEST else [*changed[: _FEWEST // 2], *changed[-_FEWEST // 2 :]]
-    lines += [f"  {classes[i]}: {100 * before:.0f} -> {100 * after:.0f} % of {n}" for i, n, before, after in shown]
+    listed = changed if len(changed) <= _LISTED else [*changed[: _LISTED // 2], *changed[-_LISTED // 2 :]]
+    lines += [f"  {classes[i]}: {100 * before:.0f} -> {100 * after:.0f} % of {n}" for i, n, before, after in listed]
     return "\n".join(lines)
 
 
-def _matched(real: Ints, made: Ints, name: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
+def _matched(real: Ints, synthetic: Ints, name: int, rng: np.random.Generator) -> tuple[Ints, Ints]:
     """Return as many places of real as of made images of a class."""
-    own, other = np.flatnonzero(real == name), np.flatnonzero(made == name)
+    own, other = np.flatnonzero(real == name), np.flatnonzero(synthetic == name)
     count = min(len(own), len(other))
     return rng.permutation(own)[:count], rng.permutation(other)[:count]
 
 
-def _penalty(real: Known) -> float:
+def _penalty(real: LabelledFeatures) -> float:
     """Return the penalty with which a probe of the real images is right on most of those left out."""
     classes = np.unique(real.classes, return_inverse=True)[1]
     fold = folds_of(classes)
 
-    def right(penalty: float) -> float:
+    def accuracy(penalty: float) -> float:
         scores: NDArray[np.float64] = held_out_scores(real.features, classes, fold, penalty)[""]
         return float((scores.argmax(axis=1) == classes).mean())
 
-    return max(PENALTIES, key=right)
+    return max(PENALTIES, key=accuracy)
 
 
-def _answers(known: Known, val: Known, count: int, penalty: float) -> Ints:
-    scores: Floats = Ridge(known.features.double(), known.classes, count, penalty)(val.features.double())
+def _answers(learned_from: LabelledFeatures, val: LabelledFeatures, count: int, penalty: float) -> Ints:
+    scores: Floats = Ridge(learned_from.features.double(), learned_from.classes, count, penalty)(val.features.double())
     answers: Ints = scores.argmax(axis=1)
     return answers
 
 
-def _sampled(count: int, most: int, rng: np.random.Generator) -> Ints:
-    return np.sort(rng.permutation(count)[:most]).astype(np.int64)
+def _sampled(count: int, limit: int, rng: np.random.Generator) -> Ints:
+    return np.sort(rng.permutation(count)[:limit]).astype(np.int64)

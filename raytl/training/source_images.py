@@ -33,25 +33,25 @@ def read_sources(inputs: LabelInputs, dataset: Dataset) -> SourceImages:
         DataError: a source is empty, has classes of its own, or copies of test images.
         StoreError: a bucket cannot be read.
     """
-    found: dict[str, UnlabelledImages] = {}
+    sources: dict[str, UnlabelledImages] = {}
     keys = source_keys(inputs.experiment)
     if SYNTHETIC in keys:
-        found[SYNTHETIC] = _made(inputs, dataset)
+        sources[SYNTHETIC] = _synthetic(inputs, dataset)
     if UNLABELLED in keys:
-        found[UNLABELLED] = inputs.unlabelled
+        sources[UNLABELLED] = inputs.unlabelled
     if TARGET in keys:
-        found[TARGET] = inputs.target
+        sources[TARGET] = inputs.target
     return SourceImages(
-        {key: images.samples for key, images in found.items()},
-        {key: images.digest for key, images in found.items()},
-        tuple(note for images in found.values() for note in images.notes),
+        {key: images.samples for key, images in sources.items()},
+        {key: images.digest for key, images in sources.items()},
+        tuple(note for images in sources.values() for note in images.notes),
     )
 
 
-def _made(inputs: LabelInputs, dataset: Dataset) -> UnlabelledImages:
+def _synthetic(inputs: LabelInputs, dataset: Dataset) -> UnlabelledImages:
     """Return the made images, with what a comparison with the real ones says."""
     experiment, types = inputs.experiment, inputs.task.target_types
-    made = read_synthetic(
+    result = read_synthetic(
         experiment,
         inputs.classes,
         types,
@@ -61,7 +61,7 @@ def _made(inputs: LabelInputs, dataset: Dataset) -> UnlabelledImages:
     )
     where = f"{SYNTHETIC}: {experiment.data.synthetic.uri}"
     samples, copies = without_copies(
-        where, SYNTHETIC, made.samples, dataset.samples, experiment, dataset.depth.depth, inputs.on_event
+        where, SYNTHETIC, result.samples, dataset.samples, experiment, dataset.depth.depth, inputs.on_event
     )
-    notes = (*made.notes, *copies, *synthetic_notes(inputs, samples))
+    notes = (*result.notes, *copies, *synthetic_notes(inputs, samples))
     return UnlabelledImages(samples, dataset_digest(samples), notes)

@@ -32,11 +32,11 @@ def ratios(experiment: Experiment) -> dict[str, float]:
     synthetic = experiment.data.synthetic
     if synthetic.uri is not None and synthetic.share > 0:
         result[SYNTHETIC] = synthetic.share / (1 - synthetic.share)
-    made = 1 + result.get(SYNTHETIC, 0.0)
+    labelled = 1 + result.get(SYNTHETIC, 0.0)
     if experiment.few.method == FIXMATCH:
-        result[UNLABELLED] = experiment.few.fixmatch.ratio * made
+        result[UNLABELLED] = experiment.few.fixmatch.ratio * labelled
     if experiment.adapt.method in IN_TRAINING:
-        result[TARGET] = made
+        result[TARGET] = labelled
     return result
 
 
@@ -59,8 +59,8 @@ def labels_only(experiment: Experiment) -> Experiment:
 
 def labelled_batch(experiment: Experiment) -> int:
     """Return the real labelled images of a full batch: `train.batch_size` without the made ones."""
-    made = ratios(experiment).get(SYNTHETIC, 0.0)
-    return max(1, round(experiment.train.batch_size / (1 + made)))
+    synthetic = ratios(experiment).get(SYNTHETIC, 0.0)
+    return max(1, round(experiment.train.batch_size / (1 + synthetic)))
 
 
 def counts(experiment: Experiment, images: int) -> dict[str, int]:

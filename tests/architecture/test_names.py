@@ -16,6 +16,7 @@ _ORDINARY = {
     ("raytl/store/cache.py", "home"),
     ("raytl/data/duplicates.py", "kept"),  # beside dropped
     ("raytl/registry/cleaning.py", "kept"),  # beside orphans and deleted
+    ("raytl/config/synthetic.py", "share"),  # of a batch
 }
 """Where a retired name is the ordinary word for what it names."""
 

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 import torch
 
-from raytl.labelling.synthetic import Known, domain_auc, synthetic_fit
+from raytl.labelling.synthetic import LabelledFeatures, domain_auc, synthetic_fit
 
 CLASSES, WIDTH = 3, 8
 CENTERS = np.random.default_rng(9).normal(size=(CLASSES, WIDTH)) * 1.2
 
 
-def drawn(per_class: int, seed: int, shift: float = 0.0, wrong: bool = False) -> Known:
+def drawn(per_class: int, seed: int, shift: float = 0.0, wrong: bool = False) -> LabelledFeatures:
     rng = np.random.default_rng(seed)
     classes = np.arange(CLASSES * per_class) % CLASSES
     features = CENTERS[classes] + rng.normal(size=(len(classes), WIDTH)) + shift
     labels = (classes + 1) % CLASSES if wrong else classes
-    return Known(torch.from_numpy(features).float(), labels)
+    return LabelledFeatures(torch.from_numpy(features).float(), labels)
 
 
 def test_images_of_the_same_kind_cannot_be_told_apart_and_moved_ones_can() -> None:

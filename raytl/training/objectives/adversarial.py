@@ -41,7 +41,7 @@ class Adversary:
     weight 1/2; its gradient is reversed where it enters the network."""
 
     views: Sequence[str] = (TARGET_VIEW,)
-    asked: Sequence[str] = ()
+    requested: Sequence[str] = ()
 
     def __init__(self, width: int, count: int, weight: float, seed: int, device: torch.device) -> None:
         self._count, self._weight = count, weight

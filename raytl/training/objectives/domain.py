@@ -50,7 +50,7 @@ class Discrepancy:
     their number of labelled images; a statistic of each micro-batch, so it depends on how a batch is divided."""
 
     views: Sequence[str] = (TARGET_VIEW,)
-    asked: Sequence[str] = ()
+    requested: Sequence[str] = ()
     state: nn.Module | None = None
 
     def __init__(self, distance: Distance, weight: float) -> None:

@@ -39,7 +39,7 @@ class FixMatch:
     """The cross-entropy of the strong view with the class of the weak one, if its probability reaches the class's threshold;
     summed, and divided by all unlabelled images of the step, `count`."""
 
-    views, asked = (STRONG,), (WEAK,)
+    views, requested = (STRONG,), (WEAK,)
 
     def __init__(self, classes: int, count: int, threshold: float, weight: float, device: torch.device) -> None:
         self.state = ClassMeans(classes, device)

@@ -22,7 +22,7 @@ from raytl.world import World
 
 @dataclass(frozen=True)
 class Outputs:
-    """What the network made of each view in one pass, by name: `logits (b, classes)` and `features (b, d)`, float32; and the
+    """The outputs of the network for each view in one pass, by name: `logits (b, classes)` and `features (b, d)`, float32; and the
     `answers (b, classes)`, logits without gradients, to views that terms ask it about."""
 
     logits: Mapping[str, Tensor]
@@ -31,7 +31,7 @@ class Outputs:
 
 
 class Term(Protocol):
-    """What a method adds to the loss of the labels."""
+    """A term that a method adds to the loss of the labels."""
 
     @property
     def views(self) -> Sequence[str]:
@@ -39,7 +39,7 @@ class Term(Protocol):
         ...
 
     @property
-    def asked(self) -> Sequence[str]:
+    def requested(self) -> Sequence[str]:
         """Return the views that the network answers before, without gradients."""
         ...
 
@@ -103,9 +103,9 @@ class Joint:
         """Return the loss of the labels, and the sum of the terms."""
         views = dict.fromkeys(view for term in self.terms.values() for view in term.views)
         others = {view: network.inputs(batches[view]) for view in views}
-        asked = dict.fromkeys(view for term in self.terms.values() for view in term.asked)
+        requested = dict.fromkeys(view for term in self.terms.values() for view in term.requested)
         # before the pass with gradients: the averaged weights take the place of the network's own meanwhile
-        answers = {view: network.answers(network.inputs(batches[view])) for view in asked}
+        answers = {view: network.answers(network.inputs(batches[view])) for view in requested}
         outputs: list[Outputs] = []
 
         def together(own: Tensor) -> Tensor:

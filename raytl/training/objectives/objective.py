@@ -52,7 +52,7 @@ class Network(Protocol):
 
 
 class StepObjective(Protocol):
-    """What a step minimizes. It may own a module, whose parameters learn and whose state is part of the checkpoint."""
+    """The loss that a step minimizes. It may own a module, whose parameters learn and whose state is part of the checkpoint."""
 
     @property
     def state(self) -> nn.Module | None:
