@@ -33,7 +33,7 @@ def test_another_mixture_of_classes_is_no_difference_of_domains() -> None:
 
 
 def test_made_images_with_true_labels_help_where_real_ones_are_few() -> None:
-    fit = synthetic_fit(drawn(4, 1), drawn(60, 2), drawn(200, 3), share=0.9)
+    fit = synthetic_fit(drawn(4, 1), drawn(60, 2), drawn(200, 3), fraction=0.9)
     assert fit.accuracy.gain > 0
     assert fit.verdict == "they help"
     assert [(name, n) for name, n, _, _ in fit.by_class] == [(name, 200) for name in range(CLASSES)]
@@ -42,10 +42,10 @@ def test_made_images_with_true_labels_help_where_real_ones_are_few() -> None:
 
 
 def test_made_images_with_wrong_labels_harm() -> None:
-    fit = synthetic_fit(drawn(20, 1), drawn(60, 2, wrong=True), drawn(100, 3), share=0.7)
+    fit = synthetic_fit(drawn(20, 1), drawn(60, 2, wrong=True), drawn(100, 3), fraction=0.7)
     assert fit.verdict.startswith("they harm: lower data.synthetic.share")
 
 
 def test_few_made_images_of_no_use_are_no_difference() -> None:
-    fit = synthetic_fit(drawn(60, 1), drawn(4, 2), drawn(40, 3), share=0.1)
+    fit = synthetic_fit(drawn(60, 1), drawn(4, 2), drawn(40, 3), fraction=0.1)
     assert fit.verdict == "no difference beyond noise; the simpler set has no made images"
