@@ -95,7 +95,7 @@ def next_images(experiment: Experiment, count: int, out: Path | None, on_event: 
             f"task: found {task.name}; expected a task that gives each image one class. Set task to classification"
         )
     preprocess = task.preprocess(experiment.model, s3)
-    dataset = read_dataset(experiment.data, preprocess, on_event, s3, experiment.annotations, task)
+    dataset = read_dataset(experiment.data, preprocess, on_event, s3, experiment.annotations, task, experiment.labels)
     splits, names = dataset.splits, dataset.splits.classes
     backbone = task.build(experiment.model, names, s3).reading(dataset.depth.depth)
     unlabelled = unlabelled_images(experiment, backbone, dataset, on_event)

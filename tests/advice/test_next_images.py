@@ -10,7 +10,7 @@ import pytest
 from raytl.advice.next_images import NextImage, NextImages, expected_gain, next_images
 from raytl.advice.next_sheet import table, write_page
 from raytl.config.schema import Experiment
-from raytl.errors import ConfigError
+from raytl.errors import ConfigError, DataError
 from raytl.events import ignore
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
@@ -65,3 +65,19 @@ def test_json_has_every_image() -> None:
     assert chosen.to_json()["images"][0]["suggested"] == "cat"
     assert chosen.suggested() == {"cat": 1, "=dog": 1}
     assert repr(chosen) == "NextImages(2 of 100 unlabelled images)"
+
+
+def test_the_data_is_read_with_its_corrections_and_columns_of_labels(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[object] = []
+
+    def read(*given: object) -> None:
+        seen.extend(given)
+        raise DataError("read")
+
+    monkeypatch.setattr("raytl.advice.next_images.read_dataset", read)
+    model = {"name": "test_resnet", "weights": "none"}
+    data = {"uri": "own/", "unlabelled": "all/"}
+    own = Experiment(name="x", task="classification", data=data, model=model, labels={"relabel": "fixes.csv"})
+    with pytest.raises(DataError, match="read"):
+        next_images(own, 5, None, ignore)
+    assert own.labels in seen
