@@ -121,7 +121,7 @@ def audited_source(
     """Return all images of a source that can be decoded, and warnings about the others; see `read_source`."""
     data, s3 = experiment.data, S3Settings.of(experiment.storage)
     manifest = scan_unlabelled(uri, key, on_event, stream=data.stream, zip_encoding=data.zip_encoding, s3=s3)
-    audited = audit(manifest, _as_training(data), preprocess, on_event, s3)
+    audited = audit(manifest, _as_training(data), preprocess, on_event, s3, experiment.model.channels)
     return audited.samples, audited.warnings
 
 

@@ -13,7 +13,9 @@ from PIL import Image
 from raytl.config.schema import Experiment
 from raytl.data.sample import Sample
 from raytl.errors import DataError
-from raytl.labelling.unlabelled import UnlabelledImages, read_source
+from raytl.events import ignore
+from raytl.labelling.unlabelled import UnlabelledImages, audited_source, read_source
+from tests.data.tiffs import tiff_file
 
 KEY = "data.unlabelled"
 
@@ -103,3 +105,13 @@ def test_keys_of_the_source_are_reserved(tmp_path: Path, labelled: list[Sample])
 def test_the_splits_of_the_labelled_images_do_not_apply(tmp_path: Path, labelled: list[Sample]) -> None:
     texture(tmp_path / "all/10.png", 10)
     assert len(read(tmp_path, labelled, split_file="splits.jsonl", val_fraction=0.8).samples) == 1
+
+
+def test_images_of_other_channels_are_found_again_without_a_network(tmp_path: Path) -> None:
+    (tmp_path / "all").mkdir()
+    for i in range(2):
+        (tmp_path / f"all/{i}.tif").write_bytes(tiff_file(np.full((8, 8, 13), i, np.uint8)))
+    data, model = {"uri": str(tmp_path / "own")}, {"name": "test_resnet", "channels": 13}
+    experiment = Experiment(name="few", data=data, model=model)
+    present, warnings = audited_source(str(tmp_path / "all"), KEY, experiment, None, ignore)
+    assert len(present) == 2, warnings
