@@ -126,10 +126,16 @@ def rows_of(content: bytes, where: str, columns: Sequence[str]) -> Iterator[tupl
         raise DataError(f"{where}: cannot be read ({error}); expected a CSV table in UTF-8") from error
 
 
-def text_of(corrections: Iterable[Correction], with_header: bool) -> str:
-    """Return the CSV rows of corrections."""
-    rows = [asdict(each).values() for each in corrections]
-    return "".join(",".join(map(csv_cell, row)) + "\n" for row in ([COLUMNS, *rows] if with_header else rows))
+def header_of(content: bytes) -> tuple[str, ...]:
+    """Return the columns of a file that `parsed` takes, in its order."""
+    return tuple(next(csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)))
+
+
+def text_of(corrections: Iterable[Correction], with_header: bool, columns: Sequence[str] = COLUMNS) -> str:
+    """Return the CSV rows of corrections; cells of other `columns` are empty."""
+    rows: list[Sequence[str]] = [columns] if with_header else []
+    rows += [[str(cells.get(name, "")) for name in columns] for cells in map(asdict, corrections)]
+    return "".join(",".join(map(csv_cell, row)) + "\n" for row in rows)
 
 
 def with_corrections(

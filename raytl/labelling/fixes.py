@@ -11,10 +11,12 @@ from pathlib import Path
 from raytl.config.labels import LabelsConfig
 from raytl.config.schema import Experiment
 from raytl.data.corrections import (
+    COLUMNS,
     CORRECTION_FORMAT,
     LEAVE_OUT,
     MAX_CORRECTIONS,
     Correction,
+    header_of,
     parsed,
     rows_of,
     stored_content,
@@ -143,7 +145,8 @@ def _append(uri: str, new: list[Correction], s3: S3Settings) -> tuple[Correction
             f"{uri}: would have more than {MAX_CORRECTIONS:,} corrections; correct the data itself, and start anew"
         )
     old = b"" if content is None else content.rstrip(b"\r\n") + b"\n"
-    whole = old + text_of(new, with_header=content is None).encode()
+    columns = COLUMNS if content is None else header_of(content)
+    whole = old + text_of(new, content is None, columns).encode()
     if len(whole) > CORRECTION_FORMAT.max_bytes:
         raise DataError(f"{uri}: would have more than {CORRECTION_FORMAT.max_bytes:,} bytes; correct the data itself")
     folder, _, name = uri.rpartition("/")

@@ -105,3 +105,17 @@ def test_an_empty_table_a_missing_one_and_an_experiment_without_the_key_are_erro
     without = Experiment(name="e", data=experiment.data, model="m")
     with pytest.raises(ConfigError, match=r"labels\.relabel: not set"):
         apply_fixes(without, filled(tmp_path), NOW)
+
+
+def test_rows_follow_the_columns_of_the_file(photos: Photos, tmp_path: Path) -> None:
+    experiment, keys, classes = photos
+    first, second = keys["train"][:2]
+    file = tmp_path / "corrections.csv"
+    file.write_text(f"who,key,label,why,note,when,given\nshe,{first},{classes[0]},old,x,2026-11-28T10:00:00+00:00,\n")
+    apply_fixes(experiment, filled(tmp_path, row(second, "-")), NOW)
+    stored = read_corrections(str(file))
+    assert [(each.key, each.label, each.who, each.why) for each in stored] == [
+        (first, classes[0], "she", "old"),
+        (second, "-", "me", "seen"),
+    ]
+    assert file.read_text().splitlines()[-1].startswith("me,")
