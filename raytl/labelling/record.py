@@ -85,12 +85,19 @@ def stored_changes(folder: Path) -> LabelChanges | None:
     return LABEL_CHANGES_FORMAT.load(folder / FILE) if (folder / FILE).exists() else None
 
 
-def restored(record: LabelChanges, read: Callable[[str], Sequence[Sample]], where: str) -> dict[Settings, TrainChange]:
+def restored(
+    record: LabelChanges, classes: Sequence[str], read: Callable[[str], Sequence[Sample]], where: str
+) -> dict[Settings, TrainChange]:
     """Return the changes of a record; `read` returns the present images of the source that a key of the experiment names.
 
     Raises:
-        RunError: an added image is no longer there, or its content changed.
+        RunError: an added image has a label that is none of `classes`, is no longer there, or its content changed.
     """
+    labels = {image.label for change in record.changes for image in change.added}
+    if unknown := sorted(labels.difference(classes)):
+        raise RunError(
+            f"{where}: {len(unknown)} labels are no class of the data:\n{listed([repr(each) for each in unknown])}\n{_ADVICE}"
+        )
     sources = {image.key.partition(":")[0] for change in record.changes for image in change.added}
     present = {sample.key: sample for source in sorted(sources) for sample in read(source)}
     changed = {

@@ -32,7 +32,8 @@ def planned_changes(
     if dataset.to_fetch or not has_methods(experiment):
         return {}
     if recorded is not None:
-        return restored(recorded, partial(_present, experiment, on_event), f"{experiment.name}: {FILE}")
+        read = partial(_present, experiment, on_event)
+        return restored(recorded, dataset.splits.classes, read, f"{experiment.name}: {FILE}")
     return label_changes(label_inputs(experiment, task, backbone, dataset, on_event))
 
 

@@ -14,6 +14,7 @@ from raytl.labelling.change import Reason, TrainChange
 from raytl.labelling.record import FILE, LabelChanges, restored, stored_changes, write_changes
 from raytl.labelling.settings import KEYS
 
+CLASSES = ("cat", "dog")
 KEY = "data.unlabelled:a/1.jpg"
 SETTINGS = tuple("propagate" if key == "few.method" else "none" for key in KEYS)
 PRESENT = Sample(KEY, "/here/a/1.jpg", None, "train", "0" * 64)
@@ -33,7 +34,7 @@ def written(folder: Path) -> LabelChanges:
 
 
 def test_a_resumed_run_learns_from_the_same_images_where_they_are_now(tmp_path: Path) -> None:
-    again = restored(written(tmp_path), lambda source: [PRESENT] if source == "data.unlabelled" else [], "run")
+    again = restored(written(tmp_path), CLASSES, lambda source: [PRESENT] if source == "data.unlabelled" else [], "run")
     assert again == {SETTINGS: replace(CHANGE, added=[replace(PRESENT, target="cat")])}
     assert again[SETTINGS].added[0].path == "/here/a/1.jpg"
 
@@ -52,7 +53,12 @@ def test_the_record_names_images_labels_methods_and_no_places(tmp_path: Path) ->
 @pytest.mark.parametrize("present", [[], [replace(PRESENT, digest="1" * 64)]])
 def test_images_that_changed_since_are_an_error(tmp_path: Path, present: list[Sample]) -> None:
     with pytest.raises(RunError, match=r"(?s)run: 1 images that a label method added are missing or changed.*--new"):
-        restored(written(tmp_path), lambda _: present, "run")
+        restored(written(tmp_path), CLASSES, lambda _: present, "run")
+
+
+def test_a_label_that_is_no_class_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(RunError, match=r"(?s)run: 1 labels are no class of the data:.*'cat'.*--new"):
+        restored(written(tmp_path), ("dog",), lambda _: [PRESENT], "run")
 
 
 def test_without_changes_there_is_no_record(tmp_path: Path) -> None:

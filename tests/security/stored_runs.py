@@ -81,8 +81,10 @@ def _mirrored(folder: Path) -> object:
 def _label_changes(folder: Path) -> object:
     stored = label_record.stored_changes(folder)
     assert stored is not None
-    present = [Sample(one.key, "/b.jpg", None, "train", one.digest) for each in stored.changes for one in each.added]
-    return encode([asdict(each) for each in stored.changes]), len(label_record.restored(stored, lambda _: present, "x"))
+    added = [one for each in stored.changes for one in each.added]
+    present = [Sample(one.key, "/b.jpg", None, "train", one.digest) for one in added]
+    changes = label_record.restored(stored, [one.label for one in added], lambda _: present, "x")
+    return encode([asdict(each) for each in stored.changes]), len(changes)
 
 
 SCORE_REPORT = {
