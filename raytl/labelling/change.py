@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -32,8 +34,11 @@ class TrainChange:
     """The labels that `labels.noise` lists, the most doubtful first."""
 
     def summary(self) -> dict[str, int | str]:
-        """Return the number of images that are left out and added, and the digest of the added ones with their labels."""
-        return {"left_out": len(self.left_out), "added": len(self.added), "digest": dataset_digest(self.added)}
+        """Return the number of images that are left out and added, and the digest of their keys, and of the labels and the content
+        of the added ones."""
+        content = json.dumps([sorted(self.left_out), dataset_digest(self.added)]).encode()
+        digest = hashlib.sha256(content).hexdigest()
+        return {"left_out": len(self.left_out), "added": len(self.added), "digest": digest}
 
     def applied(self, train: Sequence[Sample]) -> Sequence[Sample]:
         """Return the training images after the change; the same object if nothing changes."""

@@ -23,6 +23,7 @@ from raytl.errors import RaytlError, RunError, first_line
 from raytl.events import Message, OnEvent, ignore
 from raytl.labelling import sheet
 from raytl.labelling.change import UNCHANGED
+from raytl.labelling.record import FILE as CHANGES
 from raytl.labelling.record import LabelChanges, stored_changes, write_changes
 from raytl.labelling.settings import settings_of
 from raytl.metrics.confusion import matrix_of
@@ -192,8 +193,8 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     }
     if run_plan.sources.digests:
         record["sources"] = dict(run_plan.sources.digests)
-    if change := run_plan.changes.get(settings_of(experiment)):
-        record["label_changes"] = change.summary()
+    if changed := _label_changes(run_plan):
+        record["label_changes"] = changed
     lines = records(dataset.samples.by_key(), lambda value: encode(value).decode())
     write_bytes(folder.samples, b"".join(line.encode() + b"\n" for line in lines))
     write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in dataset.skipped))
@@ -208,6 +209,12 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     write_text(folder.experiment, to_yaml(experiment))
     folder.metrics.unlink(missing_ok=True)
     shutil.rmtree(folder.tensorboard, ignore_errors=True)
+
+
+def _label_changes(run_plan: Plan) -> dict[str, int | str] | None:
+    """Return the summary of what label methods change; None without any."""
+    change = run_plan.changes.get(settings_of(run_plan.experiment))
+    return None if change is None else change.summary()
 
 
 def _check_data(folder: RunFolder, run_plan: Plan) -> None:
@@ -228,6 +235,11 @@ def _check_data(folder: RunFolder, run_plan: Plan) -> None:
         raise RunError(
             f"{folder.root}: the dataset changed since this run began (fingerprint {record.dataset[:12]} then, "
             f"{run_plan.dataset.digest[:12]} now).\n  Restore it, or start over with --new (the old run is renamed, not deleted)."
+        )
+    if record.label_changes != _label_changes(run_plan):
+        raise RunError(
+            f"{folder.root}: what label methods change is not what this run began with; {CHANGES} is missing or was edited.\n"
+            "  Restore it, or start over with --new (the old run is renamed, not deleted)."
         )
 
 

@@ -72,3 +72,5 @@ def test_provenance_says_how_many_images_changed_and_which() -> None:
     assert (summary["left_out"], summary["added"]) == (1, 1)
     relabelled = replace(CHANGE, added=[replace(CHANGE.added[0], target="dog")])
     assert relabelled.summary()["digest"] != summary["digest"]
+    assert replace(CHANGE, left_out=frozenset({"cat/3.jpg"})).summary()["digest"] != summary["digest"]
+    assert replace(CHANGE, notes=(), reasons={}).summary() == summary
