@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from raytl.config import space
 from raytl.config.adapt import IN_TRAINING
 from raytl.config.conflict import Conflict, Idle
 from raytl.config.fixmatch import FIXMATCH
@@ -14,15 +15,16 @@ def source_conflicts(experiment: Experiment) -> Iterator[Conflict]:
     """Yield what makes such a step impossible."""
     transfer, train = experiment.transfer, experiment.train
     for key, method in _methods(experiment):
-        if train.compile:
+        if train.compile and not _is_drawn(experiment, key, method, "train.compile"):
             yield Conflict(
-                ("train.compile", key),
+                ("train.compile", key, "search.space"),
                 f"found true, and {key} is {method}: a step of several sources is not compiled",
-                f"set train.compile to false, or {key} to none",
+                f"set train.compile to false, or leave {method} out of {key}",
             )
-        if key == "adapt.method" and transfer.unfreeze == 0:
+        is_frozen = transfer.unfreeze == 0 and not _is_drawn(experiment, key, method, "transfer.unfreeze")
+        if key == "adapt.method" and is_frozen:
             yield Conflict(
-                (key, "transfer.unfreeze"),
+                (key, "transfer.unfreeze", "search.space"),
                 f"found {method}, and transfer.unfreeze is 0: no stage is trained, so its loss moves nothing",
                 "set transfer.unfreeze to 1 or more, or adapt.method to adabn, centroids or none",
             )
@@ -56,8 +58,19 @@ def idle_sources(recipe: Recipe) -> Iterator[Idle]:
 
 
 def _methods(experiment: Experiment) -> Iterator[tuple[str, str]]:
-    """Yield the key and the value of each method of the experiment that adds sources to a step."""
-    if experiment.few.method == FIXMATCH:
-        yield "few.method", FIXMATCH
-    if experiment.adapt.method in IN_TRAINING:
-        yield "adapt.method", experiment.adapt.method
+    """Yield the key and the value of each method that adds sources to a step, of the experiment or a trial of it."""
+    for key, own, methods in (
+        ("few.method", experiment.few.method, (FIXMATCH,)),
+        ("adapt.method", experiment.adapt.method, IN_TRAINING),
+    ):
+        found = [
+            own,
+            *(choice for each in space.read(experiment)[0].dimensions if each.key == key for choice in each.choices),
+        ]
+        yield from ((key, method) for method in dict.fromkeys(found) if method in methods)
+
+
+def _is_drawn(experiment: Experiment, key: str, method: str, other: str) -> bool:
+    """Return whether trials draw both `method` and `other`: `check_corners` of a sweep knows which of them go together."""
+    section, _, name = key.partition(".")
+    return getattr(getattr(experiment, section), name) != method and other in (experiment.search.space or {})

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from raytl.config.fingerprint import decisive
 from raytl.config.override import with_defaults
-from raytl.config.places import sweep_uri, winner_name
+from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space, space_of
@@ -18,14 +18,14 @@ from raytl.data.sample_table import SampleTable
 from raytl.events import Message, OnEvent
 from raytl.labelling.record import stored_changes, write_changes
 from raytl.run.atomic import write_json
+from raytl.search.corners import check_corners
 from raytl.search.earlier import Wanted, earlier_sweeps
 from raytl.search.folds import FEW_IMAGES, check_folds, fold_jobs
 from raytl.search.prior import FILE as PRIOR
 from raytl.search.prior import NO_PRIOR, Prior, load
-from raytl.search.protocol import Suggestion
 from raytl.search.study import TRIALS, Study
 from raytl.search.summary import TOTAL, Total, sweep_root, total_of
-from raytl.search.trial import epochs_of, trial_experiment, winner_experiment
+from raytl.search.trial import epochs_of
 from raytl.store.lease import WriteToken
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.auto_recipe import FILE, adopted
@@ -75,9 +75,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
     base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
-    for values in _corners(space):
-        trial_experiment(experiment, Suggestion(0, values), probe=experiment.search.linear_probe, location=".")
-        winner_experiment(experiment, values, winner_name(experiment))
+    check_corners(experiment, space)
     inputs = SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
     return replace(inputs, prior=_prior(inputs, on_event))
 
@@ -209,21 +207,3 @@ def _by_key(experiment: Experiment) -> dict[str, Any]:
         if isinstance(section, dict):
             values |= {f"{name}.{key}": value for key, value in section.items()}
     return values
-
-
-def _corners(space: Space) -> Iterator[dict[str, Any]]:
-    """Yield the lowest and the highest values of the space: if both are valid, so is everything between."""
-    for highest in (False, True):
-        values: dict[str, Any] = {}
-        for dimension in space.active(values, _AllStages()):
-            bound = dimension.high if highest else dimension.low
-            choice = dimension.choices[-1 if highest else 0] if dimension.choices else None
-            values[dimension.key] = choice if dimension.choices else (int(bound) if dimension.kind == "int" else bound)
-        yield values
-
-
-class _AllStages(dict[str, Any]):
-    """A base in which every missing key is all stages, so that conditions on fixed keys hold."""
-
-    def __missing__(self, key: str) -> str:
-        return "all"

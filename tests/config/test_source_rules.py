@@ -62,3 +62,25 @@ def test_the_share_of_made_images_can_be_searched_and_no_other_key_of_the_data()
     assert problems == [] and {dimension.key for dimension in found.dimensions} == space.keys()
     with pytest.raises(ConfigError, match=r"data.synthetic.uri: this key is the same for all trials"):
         experiment(search__space={"data.synthetic.uri": {"choice": ["a", "b"]}})
+
+
+COMPILED = {"train.compile": True, "search.space": {"few.method": {"choice": ["none", "fixmatch"]}}}
+FROZEN = {"transfer.unfreeze": 0, "search.space": {"adapt.method": {"choice": ["none", "coral"]}}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        (COMPILED, "(?s)train.compile: found true, and few.method is fixmatch.*leave fixmatch out of few.method"),
+        ({**FROZEN, "adapt.target": "z"}, "found coral, and transfer.unfreeze is 0"),
+    ],
+)
+def test_a_searched_method_contradicts_a_fixed_key(changes: dict[str, Any], match: str) -> None:
+    with pytest.raises(ConfigError, match=match):
+        override(Experiment.model_validate(BASE), changes)
+
+
+def test_a_trial_without_the_method_has_values_that_the_method_could_not_have() -> None:
+    space = {"adapt.method": {"choice": ["none", "coral"]}, "transfer.unfreeze": {"choice": [1, 0]}}
+    base = experiment(search__space=space, adapt__method="none")
+    assert override(base, {"transfer.unfreeze": 0}).transfer.unfreeze == 0

@@ -1,0 +1,70 @@
+"""The corners of a search space, where a contradiction shows before the sweep starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import product
+from typing import Any
+
+from raytl.config.places import winner_name
+from raytl.config.schema import Experiment
+from raytl.config.space import Dimension, Space
+from raytl.errors import ConfigError
+from raytl.search.protocol import Suggestion
+from raytl.search.trial import trial_experiment, winner_experiment
+
+_CROSSED = ("few.method", "adapt.method", "train.compile", "transfer.unfreeze")
+"""Keys whose values are tried in every combination: a method may need a value between the ends of another key."""
+
+
+def check_corners(experiment: Experiment, space: Space) -> None:
+    """Check that the experiments of the trials and of the winner exist in the corners of `space`, and so everywhere between.
+
+    Raises:
+        ConfigError: a trial would contradict the experiment; it names the values that the trial would draw.
+    """
+    for values in corners(space):
+        try:
+            trial_experiment(experiment, Suggestion(0, values), probe=experiment.search.linear_probe, location=".")
+            winner_experiment(experiment, values, winner_name(experiment))
+        except ConfigError as error:
+            raise ConfigError(_text(values, str(error))) from error
+
+
+def corners(space: Space) -> Iterator[dict[str, Any]]:
+    """Yield the lowest and the highest values of the space, each with every combination of the values of `_CROSSED`."""
+    crossed = [dimension for dimension in space.dimensions if dimension.key in _CROSSED]
+    keys = [dimension.key for dimension in crossed]
+    seen: list[dict[str, Any]] = []
+    for end, *chosen in product((0, -1), *map(_ends, crossed)):
+        given, values = dict(zip(keys, chosen, strict=True)), dict[str, Any]()
+        for dimension in space.active(values, _AllStages()):
+            values[dimension.key] = given.get(dimension.key, _ends(dimension)[end])
+        if values not in seen:
+            seen.append(values)
+            yield values
+
+
+def _ends(dimension: Dimension) -> tuple[Any, ...]:
+    """Return the choices of a dimension, or its lowest and its highest value."""
+    if dimension.kind == "int":
+        return int(dimension.low), int(dimension.high)
+    return dimension.choices or (dimension.low, dimension.high)
+
+
+def _text(values: Mapping[str, Any], problem: str) -> str:
+    drawn = ", ".join(f"{key} {value}" for key, value in values.items() if key in problem)
+    if not drawn:
+        return problem
+    return (
+        f"search.space: a trial may draw {drawn}, which contradict each other or the experiment:\n{problem}\n"
+        "  Take such a value out of search.space (transfer.unfreeze: {int: [1, all]} has no 0), or draw it under a condition "
+        "(when: transfer.unfreeze > 0)"
+    )
+
+
+class _AllStages(dict[str, Any]):
+    """A base in which every missing key is all stages, so that conditions on fixed keys hold."""
+
+    def __missing__(self, key: str) -> str:
+        return "all"

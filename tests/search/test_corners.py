@@ -1,0 +1,64 @@
+"""A space whose trials contradict each other is refused before the sweep starts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.config.space import space_of
+from raytl.errors import ConfigError
+from raytl.search.corners import check_corners, corners
+
+BASE = {"name": "a", "data": {"uri": "x", "unlabelled": "y"}, "model": {"name": "m"}, "adapt": {"target": "z"}}
+METHOD = {"adapt.method": {"choice": ["none", "coral"]}}
+
+
+def checked(space: dict[str, Any]) -> None:
+    adapt = {} if "adapt.method" in space else {"adapt": {}}
+    experiment = override(Experiment.model_validate({**BASE, **adapt}), {"search.space": space})
+    check_corners(experiment, space_of(experiment).resolved(4))
+
+
+@pytest.mark.parametrize(
+    ("space", "drawn"),
+    [
+        ({**METHOD, "transfer.unfreeze": {"int": [0, "all"]}}, "adapt.method coral, transfer.unfreeze 0"),
+        ({**METHOD, "transfer.unfreeze": {"choice": [1, 0, "all"]}}, "adapt.method coral, transfer.unfreeze 0"),
+        (
+            {"few.method": {"choice": ["fixmatch", "none"]}, "train.compile": {"choice": [False, True]}},
+            "few.method fixmatch, train.compile True",
+        ),
+    ],
+)
+def test_values_that_contradict_each_other_are_named(space: dict[str, Any], drawn: str) -> None:
+    with pytest.raises(ConfigError, match=rf"(?s)a trial may draw {drawn}, which contradict .*Take such a value out"):
+        checked(space)
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {**METHOD, "transfer.unfreeze": {"int": [1, "all"]}},
+        {**METHOD, "transfer.unfreeze": {"int": [0, "all"], "when": "adapt.method == none"}},
+        {
+            "adapt.method": {"choice": ["none", "coral"], "when": "transfer.unfreeze > 0"},
+            "transfer.unfreeze": {"int": [0, "all"]},
+        },
+    ],
+)
+def test_values_that_are_never_drawn_together_are_no_contradiction(space: dict[str, Any]) -> None:
+    checked(space)
+
+
+def test_the_ends_of_other_keys_come_with_every_combination_of_methods() -> None:
+    space = {**METHOD, "optim.lr": {"log": [0.001, 0.1]}, "transfer.unfreeze": {"int": [1, "all"]}}
+    experiment = override(Experiment.model_validate(BASE), {"search.space": space})
+    found = list(corners(space_of(experiment).resolved(4)))
+    assert len(found) == 8
+    assert {(each["adapt.method"], each["transfer.unfreeze"], each["optim.lr"]) for each in found} >= {
+        ("coral", 1, 0.1),
+        ("none", 4, 0.001),
+    }
