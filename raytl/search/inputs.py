@@ -140,17 +140,7 @@ def open_study(inputs: SweepInputs) -> Study:
         ConfigError: the sampler is not available, or the database cannot be opened.
         RunError: the folder holds a sweep of another experiment.
     """
-    experiment, dataset = inputs.experiment, inputs.plan.dataset
-    keys = {dimension.key for dimension in inputs.space.dimensions}
-    same = {key: value for key, value in decisive(experiment).items() if key not in keys}
-    same |= {"dataset": dataset.digest, "weights": inputs.plan.weights_digest, **dataset.depth.recorded}
-    same |= {
-        "search.budget.max_epochs": epochs_of(experiment),
-        "search.linear_probe": experiment.search.linear_probe,
-    }
-    if inputs.trials is not None:
-        same["search.image_scale"] = experiment.search.image_scale
-    same |= {"search.folds": experiment.search.folds} if experiment.search.folds else {}
+    experiment = inputs.experiment
     inputs.folder.mkdir(parents=True, exist_ok=True)
     study = Study.open(
         inputs.folder,
@@ -160,13 +150,30 @@ def open_study(inputs: SweepInputs) -> Study:
         base=inputs.base,
         stages=inputs.stages,
         epochs=epochs_of(experiment),
-        same=same,
+        same=_same(inputs),
         root=_trials_location(experiment),
         prior=inputs.prior or NO_PRIOR,
     )
     if stored_changes(inputs.folder) is None:
         write_changes(inputs.folder, inputs.plan.changes)
     return study
+
+
+def _same(inputs: SweepInputs) -> dict[str, Any]:
+    """Return what all trials have in common, by key."""
+    experiment, train_plan = inputs.experiment, inputs.plan
+    keys = {dimension.key for dimension in inputs.space.dimensions}
+    same = {key: value for key, value in decisive(experiment).items() if key not in keys}
+    dataset, sources = train_plan.dataset, train_plan.sources
+    same |= {"dataset": dataset.digest, "weights": train_plan.weights_digest, **dataset.depth.recorded}
+    same |= {f"images of {key}": digest for key, digest in sources.digests.items()}
+    same |= {
+        "search.budget.max_epochs": epochs_of(experiment),
+        "search.linear_probe": experiment.search.linear_probe,
+    }
+    if inputs.trials is not None:
+        same["search.image_scale"] = experiment.search.image_scale
+    return same | ({"search.folds": experiment.search.folds} if experiment.search.folds else {})
 
 
 def set_total(inputs: SweepInputs, study: Study, add: int) -> Total:

@@ -1,11 +1,18 @@
-"""The inputs of a sweep: the advice on few validation images."""
+"""The inputs of a sweep: the advice on few validation images, and what its trials have in common."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
 import pytest
 
+from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.search.inputs import _advice
+from raytl.config.space import Space
+from raytl.errors import RunError
+from raytl.search.inputs import SweepInputs, _advice, open_study
 
 
 @pytest.mark.parametrize(("folds", "val", "said"), [(None, 50, True), (None, 100, False), (3, 50, False)])
@@ -13,3 +20,20 @@ def test_folds_are_recommended_for_few_validation_images(folds: int | None, val:
     text = _advice(SearchConfig(folds=folds), {"train": 200, "val": val})
     assert bool(text) is said
     assert not said or ("50 validation images" in text and "all 250 images" in text)
+
+
+def test_a_sweep_resumes_with_the_images_of_other_sources_that_it_began_with(tmp_path: Path) -> None:
+    experiment = Experiment(name="x", data="own/", model="m", search={"storage": "journal"})
+
+    def opened(**digests: str) -> None:
+        dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}))
+        images = SimpleNamespace(digests=digests)
+        plan: Any = SimpleNamespace(dataset=dataset, weights_digest="w", sources=images, changes={})
+        open_study(SweepInputs(experiment, plan, 4, Space(()), {}, tmp_path))
+
+    opened(unlabelled="before")
+    opened(unlabelled="before")
+    with pytest.raises(RunError, match=r"images of unlabelled: before -> after"):
+        opened(unlabelled="after")
+    with pytest.raises(RunError, match=r"images of unlabelled: before -> -"):
+        opened()
