@@ -167,6 +167,7 @@ def _same(inputs: SweepInputs) -> dict[str, Any]:
     dataset, sources = train_plan.dataset, train_plan.sources
     same |= {"dataset": dataset.digest, "weights": train_plan.weights_digest, **dataset.depth.recorded}
     same |= {f"images of {key}": digest for key, digest in sources.digests.items()}
+    same |= {f"label changes of {', '.join(key)}": each.summary() for key, each in train_plan.changes.items()}
     same |= {
         "search.budget.max_epochs": epochs_of(experiment),
         "search.linear_probe": experiment.search.linear_probe,

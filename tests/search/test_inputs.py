@@ -12,6 +12,7 @@ from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
+from raytl.labelling.change import TrainChange
 from raytl.search.inputs import SweepInputs, _advice, open_study
 
 
@@ -23,7 +24,7 @@ def test_folds_are_recommended_for_few_validation_images(folds: int | None, val:
 
 
 def test_a_sweep_resumes_with_the_images_of_other_sources_that_it_began_with(tmp_path: Path) -> None:
-    experiment = Experiment(name="x", data="own/", model="m", search={"storage": "journal"})
+    experiment = Experiment(name="x", data="own/", model="m")
 
     def opened(**digests: str) -> None:
         dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}))
@@ -37,3 +38,19 @@ def test_a_sweep_resumes_with_the_images_of_other_sources_that_it_began_with(tmp
         opened(unlabelled="after")
     with pytest.raises(RunError, match=r"images of unlabelled: before -> -"):
         opened()
+
+
+def test_a_sweep_resumes_with_the_label_changes_that_it_began_with(tmp_path: Path) -> None:
+    experiment = Experiment(name="x", data="own/", model="m")
+
+    def opened(left_out: str) -> None:
+        dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}))
+        changes = {("rank", "none", "none"): TrainChange(frozenset({left_out}))}
+        sources = SimpleNamespace(digests={})
+        plan: Any = SimpleNamespace(dataset=dataset, weights_digest="w", sources=sources, changes=changes)
+        open_study(SweepInputs(experiment, plan, 4, Space(()), {}, tmp_path))
+
+    opened("cat/1.jpg")
+    opened("cat/1.jpg")
+    with pytest.raises(RunError, match=r"label changes of rank, none, none: "):
+        opened("cat/2.jpg")
