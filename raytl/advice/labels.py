@@ -76,9 +76,11 @@ def doubtful_labels(
     `weights` name further networks, as `raytl advise --weights` does. `source` is the experiment as the user named it.
 
     Raises:
-        DataError: a task whose images have no single class; or the data is wrong.
+        DataError: a task whose images have no single class; the data is wrong; or the table in `out` has labels.
         ModelError: a network is not available.
     """
+    if out is not None:
+        sheet.check_replaceable(out / sheet.TABLE)
     experiment = completed(with_task(experiment, on_event))
     task, s3 = task_named(experiment.task), S3Settings.of(experiment.storage)
     if task.head_solver is None or task.head_solver.targets_of is None:
