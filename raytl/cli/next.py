@@ -55,9 +55,16 @@ def next_(
 def _check_out(out: Path | None, force: bool) -> None:
     if out is None and force:
         raise ConfigError("--force: cannot take effect without --out; leave it out")
-    if out is not None and out.exists() and not force:
+    if out is None or force:
+        return
+    if out.exists():
         raise ConfigError(
             f"--out {out}: exists already, maybe with labels; pass --force to overwrite it, or name another file"
+        )
+    page = out.with_suffix(".html")
+    if page.exists():
+        raise ConfigError(
+            f"--out {out}: its page {page} exists already; pass --force to overwrite it, or name another file"
         )
 
 
