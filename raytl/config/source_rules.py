@@ -63,11 +63,11 @@ def _methods(experiment: Experiment) -> Iterator[tuple[str, str]]:
         ("few.method", experiment.few.method, (FIXMATCH,)),
         ("adapt.method", experiment.adapt.method, IN_TRAINING),
     ):
-        reached = [
+        drawn = [
             own,
             *(choice for each in space.read(experiment)[0].dimensions if each.key == key for choice in each.choices),
         ]
-        yield from ((key, method) for method in dict.fromkeys(reached) if method in methods)
+        yield from ((key, method) for method in dict.fromkeys(drawn) if method in methods)
 
 
 def _is_drawn(experiment: Experiment, key: str, method: str, other: str) -> bool:
