@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from raytl.config.schema import DataConfig
+from raytl.config.schema import Experiment
 from raytl.data.formats.unlabelled import scan_unlabelled
 from raytl.data.sample_table import SampleTable
 from raytl.data.sources import UNLABELLED, located, other_sources
@@ -60,6 +60,12 @@ def test_a_manifest_needs_only_a_column_of_paths(source: Path) -> None:
     assert keys(source / "list.csv") == ["cat/1.png", "loose.jpg"]
 
 
+def test_rows_of_a_test_have_that_split(source: Path) -> None:
+    (source / "list.csv").write_text("path,split\nloose.jpg,Testing\ncat/1.png,train\na/b/c/d.jpg,\n./loose.jpg,\n")
+    samples = scan_unlabelled(str(source / "list.csv"), KEY).samples
+    assert list(samples.splits) == ["train", "train", "test"]
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [
@@ -87,7 +93,7 @@ def test_another_scheme_is_an_error() -> None:
 def test_samples_are_found_again_on_another_node(source: Path, tmp_path: Path) -> None:
     samples = scan_unlabelled(str(source), KEY).samples
     moved = str(shutil.move(source, tmp_path / "elsewhere"))
-    config = DataConfig(uri="photos/", unlabelled=moved)
+    config = Experiment(name="x", data={"uri": "photos/", "unlabelled": moved}, model="m")
     labelled = samples[:1].with_paths(["/mine/1.jpg"])
     table = SampleTable.of([*(each for each in labelled), *samples[1:]])
     renamed = SampleTable.of([type(table[0])("own/1.jpg", "/mine/1.jpg", "a", "train"), *table[1:]])
