@@ -146,7 +146,9 @@ def audited_source(
     """Return all images of a source that can be decoded, with the split of their rows, and warnings about the others."""
     data, s3 = experiment.data, S3Settings.of(experiment.storage)
     manifest = scan_unlabelled(uri, key, on_event, stream=data.stream, zip_encoding=data.zip_encoding, s3=s3)
-    tests = {name for name, split in zip(manifest.samples.keys, manifest.samples.splits, strict=True) if split == "test"}
+    tests = {
+        name for name, split in zip(manifest.samples.keys, manifest.samples.splits, strict=True) if split == "test"
+    }
     samples = SampleTable.of(replace(one, split="train") for one in manifest.samples) if tests else manifest.samples
     audited = audit(replace(manifest, samples=samples), _as_training(data), preprocess, on_event, s3)
     found = audited.samples
