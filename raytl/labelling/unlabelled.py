@@ -151,10 +151,10 @@ def audited_source(
     }
     samples = SampleTable.of(replace(one, split="train") for one in manifest.samples) if tests else manifest.samples
     audited = audit(replace(manifest, samples=samples), _as_training(data), preprocess, on_event, s3)
-    found = audited.samples
+    usable = audited.samples
     if tests:
-        found = SampleTable.of(replace(one, split="test") if one.key in tests else one for one in found)
-    return found, audited.warnings
+        usable = SampleTable.of(replace(one, split="test") if one.key in tests else one for one in usable)
+    return usable, audited.warnings
 
 
 def _as_training(data: DataConfig) -> DataConfig:
