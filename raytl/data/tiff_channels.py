@@ -81,7 +81,9 @@ def opened(data: bytes, channels: int, max_pixels: int) -> ChannelFile:
     if first.bands == 1 and len(pages) > 1:
         refuse_channels(len(pages), channels)
         if len({(each.width, each.height, each.bands, each.dtype) for each in pages}) > 1:
-            raise BadImage("a TIFF of pages that differ in size, bands or type; expected one page for each channel, all alike")
+            raise BadImage(
+                "a TIFF of pages that differ in size, bands or type; expected one page for each channel, all alike"
+            )
     else:
         refuse_channels(first.bands, channels)
         pages = [first]
