@@ -49,7 +49,9 @@ def test_the_bit_depth_of_a_detectors_images_is_shown(raytl: Raytl, tiny: Path, 
     done = raytl("check", tiny)
     assert re.search(r"bit depth +12 \(largest value 4095 in \d+ 16-bit training images\)", done.out)
     plan = json.loads(raytl("check", tiny, "--set", "data.bit_depth=14", "--json").out)
-    assert plan["bit_depth"]["depth"] == {"bits": 14, "fixed": True} == plan["preprocess"]["bit_depth"]
+    depth = plan["bit_depth"]["depth"]
+    assert (depth["bits"], depth["fixed"]) == (14, True)
+    assert plan["preprocess"]["bit_depth"] == depth
     assert raytl("check", tiny, "--set", "data.bit_depth=7").code == 2
 
 

@@ -96,7 +96,7 @@ SWEEPS = [
            at("manifest.json", lambda folder: pulled.recorded(pulled.Place(folder))), "manifest.json", forgiving=True),
     Stored("store.pulled:FETCHED_FORMAT", lines(PULLED, PULLED),
            at("journal.jsonl", lambda folder: pulled.recorded(pulled.Place(folder))), "journal.jsonl", forgiving=True),
-    Stored("data.audit_cache:_read", lines(audit_cache._fingerprint(10**6), [["/photos/red/0.jpg"], *FOUND]),
+    Stored("data.audit_cache:_read", lines(audit_cache._fingerprint(10**6, 3), [["/photos/red/0.jpg"], *FOUND]),
            lambda content, folder: _in_cache(str(audit_cache._file_of(SAMPLES)), _recalled)(content, folder), "", forgiving=True),
     Stored("data.audit_cache:INVALIDATED_FORMAT", lines("/photos/red/0.jpg", "/x"), _in_cache("audits/doubted.jsonl", lambda _: audit_cache._invalidated()), "doubted.jsonl", forgiving=True),
     Stored("data.image_packs:PACK_FORMAT", encode({"bytes": 3, "images": 1}), at("pack.json", image_packs._open), "pack.json", forgiving=True),

@@ -29,6 +29,7 @@ from raytl.tasks.registry import task_named
 from raytl.training import step_log
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Progress
+from raytl.training.objectives.supervised import Supervised
 from raytl.training.phase import open_phase
 from raytl.training.plan import depth_of
 from raytl.training.stages import timeline
@@ -88,7 +89,9 @@ def context(experiment: Experiment, device: torch.device, scaled: bool) -> tuple
         channels_last=False,
         preprocess=backbone.preprocess,
         loader=Blank(torch.zeros(BATCH, 3, *size, dtype=torch.uint8), task.blank_targets(CLASSES, BATCH, size)),
-        objective=task.objective(experiment, CLASSES, samples if experiment.task == "classification" else ()),
+        objective=Supervised(
+            task.objective(experiment, CLASSES, samples if experiment.task == "classification" else ())
+        ),
         average=WeightAverage(0.9),
         scaler=torch.amp.GradScaler("cpu", enabled=scaled),
         emit=ignore,

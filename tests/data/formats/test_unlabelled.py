@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from raytl.config.schema import DataConfig
+from raytl.config.schema import Experiment
 from raytl.data.formats.unlabelled import scan_unlabelled
 from raytl.data.sample_table import SampleTable
 from raytl.data.sources import UNLABELLED, located, other_sources
@@ -87,7 +87,7 @@ def test_another_scheme_is_an_error() -> None:
 def test_samples_are_found_again_on_another_node(source: Path, tmp_path: Path) -> None:
     samples = scan_unlabelled(str(source), KEY).samples
     moved = str(shutil.move(source, tmp_path / "elsewhere"))
-    config = DataConfig(uri="photos/", unlabelled=moved)
+    config = Experiment(name="x", data={"uri": "photos/", "unlabelled": moved}, model="m")
     labelled = samples[:1].with_paths(["/mine/1.jpg"])
     table = SampleTable.of([*(each for each in labelled), *samples[1:]])
     renamed = SampleTable.of([type(table[0])("own/1.jpg", "/mine/1.jpg", "a", "train"), *table[1:]])
