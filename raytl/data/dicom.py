@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from importlib import metadata
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -66,8 +67,10 @@ def opened(data: bytes, max_pixels: int) -> ChannelFile:
         )
         what = "a modality lookup table" if "ModalityLUTSequence" in dataset else other
         raise BadImage(f"a DICOM file with {what}; expected grey with a rescale slope, or RGB. Convert it first")
-    added = dicom_frame.peak_bytes(dataset, (columns, rows, _whole(dataset, "SamplesPerPixel", 1)))
-    return ChannelFile((_PEAK + added) * rows * columns, lambda: _read(dataset, kind))
+    peak = _PEAK
+    if (compressed := _compressed(dataset)) is not None:
+        peak += dicom_frame.peak_bytes(*compressed, (columns, rows, _whole(dataset, "SamplesPerPixel", 1)))
+    return ChannelFile(peak * rows * columns, lambda: _read(dataset, kind))
 
 
 def size_of(data: bytes) -> tuple[int, int]:
@@ -109,6 +112,24 @@ def _refuse_deflated(data: bytes) -> None:
     meta = read_dataset(stream, False, True, stop_when=lambda tag, vr, length: tag >> 16 != 2)
     if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
         raise BadImage("a DICOM file with deflated elements; expected another transfer syntax. Convert it first")
+
+
+def _compressed(dataset: Any) -> tuple[str, bytes] | None:
+    """Return the transfer syntax and the bytes of a compressed image; None for pixels that are stored as they are."""
+    try:
+        syntax = dataset.file_meta.TransferSyntaxUID
+        if not syntax.is_encapsulated:
+            return None
+        from pydicom.encaps import generate_frames
+
+        frames = list(islice(generate_frames(dataset.PixelData, number_of_frames=1), 2))
+    except Exception as error:  # its texts may quote values of the file
+        raise BadImage(
+            f"a DICOM file whose pixels cannot be located ({type(error).__name__}); expected a complete file. Copy it again"
+        ) from None
+    if len(frames) != 1:
+        raise BadImage("a DICOM file of several compressed frames; expected one image. Save each frame as a file")
+    return str(syntax), frames[0]
 
 
 def _read(dataset: Any, kind: str) -> ChannelValues:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import struct
-from itertools import islice, pairwise
-from typing import Any
+from itertools import pairwise
 
 from raytl.data import jpeg
 from raytl.data.bad_image import BadImage
@@ -16,30 +15,18 @@ RLE_PEAK = 2 * 64
 """Of one segment, which has up to two bytes for each byte of pixels: two that repeat one byte become up to 128."""
 
 
-def peak_bytes(dataset: Any, size: tuple[int, int, int]) -> int:
-    """Return the memory that decoding adds, in bytes a pixel; `size` is the (width, height, samples) of the elements.
+def peak_bytes(syntax: str, frame: bytes, size: tuple[int, int, int]) -> int:
+    """Return the memory that decoding a compressed image adds, in bytes a pixel; `size` is the (width, height, samples) of the
+    elements.
 
     Raises:
         BadImage: the compressed image has another size, or one that cannot be read without decoding it.
     """
-    try:
-        syntax = dataset.file_meta.TransferSyntaxUID
-        if not syntax.is_encapsulated:
-            return 0
-        from pydicom.encaps import generate_frames
-
-        frames = list(islice(generate_frames(dataset.PixelData, number_of_frames=1), 2))
-    except Exception as error:  # its texts may quote values of the file
-        raise BadImage(
-            f"a DICOM file whose pixels cannot be found ({type(error).__name__}); expected a complete file. Copy it again"
-        ) from None
-    if len(frames) != 1:
-        raise BadImage("a DICOM file of several compressed frames; expected one image. Save each frame as a file")
     if syntax == _RLE:
-        _refuse_long_segments(frames[0], size[0] * size[1])
+        _refuse_long_segments(frame, size[0] * size[1])
         return RLE_PEAK
-    if (found := _declared(frames[0])) != size:
-        what = "of unknown size" if found is None else "of {} x {} pixels with {} samples".format(*found)
+    if (own := _declared(frame)) != size:
+        what = "of unknown size" if own is None else f"of {own[0]} x {own[1]} pixels with {own[2]} samples"
         raise BadImage(
             f"a DICOM file with a compressed image {what}; expected {size[0]} x {size[1]} with {size[2]}, as its elements say. Save "
             "it again"
@@ -50,8 +37,8 @@ def peak_bytes(dataset: Any, size: tuple[int, int, int]) -> int:
 def _declared(frame: bytes) -> tuple[int, int, int] | None:
     """Return the (width, height, samples) in the header of a JPEG, JPEG-LS or JPEG 2000 codestream; None if there is none."""
     if frame.startswith(_JPEG_2000) and len(frame) >= 42:
-        right, bottom, left, top = struct.unpack_from(">4I", frame, 8)
-        return right - left, bottom - top, *struct.unpack_from(">H", frame, 40)
+        x_end, y_end, x, y = struct.unpack_from(">4I", frame, 8)
+        return x_end - x, y_end - y, *struct.unpack_from(">H", frame, 40)
     jpeg.markers(frame)
     return jpeg.declared_size(frame)
 
