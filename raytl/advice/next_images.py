@@ -17,6 +17,7 @@ from raytl.advice.curve import probe_curve
 from raytl.advice.next_sheet import table, write_page
 from raytl.config.schema import Experiment
 from raytl.data.group_split import group_columns, kept_together
+from raytl.data.sample import Sample
 from raytl.errors import ConfigError, DataError
 from raytl.events import OnEvent
 from raytl.feedback.choose import ranked_rows, uncertainty_of
@@ -25,6 +26,7 @@ from raytl.labelling.pseudo import learned
 from raytl.metrics.confusion import Floats
 from raytl.metrics.learning_curve import LearningCurve
 from raytl.run.atomic import write_text
+from raytl.store.pulled import place_of
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.cached_features import cached_features
 from raytl.tasks.defaults import completed
@@ -32,18 +34,20 @@ from raytl.tasks.detect import with_task
 from raytl.tasks.registry import task_named
 from raytl.training.dataset import read_dataset
 from raytl.training.label_plan import unlabelled_images
+from raytl.uris import in_bucket, is_table_name
 
 
 @dataclass(frozen=True, slots=True)
 class NextImage:
-    """An image to label: its key, its path, the class that the labelled images suggest, with its probability, and how
-    uncertain it is, from 0 to 1."""
+    """An image to label: its key, its path, the class that the labelled images suggest, with its probability, how
+    uncertain it is, from 0 to 1, and its s3:// URI if it is an object in a bucket."""
 
     key: str
     path: str
     suggested: str
     confidence: float
     uncertainty: float
+    uri: str | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +112,9 @@ def next_images(experiment: Experiment, count: int, out: Path | None, on_event: 
     probabilities = learned(labelled, classes, len(names), others)
     uncertainty = uncertainty_of(np.diff(np.sort(probabilities, axis=1)[:, -2:], axis=1)[:, 0])
     rows = ranked_rows(others, uncertainty, count, labelled, experiment.train.seed)[:count]
-    images = tuple(_image(unlabelled.samples[row], probabilities[row], float(uncertainty[row]), names) for row in rows)
+    images = tuple(
+        _image(unlabelled.samples[row], probabilities[row], float(uncertainty[row]), names, experiment) for row in rows
+    )
     train = Labelled(labelled, classes, groups)
     given = Labelled(val, solver.targets_of(splits.val, names))
     sentences = _sentences(train, given, others, len(names), len(images), experiment, on_event)
@@ -132,9 +138,25 @@ def _check(experiment: Experiment, count: int, out: Path | None) -> None:
         raise ConfigError(f"--out {out}: found the ending {out.suffix!r}; expected .csv")
 
 
-def _image(sample: Any, probabilities: Floats, uncertainty: float, names: tuple[str, ...]) -> NextImage:
-    best = int(probabilities.argmax())
-    return NextImage(sample.key, sample.path, names[best], float(probabilities[best]), uncertainty)
+def _image(
+    sample: Sample, probabilities: Floats, uncertainty: float, names: tuple[str, ...], experiment: Experiment
+) -> NextImage:
+    best, uri = int(probabilities.argmax()), object_uri(sample, experiment)
+    return NextImage(sample.key, sample.path, names[best], float(probabilities[best]), uncertainty, uri)
+
+
+def object_uri(sample: Sample, experiment: Experiment) -> str | None:
+    """Return the s3:// URI of an image of `data.unlabelled`; None if it is a file, or a member of an archive."""
+    if in_bucket(sample.path):
+        return sample.path
+    source, s3 = (experiment.data.unlabelled or "").rstrip("/"), S3Settings.of(experiment.storage)
+    bucket = sample.key.partition(":")[2].partition("/")[0]  # of a row that is a URI
+    roots = (source.rpartition("/")[0] if is_table_name(source) else source, f"s3://{bucket}")
+    for root in filter(in_bucket, roots):
+        files = place_of(root, s3).files
+        if Path(sample.path).is_relative_to(files):
+            return f"{root}/{Path(sample.path).relative_to(files).as_posix()}"
+    return None
 
 
 def _sentences(

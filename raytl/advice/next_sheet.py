@@ -27,7 +27,10 @@ def table(images: Sequence[NextImage]) -> str:
     """Return the CSV table of the images; `label` is empty."""
     rows = [
         _HEAD,
-        *((one.path, "", one.suggested, f"{one.confidence:.4f}", f"{one.uncertainty:.4f}") for one in images),
+        *(
+            (one.uri or one.path, "", one.suggested, f"{one.confidence:.4f}", f"{one.uncertainty:.4f}")
+            for one in images
+        ),
     ]
     return "".join(",".join(map(csv_cell, row)) + "\n" for row in rows)
 

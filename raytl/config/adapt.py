@@ -16,7 +16,7 @@ class AdaptConfig(Section):
     """Adaptation to another domain, whose images have no labels. It may harm: compare on labelled images of the target."""
 
     target: str | None = None
-    """Images of the target domain: a folder or s3:// prefix (images at any depth; names of folders are ignored), a .zip or .tar, or a manifest with a column path. Images below test/ are never used: they are for a test. Copies of test images are an error."""
+    """Images of the target domain: a folder or s3:// prefix (images at any depth; names of folders are ignored), a .zip or .tar, or a manifest with a column path. Images in folders whose names say test (test/, Testing/, at any depth), and rows of a manifest whose split is test, are never used: they are for a test. Copies of test images are an error."""
     method: Literal["none", "centroids", "adabn_centroids", "coral", "mmd", "dann", "auto"] = "none"
     """centroids = the target's images join the training images, each with the class whose centroid is nearest in frozen features (SHOT, Liang et al. 2020). adabn_centroids = the same in features for which BatchNorm has the statistics of each image's own domain (AdaBN, Li et al. 2016). auto = the one of them whose labels, taught alone, tell the labelled images best; none, unless it is better beyond noise. In each step of training: as many target images as labelled ones, whose features are drawn to those of the labelled images: coral = by their covariances (Sun & Saenko 2016), mmd = by the maximum mean discrepancy (Long et al. 2015), dann = by a discriminator of the domains (Ganin et al. 2016)."""
     alpha: Annotated[float, Field(gt=0, le=1)] = 0.5

@@ -43,7 +43,7 @@ class DataIdentity(Section):
     synthetic: SyntheticConfig = SyntheticConfig()
     """Made images with labels (rendered, generated) that are a share of each training batch."""
     unlabelled: str | None = None
-    """Images without labels, for few.method and `raytl next`: a folder or s3:// prefix (images at any depth; names of folders are ignored), a .zip or .tar, or a manifest with a column path. Images that are also labelled are left out; copies of test images are an error."""
+    """Images without labels, for few.method and `raytl next`: a folder or s3:// prefix (images at any depth; names of folders are ignored), a .zip or .tar, or a manifest with a column path. Images that are also labelled are left out, as are rows of a manifest whose split is test and test images of adapt.target; copies of test images are an error."""
     columns: dict[Annotated[str, Field(min_length=1, max_length=200)], ColumnRole] = Field(default={}, max_length=50)
     """Columns of the manifest that describe the images, by name: group = its images are never in two splits (site, patient, video), and count as a slice; slice = report errors by its values; fairness = compare the error rates of its values. Each is shown by `raytl report`."""
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15

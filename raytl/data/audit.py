@@ -21,7 +21,7 @@ from raytl.data.audit_cache import Finding, Findings, load_findings, save_findin
 from raytl.data.bad_image import BadFile
 from raytl.data.bit_depth import RGB, SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
 from raytl.data.cache import SetWriter, set_writer
-from raytl.data.decode import BadImage, loaded, read, refuse_oversized
+from raytl.data.decode import BadImage, Picture, loaded, read, refuse_oversized
 from raytl.data.duplicates import Duplicate, cross_split, same_split_warnings
 from raytl.data.feedback import is_feedback
 from raytl.data.formats.skip_rules import left_out
@@ -299,13 +299,14 @@ class _Reading:
 
     def _decode(self, sample: Sample, data: bytes) -> Levels:
         with loaded(data, self._max_pixels, self._s3, self._channels) as picture:
-            if self._preprocess and self.writer and sample.split != "test" and self._is_scaled(picture.levels):
+            if self._preprocess and self.writer and sample.split != "test" and self._is_scaled(picture):
                 self.writer.add(self._slots[sample.key], prepared(picture, self._preprocess))
             return picture.levels
 
-    def _is_scaled(self, levels: Levels) -> bool:
+    def _is_scaled(self, picture: Picture) -> bool:
         """Return whether the scaling is known; images of undeclared depth, floats and other channels wait until every image has
         been read."""
-        if levels.has_floats or self._channels != RGB:
+        if self._channels != RGB or (picture.channels is not None and picture.channels.has_set_range):
             return False
+        levels = picture.levels
         return not levels.top or bool(levels.declared) or self._fixed is not None

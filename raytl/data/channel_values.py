@@ -31,9 +31,14 @@ class ChannelValues:
     @property
     def levels(self) -> Levels:
         """Return the smallest and the largest value of floats that are scaled by one range, for the range of a set."""
-        if self.values.dtype.kind != "f" or self.values.shape[2] not in (1, RGB) or self.window is not None:
+        if not self.has_set_range:
             return Levels()
         return Levels(low=float(self.values.min()), high=float(self.values.max()))
+
+    @property
+    def has_set_range(self) -> bool:
+        """Return whether these are floats that are scaled by the one range of a set."""
+        return self.values.dtype.kind == "f" and self.values.shape[2] in (1, RGB) and self.window is None
 
     def scaled(self, depth: BitDepth) -> NDArray[np.uint8]:
         """Return the values as 8 bits, `(height, width, channels)`; those outside of the ranges are black or white.

@@ -178,6 +178,7 @@ def loaded(
 
 def _channel_file(data: bytes, channels: int, max_pixels: int) -> ChannelFile | None:
     """Return the file if it is read as values of channels; None for what Pillow reads."""
+    tiff.refuse_costly(data)
     if channels != RGB:
         if tiff.is_tiff(data):
             return tiff_channels.opened(data, channels, max_pixels)
@@ -238,6 +239,7 @@ def _size_of_values(data: bytes) -> tuple[tuple[int, int], int] | None:
         return dicom.size_of(data), 1
     if numpy_file.is_array(data):
         return numpy_file.size_of(data), 1
+    tiff.refuse_costly(data)
     ifd = tiff.tags(data)
     return tiff.size_of(ifd) if ifd is not None and tiff.has_many_bands(ifd) else None
 

@@ -25,7 +25,9 @@ _NOISE = bytes((37 * i) % 251 for i in range(4096))
 """Bytes that no decoder mistakes for a run of empty blocks; none is 0xff, which starts a marker."""
 
 _MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-_SOI, _EOI, _SOS = 0xD8, 0xD9, 0xDA
+_TEM, _SOI, _EOI, _SOS = 0x01, 0xD8, 0xD9, 0xDA
+_SOF = frozenset({*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC})
+"""The start of a frame: of JPEG, but for three other markers of this range, and of JPEG-LS."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,20 @@ def markers(data: bytes) -> Markers | None:
         header += 0 if scans else size
         _check(scans, segments, header)
     return Markers(scans, has_end=False)
+
+
+def declared_size(data: bytes) -> tuple[int, int, int] | None:
+    """Return the (width, height, components) of a JPEG or JPEG-LS file of any precision; None for any other file."""
+    at = 2 if data.startswith(_START) else len(data)
+    while match := _MARKER.search(data, at):
+        kind, at = data[match.start() + 1], match.end()
+        if kind in _SOF and at + 8 <= len(data):
+            return int.from_bytes(data[at + 5 : at + 7]), int.from_bytes(data[at + 3 : at + 5]), data[at + 7]
+        if kind in (_SOS, _EOI):
+            return None
+        if kind not in (_SOI, _TEM):
+            at += int.from_bytes(data[at : at + 2])
+    return None
 
 
 def _check(scans: int, segments: int, header: int) -> None:

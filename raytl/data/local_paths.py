@@ -11,6 +11,7 @@ from pathlib import Path
 
 from raytl.config.annotations import AnnotationsConfig
 from raytl.data.formats import root_of, scan
+from raytl.data.formats.unlabelled import scan_unlabelled
 from raytl.data.manifest import Sample
 from raytl.data.recorded_objects import fetched
 from raytl.data.sample_table import SampleTable
@@ -26,6 +27,7 @@ from raytl.uris import in_bucket, is_archive_name, is_table_name
 
 _CHECKED = 8
 _ANNOTATED = (Labels, Mask, Boxes, Instances)
+_SOURCE = "data.uri"
 _LENIENT = AnnotationsConfig(on_bad_box="drop")
 """The rules for finding the images of annotations that were read before."""
 
@@ -69,6 +71,8 @@ def relocated(
             return SampleTable.of(_below(root, sample, lookup) for sample in samples)
         if (below := _below_pulled(samples, uri, on_event, s3)) is not None:
             return below
+        if is_table_name(uri) and not kinds.intersection(_ANNOTATED):
+            return _by_row(samples, uri, on_event, s3)
         prefer = (str,) if kinds == {str} else ()
         places = {
             each.key: each.path for each in scan(uri, on_event, False, zip_encoding, s3, _LENIENT, prefer).samples
@@ -84,6 +88,13 @@ def _below_pulled(samples: SampleTable, uri: str, on_event: OnEvent, s3: S3Setti
         return None
     moved = samples.with_base(f"{pull(uri, on_event, s3=s3)}/")
     return moved if are_here(_some(moved)) else None
+
+
+def _by_row(samples: SampleTable, uri: str, on_event: OnEvent, s3: S3Settings) -> SampleTable:
+    """Return the samples with the files of a manifest's rows; a label may be in another column (`labels.columns`)."""
+    rows = scan_unlabelled(uri, _SOURCE, on_event, s3=s3).samples
+    places = {name.removeprefix(f"{_SOURCE}:"): path for name, path in zip(rows.keys, rows.paths, strict=True)}
+    return samples.with_paths(places.get(nfc(key), path) for key, path in zip(samples.keys, samples.paths, strict=True))
 
 
 def _some(samples: SampleTable) -> list[Sample]:

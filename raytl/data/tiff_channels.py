@@ -19,7 +19,7 @@ from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from raytl.data import tiff
 from raytl.data.bad_image import BadImage
-from raytl.data.bit_depth import MAX_CHANNELS
+from raytl.data.bit_depth import MAX_CHANNELS, RGB
 from raytl.data.channel_values import (
     ChannelFile,
     ChannelValues,
@@ -35,6 +35,8 @@ _COMPRESSIONS = frozenset({1, 5, 8, 32773, 32946, 34925, 50000})
 _KINDS = {1: "u", 2: "i", 3: "f"}
 _YCBCR, _ORIENTATION = 6, 274
 _HORIZONTAL, _FLOATS = 2, 3
+_MOST_PADDED = 4
+"""With tiles that are no larger than the image, they have less than twice its width and height."""
 _RATE = 3
 """Peak memory, in copies of the values as they are stored; the conversion adds 10 bytes for each value of one channel."""
 
@@ -78,8 +80,10 @@ def opened(data: bytes, channels: int, max_pixels: int) -> ChannelFile:
     first = pages[0]
     if first.bands == 1 and len(pages) > 1:
         refuse_channels(len(pages), channels)
-        if any((each.width, each.height, each.dtype) != (first.width, first.height, first.dtype) for each in pages):
-            raise BadImage("a TIFF of pages that differ in size or type; expected one page for each channel, all alike")
+        if len({(each.width, each.height, each.bands, each.dtype) for each in pages}) > 1:
+            raise BadImage(
+                "a TIFF of pages that differ in size, bands or type; expected one page for each channel, all alike"
+            )
     else:
         refuse_channels(first.bands, channels)
         pages = [first]
@@ -222,9 +226,15 @@ def _check(page: _Page, length: int, max_pixels: int) -> None:
         )
     if page.predictor == _FLOATS and page.dtype.kind != "f":
         raise BadImage("a TIFF of integers with the predictor of floats; expected predictor 1 or 2. Save it again")
-    if page.part[0] * page.part[1] * page.bands > 3 * max_pixels:
+    if page.part[0] * page.part[1] * page.bands > RGB * max_pixels:
         raise BadImage(
             f"a TIFF with tiles of {page.part[0] * page.part[1]:,} pixels; expected at most data.max_pixels {max_pixels}. Save "
+            "it again"
+        )
+    padded = page.grid[0] * page.part[0] * page.grid[1] * page.part[1]
+    if padded * page.bands > _MOST_PADDED * RGB * max_pixels:
+        raise BadImage(
+            f"a TIFF of {page.width} x {page.height} pixels whose tiles have {padded:,}; expected tiles no larger than the image. Save "
             "it again"
         )
     wanted = page.grid[0] * page.grid[1] * (page.bands if page.is_planar else 1)
@@ -234,6 +244,11 @@ def _check(page: _Page, length: int, max_pixels: int) -> None:
         )
     if any(start < 0 or count < 0 or start + count > length for start, count in page.places):
         raise BadImage("a truncated TIFF: its strips end after the file; expected a complete file. Copy it again")
+    if (total := sum(count for _, count in page.places)) > length:
+        raise BadImage(
+            f"a TIFF whose strips or tiles have {total:,} bytes in a file of {length:,}; expected parts that do not overlap. Save it "
+            "again"
+        )
 
 
 def _number(ifd: ImageFileDirectory_v2, tag: int, default: int) -> int:

@@ -74,13 +74,15 @@ def label_changes(inputs: LabelInputs) -> dict[Settings, TrainChange]:
 
     Settings that change nothing are left out.
     """
-    changes = {settings: _change(inputs, settings) for settings in searched_settings(inputs.experiment)}
+    so_far: dict[Settings, TrainChange] = {(): UNCHANGED}
+    changes = {settings: _change(inputs, settings, so_far) for settings in searched_settings(inputs.experiment)}
     return {settings: change for settings, change in changes.items() if change is not UNCHANGED}
 
 
-def _change(inputs: LabelInputs, settings: Settings) -> TrainChange:
-    change = UNCHANGED
-    for key, value in zip(KEYS, settings, strict=True):
-        if value != NONE:
-            change = STEPS[key](inputs, value, change)
-    return change
+def _change(inputs: LabelInputs, settings: Settings, so_far: dict[Settings, TrainChange]) -> TrainChange:
+    """Return the change for the first values of `KEYS`, from those that `so_far` holds; each step is computed once."""
+    if settings not in so_far:
+        change, value = _change(inputs, settings[:-1], so_far), settings[-1]
+        step = STEPS[KEYS[len(settings) - 1]]
+        so_far[settings] = change if value == NONE else step(inputs, value, change)
+    return so_far[settings]

@@ -20,6 +20,7 @@ from raytl.labelling.pseudo import fitted, pseudo_labelled
 from raytl.metrics.confusion import Ints
 from raytl.metrics.paired import Paired, paired_classes
 from raytl.models.frozen import folds_of
+from raytl.tasks.probe_solver import even_rows
 
 METHODS = ("propagate", "pseudo")
 FOLDS = 5
@@ -27,8 +28,8 @@ LEVEL = 0.05
 """One-tailed level of all comparisons together."""
 MARGIN = 0.01
 """A smaller gain in balanced accuracy is not worth labels that no person gave."""
-MOST_UNLABELLED = 5000
-"""The comparison uses this many unlabelled images at most."""
+MOST_LABELLED, MOST_UNLABELLED = 5000, 5000
+"""The comparison learns from about this many labelled images, an even part of each class, and unlabelled ones at most."""
 METRIC = "balanced_accuracy"
 Vectors = NDArray[np.float32]
 
@@ -89,6 +90,7 @@ def choose(
 
     A class with a single image cannot be learned without it, and does not count.
     """
+    train = _part(train)
     rows = np.random.default_rng(seed).permutation(len(others))[:MOST_UNLABELLED]
     others = others[np.sort(rows)]
     folds = folds_of(train.classes, FOLDS, train.groups)
@@ -113,6 +115,13 @@ def choose(
     best = max(METHODS, key=lambda method: compared[method].gain)
     wins = compared[best].p_better <= LEVEL / len(METHODS) and compared[best].gain >= MARGIN
     return Chosen(best if wins else "none", len(truth), compared)
+
+
+def _part(train: Labelled) -> Labelled:
+    """Return an even part of each class of many images."""
+    rows = even_rows(train.classes, MOST_LABELLED)
+    groups = None if train.groups is None else train.groups[rows]
+    return Labelled(train.features[rows], train.classes[rows], groups)
 
 
 def _answers(

@@ -19,7 +19,8 @@ POWER = 3.0
 """Exponent of the similarities (Iscen et al. 2019)."""
 ALPHA = 0.95
 """How much of an image's label comes from its neighbours; the rest from its own."""
-_AT_ONCE = 2048
+_MOST_ROWS, _BLOCK_BYTES, _CELL_BYTES = 2048, 400_000_000, 16
+"""The similarities of a block of images with all others, and what finds the nearest in it."""
 _STEPS = 300
 _TOLERANCE = 1e-7
 _SMALL = 1e-12
@@ -49,8 +50,9 @@ def neighbour_graph(features: NDArray[np.float32], neighbours: int) -> csr_array
     unit = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), _SMALL)
     n, width = len(unit), min(neighbours, len(unit) - 1)
     columns, values = np.empty((n, width), np.int64), np.empty((n, width))
-    for start in range(0, n, _AT_ONCE):
-        part = slice(start, start + _AT_ONCE)
+    step = rows_at_once(n)
+    for start in range(0, n, step):
+        part = slice(start, start + step)
         similarity = unit[part] @ unit.T
         similarity[np.arange(len(similarity)), np.arange(start, start + len(similarity))] = -np.inf
         columns[part] = np.argpartition(-similarity, width - 1, axis=1)[:, :width] if width else 0
@@ -58,6 +60,11 @@ def neighbour_graph(features: NDArray[np.float32], neighbours: int) -> csr_array
     weights = np.maximum(values, 0.0) ** POWER
     directed = coo_array((weights.ravel(), (np.repeat(np.arange(n), width), columns.ravel())), shape=(n, n)).tocsr()
     return csr_array(directed + directed.T)
+
+
+def rows_at_once(n: int) -> int:
+    """Return how many images are compared with all `n` at once, in bounded memory."""
+    return min(_MOST_ROWS, max(1, _BLOCK_BYTES // (_CELL_BYTES * n)))
 
 
 def solution(graph: csr_array, seeds: Floats, alpha: float) -> Floats:

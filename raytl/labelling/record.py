@@ -85,6 +85,17 @@ def stored_changes(folder: Path) -> LabelChanges | None:
     return LABEL_CHANGES_FORMAT.load(folder / FILE) if (folder / FILE).exists() else None
 
 
+def left_out_of(folder: Path, settings: Settings) -> frozenset[str]:
+    """Return the keys of the training images that a run with `settings` left out, by the record in its folder.
+
+    Raises:
+        RunError: the record is damaged.
+    """
+    record = stored_changes(folder)
+    changes = record.changes if record else ()
+    return frozenset(image.key for one in changes if _settings(one) == settings for image in one.left_out)
+
+
 def restored(
     record: LabelChanges, classes: Sequence[str], read: Callable[[str], Sequence[Sample]], where: str
 ) -> dict[Settings, TrainChange]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from raytl.config.schema import DataConfig, Experiment
 from raytl.data.audit import audit
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
+from raytl.data.formats.split_folders import read_name
 from raytl.data.formats.unlabelled import scan_unlabelled
 from raytl.data.manifest import listed
 from raytl.data.perceptual_hash import nearest, phashes
@@ -25,9 +26,10 @@ from raytl.data.transforms import Preprocess
 from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.s3_settings import S3Settings
+from raytl.uris import is_table_name
 
 TEST_OF_SOURCE = "test of the source"
-"""The split of images below the test folder of a source, in notes."""
+"""The split of the test images of a source, in notes."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +50,12 @@ def read_source(
     preprocess: Preprocess | None = None,
     depth: BitDepth = SIXTEEN_BITS,
     on_event: OnEvent = ignore,
-    test: str | None = None,
+    has_test: bool = False,
 ) -> UnlabelledImages:
     """Return the images at `uri`, which `key` of the experiment names; `labelled` are the images of all splits with digests.
 
-    With `preprocess`, decoded images are cached on the node. Images below the folder `test` of the source and their copies
-    are left out.
+    With `preprocess`, decoded images are cached on the node. Rows of a manifest whose split is test are left out with their
+    copies; if the source `has_test`, so are images in folders whose names say test.
 
     Raises:
         DataError: there are no images, some cannot be decoded (`data.on_bad_image: error`), some are copies of test images,
@@ -67,18 +69,41 @@ def read_source(
             f"{data.uri}: has names that begin with {key}:, which is reserved for images of {uri}; rename them"
         )
     present, warnings = audited_source(uri, key, experiment, preprocess, on_event)
-    is_test = np.array([test is not None and name.startswith(f"{key}:{test}/") for name in present.keys], np.bool_)
+    is_test = _is_test(present, uri, has_test)
     samples, repeated = _once(present.where(~is_test))
     if not len(samples):
-        raise DataError(f"{where}: no images beside {test}/, which is never learned from; expected some. Add them")
+        raise DataError(f"{where}: no images beside its test, which is never learned from; expected some. Add them")
     labelled = SampleTable.of([*labelled, *(replace(one, split=TEST_OF_SOURCE) for one in present.where(is_test))])
     usable, copies = without_copies(where, key, samples, labelled, experiment, depth, on_event)
     notes = [f"{key}: {len(usable)} images of {uri}", *warnings, *copies]
     if is_test.any():
-        notes.append(f"{key}: {int(is_test.sum())} images below {test}/ are not used")
+        notes.append(f"{key}: {int(is_test.sum())} images of its test are not used")
     if repeated:
         notes.append(f"{key}: {repeated} images are exact copies of another one there, and count once")
     return UnlabelledImages(usable, hashlib.sha256("".join(usable.digests).encode()).hexdigest(), tuple(notes))
+
+
+def test_images(
+    uri: str, key: str, experiment: Experiment, preprocess: Preprocess | None, on_event: OnEvent
+) -> list[Sample]:
+    """Return the images of the test of a source; see `read_source`."""
+    present, _ = audited_source(uri, key, experiment, preprocess, on_event)
+    return [replace(one, split=TEST_OF_SOURCE) for one in present.where(_is_test(present, uri, has_test=True))]
+
+
+def _is_test(present: SampleTable, uri: str, has_test: bool) -> NDArray[np.bool_]:
+    """Return whether each image is in the test of its source: by the split of its row, or by a folder, as of labelled data."""
+    folders = [name.partition(":")[2].rpartition("/")[0] for name in present.keys]
+    plain = is_table_name(uri)  # there, a column is the split, and a bucket may have any name
+    says = {folder: has_test and any(_says_test(part, plain) for part in folder.split("/")) for folder in set(folders)}
+    return np.array(
+        [split == "test" or says[folder] for split, folder in zip(present.splits, folders, strict=True)], np.bool_
+    )
+
+
+def _says_test(name: str, plain: bool) -> bool:
+    reading = read_name(name)
+    return reading.split == "test" and not (plain and reading.rest)
 
 
 def without_copies(
@@ -118,11 +143,20 @@ def without_copies(
 def audited_source(
     uri: str, key: str, experiment: Experiment, preprocess: Preprocess | None, on_event: OnEvent
 ) -> tuple[SampleTable, tuple[str, ...]]:
-    """Return all images of a source that can be decoded, and warnings about the others; see `read_source`."""
+    """Return all images of a source that can be decoded, with the split of their rows, and warnings about the others."""
     data, s3 = experiment.data, S3Settings.of(experiment.storage)
     manifest = scan_unlabelled(uri, key, on_event, stream=data.stream, zip_encoding=data.zip_encoding, s3=s3)
-    audited = audit(manifest, _as_training(data), preprocess, on_event, s3, experiment.model.channels)
-    return audited.samples, audited.warnings
+    tests = {
+        name for name, split in zip(manifest.samples.keys, manifest.samples.splits, strict=True) if split == "test"
+    }
+    samples = SampleTable.of(replace(one, split="train") for one in manifest.samples) if tests else manifest.samples
+    audited = audit(
+        replace(manifest, samples=samples), _as_training(data), preprocess, on_event, s3, experiment.model.channels
+    )
+    usable = audited.samples
+    if tests:
+        usable = SampleTable.of(replace(one, split="test") if one.key in tests else one for one in usable)
+    return usable, audited.warnings
 
 
 def _as_training(data: DataConfig) -> DataConfig:

@@ -217,14 +217,21 @@ def even_sample(samples: Sequence[Sample], targets: NDArray[np.int64] | None, li
     """Return about `limit` samples, evenly spaced in each class, and of each class at least one; all if these are fewer."""
     if len(samples) <= limit:
         return samples
-    targets = np.zeros(len(samples), np.int64) if targets is None else targets
-    count = len(samples)
+    rows = even_rows(np.zeros(len(samples), np.int64) if targets is None else targets, limit)
+    return [samples[row] for row in rows.tolist()]
+
+
+def even_rows(targets: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
+    """Return about `limit` rows of `targets (n,)`, evenly spaced in each class, and of each class at least one."""
+    count = len(targets)
+    if count <= limit:
+        return np.arange(count)
     order = np.argsort(targets, kind="stable")
     classes = np.split(order, np.flatnonzero(np.diff(targets[order])) + 1)
     chosen = np.concatenate(
         [places[np.arange(-(-len(places) * limit // count)) * count // limit] for places in classes]
     )
-    return [samples[int(place)] for place in np.sort(chosen)]
+    return np.sort(chosen)
 
 
 def _gray(batches: Sequence[Batch]) -> float:

@@ -63,3 +63,14 @@ def broadcast_from_main(world: World, tensors: Sequence[Tensor], of: str = "Batc
         for tensor in tensors:
             dist.broadcast(tensor, src=0)
         world.status.begin(f"the step after the broadcast of rank 0's {of}")
+
+
+def broadcast_statistics(world: World, tensors: Sequence[Tensor]) -> None:
+    """Replace the floats among the tensors by those of rank 0, in one collective; counters stay."""
+    floats = [tensor for tensor in tensors if tensor.is_floating_point()]
+    if world.size == 1 or not floats:
+        return
+    whole = torch.cat([tensor.flatten() for tensor in floats])
+    broadcast_from_main(world, [whole])
+    for tensor, part in zip(floats, whole.split([tensor.numel() for tensor in floats]), strict=True):
+        tensor.copy_(part.view_as(tensor))

@@ -13,7 +13,7 @@ from raytl.labelling.change import TrainChange
 from raytl.labelling.changes import LabelInputs, label_changes
 from raytl.labelling.record import FILE, LabelChanges, restored
 from raytl.labelling.settings import Settings, has_methods
-from raytl.labelling.unlabelled import UnlabelledImages, audited_source, read_source
+from raytl.labelling.unlabelled import UnlabelledImages, audited_source, read_source, test_images
 from raytl.models.backbone import Backbone
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.task import Task
@@ -56,11 +56,13 @@ def label_inputs(
 def unlabelled_images(
     experiment: Experiment, backbone: Backbone, dataset: Dataset, on_event: OnEvent
 ) -> UnlabelledImages:
-    """Return the images of `data.unlabelled`, without those that are labelled; see `read_source`."""
+    """Return the images of `data.unlabelled`, without those that are labelled or of the test of `adapt.target`."""
     uri = experiment.data.unlabelled
     assert uri is not None, "a method that needs unlabelled images is rejected without them"
     preprocess, depth = backbone.preprocess, dataset.depth.depth
-    return read_source(uri, UNLABELLED, experiment, dataset.samples, preprocess, depth, on_event)
+    target = experiment.adapt.target
+    tests = [] if target is None else test_images(target, TARGET, experiment, preprocess, on_event)
+    return read_source(uri, UNLABELLED, experiment, [*dataset.samples, *tests], preprocess, depth, on_event)
 
 
 def target_images(experiment: Experiment, backbone: Backbone, dataset: Dataset, on_event: OnEvent) -> UnlabelledImages:
@@ -68,7 +70,7 @@ def target_images(experiment: Experiment, backbone: Backbone, dataset: Dataset, 
     uri = experiment.adapt.target
     assert uri is not None, "a method that needs a target is rejected without one"
     preprocess, depth = backbone.preprocess, dataset.depth.depth
-    return read_source(uri, TARGET, experiment, dataset.samples, preprocess, depth, on_event, test="test")
+    return read_source(uri, TARGET, experiment, dataset.samples, preprocess, depth, on_event, has_test=True)
 
 
 def _present(experiment: Experiment, on_event: OnEvent, key: str) -> Sequence[Sample]:

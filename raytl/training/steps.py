@@ -23,7 +23,7 @@ from raytl.models.forward import to_input
 from raytl.throttle import Throttle
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import Progress
-from raytl.training.collectives import average_gradients
+from raytl.training.collectives import average_gradients, broadcast_statistics
 from raytl.training.normalizer import Normalizer
 from raytl.training.objectives.objective import LABELLED, LossSum, StepObjective
 from raytl.training.phase import Phase
@@ -124,9 +124,19 @@ def _begin(context: TrainContext, phase: Phase, epoch: int, step: int) -> dict[s
     """Seed a step, set its learning rates, and return them."""
     train, world, steps = context.experiment.train, context.world, context.loader.steps
     _seed_step(train.seed, epoch, step, world.rank)
+    if context.objective.needs_answers:
+        _share_statistics(context, phase)
     place = f"epoch {epoch + 1}, step {step + 1}"
     world.status.begin(f"forward, backward and the all_reduce of gradients of {place}", in_collective=world.size > 1)
     return phase.set_rates(context.experiment, step=epoch * steps + step, total=train.epochs * steps, steps=steps)
+
+
+def _share_statistics(context: TrainContext, phase: Phase) -> None:
+    """Give every rank the BatchNorm statistics of rank 0, which a checkpoint holds: answers depend on them, and a resumed run
+    must give the same."""
+    moving = phase.moving_buffers()
+    shadow = context.average.shadow if context.average is not None else {}
+    broadcast_statistics(context.world, [*moving.values(), *(shadow[name] for name in moving if shadow)])
 
 
 def _checked_step(context: TrainContext, phase: Phase, batch: StepBatch, step: int, log: StepLog) -> Tensor:

@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from raytl.advice.next_images import NextImage, NextImages, expected_gain, next_images
+from raytl.advice.next_images import NextImage, NextImages, expected_gain, next_images, object_uri
 from raytl.advice.next_sheet import table, write_page
 from raytl.config.schema import Experiment
+from raytl.data.sample import Sample
 from raytl.errors import ConfigError, DataError
 from raytl.events import ignore
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
+from raytl.store.pulled import place_of
+from raytl.store.s3_settings import S3Settings
 
 IMAGES = (
     NextImage("data.unlabelled:a/1.jpg", "/all/a/1.jpg", "cat", 0.4, 0.9),
@@ -30,6 +33,24 @@ def test_the_table_has_an_empty_column_for_labels() -> None:
     assert [row["path"] for row in rows] == ["/all/a/1.jpg", "/all/=x.jpg"]
     assert [row["label"] for row in rows] == ["", ""]
     assert rows[1]["suggested"] == "'=dog", "no formula"
+
+
+@pytest.mark.parametrize(
+    ("source", "root", "name", "uri"),
+    [
+        ("s3://bucket/all/", "s3://bucket/all", "a/1.jpg", "s3://bucket/all/a/1.jpg"),
+        ("s3://bucket/all/list.csv", "s3://bucket/all", "a/1.jpg", "s3://bucket/all/a/1.jpg"),
+        ("list.csv", "s3://other", "other/a/1.jpg", "s3://other/a/1.jpg"),
+    ],
+)
+def test_the_table_names_objects_of_buckets(source: str, root: str, name: str, uri: str) -> None:
+    own = experiment(unlabelled=source)
+    path = f"{place_of(root, S3Settings.of(own.storage)).files}/a/1.jpg"
+    image = NextImage(
+        "x", path, "cat", 0.4, 0.9, object_uri(Sample(f"data.unlabelled:{name}", path, None, "train"), own)
+    )
+    assert next(csv.DictReader(table([image]).splitlines()))["path"] == uri
+    assert object_uri(Sample(f"data.unlabelled:{name}", "/all/a/1.jpg", None, "train"), own) is None
 
 
 def test_the_page_shows_images_and_names_those_that_are_gone(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from raytl.config.schema import DataConfig
 from raytl.data import audit as audit_module
@@ -115,6 +116,18 @@ def test_the_depth_of_12_bit_files_is_found_once_and_used_for_what_is_cached(
     shallow = audit(scan(str(root)), config(root, bit_depth=10), PREPROCESS)
     assert shallow.depth.depth == BitDepth(10, fixed=True)
     assert "images have values above 1023 (bit depth 10), up to 4095" in shallow.warnings[-1]
+
+
+def test_floats_of_zeros_are_cached_by_the_range_of_the_set(tmp_path: Path) -> None:
+    for name, start in (("a", 20), ("b", 26)):
+        (tmp_path / name).mkdir()
+        for px in range(start, start + 6):
+            Image.fromarray(np.zeros((24, px), np.float32)).save(tmp_path / name / f"{px}.tif")
+    settings = config(tmp_path, value_range=[-10.0, 10.0], cache="on")
+    found = audit(scan(str(tmp_path)), settings, PREPROCESS)
+    seen = [sample for sample in found.samples if sample.split != "test"]
+    images = open_images(seen, PREPROCESS.at(found.depth.depth), settings)
+    assert {int(images[i].min()) for i in range(len(seen))} == {128}
 
 
 def test_a_depth_that_is_set_is_cached_on_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

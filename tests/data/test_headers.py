@@ -8,7 +8,7 @@ import struct
 import pytest
 from PIL import Image
 
-from raytl.data.decode import BadImage, decode
+from raytl.data.decode import BadImage, decode, header
 from tests.data.files import chunk
 
 MOST = 1_000_000
@@ -45,6 +45,13 @@ def test_a_tiff_has_at_most_so_many_strips_or_tiles(tag: int, big: bool) -> None
 def test_a_tiff_has_at_most_so_many_tags(big: bool, count: int) -> None:
     with pytest.raises(BadImage, match=rf"a TIFF of {count:,} tags; expected at most 4,096"):
         decode(tiff(SMALL, count=count, big=big), MOST)
+
+
+def test_tags_are_counted_before_they_are_parsed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytl.data.tiff.directory", None)
+    for reader in (lambda data: decode(data, MOST), header):
+        with pytest.raises(BadImage, match="a TIFF of 65,000 tags; expected at most 4,096"):
+            reader(tiff(SMALL, count=65_000))
 
 
 def test_a_tile_is_no_larger_than_an_image_may_be() -> None:

@@ -37,6 +37,18 @@ def test_samples_of_another_node_are_looked_for_by_their_keys(make_photos: Calla
     assert all(Path(sample.path).is_file() for sample in found)
 
 
+def test_rows_without_a_label_are_looked_for_by_their_keys(make_photos: Callable[..., Path], tmp_path: Path) -> None:
+    here = make_photos(2)
+    names = sorted(path.relative_to(here).as_posix() for path in here.rglob("*.jpg"))
+    rows = [f"./{name},,{name[0]}" if i % 2 else f"{name},,{name[0]}" for i, name in enumerate(names)]
+    (here / "votes.csv").write_text("\n".join(["path,label,anna", *rows]) + "\n")
+    samples = scan(str(here / "votes.csv"), votes=("anna",)).samples
+    moved = shutil.move(here, tmp_path / "moved")
+    found = on_this_node(samples, f"{moved}/votes.csv")
+    assert [(one.key, one.label) for one in found] == [(one.key, one.label) for one in samples]
+    assert all(Path(one.path).is_file() and "moved" in one.path for one in found)
+
+
 def test_annotated_images_and_their_masks_are_looked_for_by_their_keys(tmp_path: Path) -> None:
     writers.coco(tmp_path / "boxes")
     for name in ("a", "b"):

@@ -120,6 +120,35 @@ def test_hostile_files_are_named(data: bytes, text: str) -> None:
         pass
 
 
+def test_strips_that_overlap_are_refused_before_they_are_copied() -> None:
+    chunk = zlib.compress(bytes(23 * 13 * 2))
+    data = tiff_file(values("<u2", 13), rows=1, chunk=chunk)
+    at = data.index(struct.pack("<HHI", 279, 4, 19))
+    (place,) = struct.unpack_from("<I", data, at + 8)
+    starts = struct.unpack_from("<I", data, data.index(struct.pack("<HHI", 273, 4, 19)) + 8)[0]
+    data = data[:starts] + struct.pack("<19I", *[8] * 19) + data[starts + 76 :]
+    data = data[:place] + struct.pack("<19I", *[len(data) - 8] * 19) + data[place + 76 :]
+    with pytest.raises(BadImage, match=r"expected parts that do not overlap"):
+        tiff_channels.opened(data, 13, BOUND)
+
+
+def test_tiles_far_larger_than_the_image_are_refused() -> None:
+    data = tiff_file(values("<u1", 2)[:1].repeat(10, axis=1), tile=(16, 16))
+    data = with_tag(data, 323, 50_000)
+    assert tiff_channels.opened(data, 2, 2 * BOUND).peak_bytes > 0
+    with pytest.raises(BadImage, match=r"230 x 1 pixels whose tiles have 12,000,000; expected tiles no larger"):
+        tiff_channels.opened(data, 2, BOUND)
+
+
+def test_pages_that_differ_in_their_bands_are_named() -> None:
+    stack = RNG.integers(0, 255, (8, 9, 3), dtype=np.uint8)
+    stream = io.BytesIO()
+    gray = Image.fromarray(stack[..., 0].copy())
+    gray.save(stream, "TIFF", save_all=True, append_images=[Image.fromarray(stack)])
+    with pytest.raises(BadImage, match="pages that differ in size, bands or type; expected one page for each channel"):
+        tiff_channels.opened(stream.getvalue(), 2, BOUND)
+
+
 def test_pages_in_a_loop_end() -> None:
     data = bytearray(tiff_file(values("<u2", 1)))
     (at,) = struct.unpack_from("<I", data, 4)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,6 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from raytl.config.schema import Experiment
+from raytl.data.bit_depth import SIXTEEN_BITS
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.sources import TARGET
@@ -25,6 +29,7 @@ from raytl.labelling.change import UNCHANGED, TrainChange
 from raytl.labelling.changes import LabelInputs
 from raytl.labelling.unlabelled import UnlabelledImages, read_source
 from raytl.tasks.registry import task_named
+from raytl.training.label_plan import unlabelled_images
 
 CLASSES = ("a", "b", "c")
 
@@ -125,7 +130,7 @@ def read(target: Path, labelled: Sequence[Sample] = ()) -> UnlabelledImages:
     experiment = Experiment(
         name="t", data="x", model="mobilenetv2_100", adapt={"target": str(target), "method": "auto"}
     )
-    return read_source(str(target), TARGET, experiment, labelled, test="test")
+    return read_source(str(target), TARGET, experiment, labelled, has_test=True)
 
 
 def test_images_below_test_are_not_used(tmp_path: Path) -> None:
@@ -135,7 +140,45 @@ def test_images_below_test_are_not_used(tmp_path: Path) -> None:
     expected = ["adapt.target:3.png", "adapt.target:train/a/1.png", "adapt.target:train/b/2.png"]
     assert [one.key for one in found.samples] == expected
     assert {one.target for one in found.samples} == {None}
-    assert "adapt.target: 2 images below test/ are not used" in found.notes
+    assert "adapt.target: 2 images of its test are not used" in found.notes
+
+
+def test_its_test_is_found_as_that_of_labelled_data(tmp_path: Path) -> None:
+    names = ("newcam/test/a/1.png", "Test/2.png", "testing/3.png", "seg_test/4.png", "latest/5.png", "train/a/6.png")
+    for i, name in enumerate(names):
+        texture(tmp_path / "x" / name, i)
+    with zipfile.ZipFile(tmp_path / "x.zip", "w") as packed:
+        for name in names:
+            packed.write(tmp_path / "x" / name, name)
+    for source in (tmp_path / "x", tmp_path / "x.zip"):
+        assert [one.key for one in read(source).samples] == ["adapt.target:latest/5.png", "adapt.target:train/a/6.png"]
+
+
+def test_rows_of_its_test_are_not_used(tmp_path: Path) -> None:
+    for i in range(3):
+        texture(tmp_path / f"my-test-bucket/{i}.png", i)
+    shutil.copy(tmp_path / "my-test-bucket/0.png", tmp_path / "copy.png")
+    rows = "".join(f"my-test-bucket/{i}.png,{'test' if i == 0 else ''}\n" for i in range(3))
+    (tmp_path / "target.csv").write_text(f"path,split\n{rows}copy.png,train\n")
+    found = read(tmp_path / "target.csv")
+    assert [(one.key[-5:], one.split) for one in found.samples] == [("1.png", "train"), ("2.png", "train")]
+    assert "adapt.target: 1 images of its test are not used" in found.notes
+
+
+def test_its_test_does_not_come_in_as_unlabelled_images(tmp_path: Path) -> None:
+    for i, name in enumerate(("new/test/a/1.png", "new/b/2.png", "3.png")):
+        texture(tmp_path / name, i)
+    experiment = Experiment(
+        name="t",
+        data={"uri": "x", "unlabelled": str(tmp_path)},
+        model="mobilenetv2_100",
+        adapt={"target": str(tmp_path / "new"), "method": "auto"},
+    )
+    backbone = SimpleNamespace(preprocess=None)
+    dataset = SimpleNamespace(samples=[], depth=SimpleNamespace(depth=SIXTEEN_BITS))
+    found = unlabelled_images(experiment, backbone, dataset, ignore)  # type: ignore[arg-type]
+    assert [one.key for one in found.samples] == ["data.unlabelled:3.png", "data.unlabelled:new/b/2.png"]
+    assert "'new/test/a/1.png' = 'adapt.target:test/a/1.png' (test of the source)" in "".join(found.notes)
 
 
 @pytest.mark.parametrize("spoil", [lambda image: image.copy(), lambda image: image.resize((40, 40))])
@@ -150,7 +193,7 @@ def test_copies_of_its_test_images_are_left_out(tmp_path: Path, spoil: Callable[
 
 def test_a_target_of_test_images_alone_is_an_error(tmp_path: Path) -> None:
     texture(tmp_path / "test/a/1.png", 1)
-    with pytest.raises(DataError, match="no images beside test/"):
+    with pytest.raises(DataError, match="no images beside its test"):
         read(tmp_path)
 
 

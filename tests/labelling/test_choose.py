@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,13 @@ def test_images_of_one_label_compare_nothing() -> None:
     chosen = choose(train, val, np.ones((3, 4), np.float32), count=2, fraction=0.8)
     assert chosen == Chosen("none", 0)
     assert chosen.text == "none, as there are too few labelled images to compare methods"
+
+
+def test_of_many_labelled_images_an_even_part_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytl.labelling.choose.MOST_LABELLED", 20)
+    train, val, others = divided(12, 2.0, 0, pool=50)
+    chosen = choose(replace(train, groups=np.arange(60)), val, others, count=5, fraction=0.8)
+    assert 120 <= chosen.images < 125, "4 of 12 labelled images of each class, and 100 to validate"
 
 
 def test_what_was_measured_is_said() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from raytl.labelling import propagate
 from raytl.labelling.propagate import ALPHA, balanced, neighbour_graph, propagated, solution
 from tests.labelling.blobs import blobs
 
@@ -60,6 +61,15 @@ def test_classes_have_their_share_of_the_mass() -> None:
     assert np.allclose(answers.sum(axis=1), 1)
     assert answers[2].argmax() == 1, "the first class attracted too many"
     assert answers[3].tolist() == [0.5, 0.5]
+
+
+def test_blocks_fit_in_memory_and_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 100 < propagate.rows_at_once(100_000) < 500
+    assert propagate.rows_at_once(10**9) == 1 and propagate.rows_at_once(1) == 2048
+    features, _ = blobs(15, count=2, spread=1.0)
+    whole = neighbour_graph(features, 4).toarray()
+    monkeypatch.setattr(propagate, "rows_at_once", lambda n: 7)
+    assert np.allclose(neighbour_graph(features, 4).toarray(), whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("n", [2, 3])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,6 +14,9 @@ from torch import Tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from raytl.errors import NonFiniteLoss
+from raytl.training.average import WeightAverage
+from raytl.training.steps import _begin
+from raytl.world import World
 from tests.training.conftest import toy
 from tests.training.in_memory import fit
 
@@ -92,3 +96,31 @@ def test_accumulation_takes_the_same_steps_as_the_whole_batch(tmp_path: Path) ->
         for pieces in (1, 4)
     )
     assert one.losses == pytest.approx(four.losses, rel=1e-4)
+
+
+def test_ranks_share_the_statistics_that_answers_depend_on_once_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[Tensor] = []
+
+    def broadcast(tensor: Tensor, src: int) -> None:
+        assert src == 0
+        sent.append(tensor.clone())
+        tensor.copy_(torch.arange(len(tensor)))
+
+    monkeypatch.setattr("raytl.training.collectives.dist.broadcast", broadcast)
+    own = {"mean": torch.full((2, 1), 7.0), "count": torch.tensor(5), "var": torch.full((1,), 8.0)}
+    average = WeightAverage(0.9)
+    average.track(own)
+    phase: Any = SimpleNamespace(moving_buffers=lambda: own, set_rates=lambda *_, **__: {})
+    for needs_answers in (False, True):
+        context: Any = SimpleNamespace(
+            experiment=SimpleNamespace(train=SimpleNamespace(seed=0, epochs=1)),
+            world=World(rank=1, size=2, local_rank=1),
+            loader=SimpleNamespace(steps=1),
+            objective=SimpleNamespace(needs_answers=needs_answers),
+            average=average,
+        )
+        _begin(context, phase, epoch=0, step=0)
+        assert len(sent) == needs_answers
+    assert sent[0].tolist() == [7, 7, 8, 7, 7, 8]
+    assert own["mean"].tolist() == [[0], [1]] and own["var"].tolist() == [2] and own["count"] == 5
+    assert average.shadow["mean"].tolist() == [[3], [4]] and average.shadow["var"].tolist() == [5]

@@ -55,7 +55,7 @@ def columns_of(
         DataError: a required column is absent or occurs twice.
     """
     names = [_name(each) for each in header]
-    wanted = ("path", "label", "split") if labeled else ("path",)
+    wanted = _ALL if labeled else ("path", "split")
     needed = {"path", "label"}.intersection(wanted).difference(given)
     wrong = [name for name in wanted if names.count(name) > 1 or (name in needed and name not in names)]
     if wrong:

@@ -112,7 +112,7 @@ def parts_in(table: Path) -> list[str]:
 
 
 def read_rows(table: Path, parts: Sequence[str], labeled: bool, on_event: OnEvent = ignore) -> Rows:
-    """Return the rows of a table file, or of its `parts` if it is a folder; without `labeled`, only paths are read.
+    """Return the rows of a table file, or of its `parts` if it is a folder; without `labeled`, labels are not read.
 
     Raises:
         DataError: a file cannot be read, is not in its format, lacks a column, or has too many rows.

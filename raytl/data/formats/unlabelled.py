@@ -1,6 +1,6 @@
 """List the images of a source without labels: a folder, a prefix in a bucket, an archive, shards, or a manifest.
 
-Images lie at any depth. Names of folders and columns of labels are ignored.
+Images lie at any depth. Names of folders and columns of labels are ignored; a column of splits says which rows are a test.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from raytl.data.decode import IMAGE_SUFFIXES
 from raytl.data.formats import archives, pulled_parts, tables
 from raytl.data.formats.key_tree import files_below
 from raytl.data.formats.skip_rules import left_out, skip_reason
+from raytl.data.formats.split_folders import read_name
 from raytl.data.manifest import Manifest, Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.unicode_names import nfc
@@ -37,7 +38,7 @@ def scan_unlabelled(
     s3: S3Settings = ENVIRONMENT,
 ) -> Manifest:
     """Return the images of the source `uri` that `key` of the experiment names: training images without a target, each key
-    once behind `<key>:`. With `stream`, images below a prefix stay in the bucket; all others are pulled.
+    once behind `<key>:`; rows of a manifest whose split is test have that split. With `stream`, images below a prefix stay in the bucket; all others are pulled.
 
     Raises:
         DataError: nothing is there, there are no images, or an archive or a manifest cannot be read.
@@ -45,9 +46,10 @@ def scan_unlabelled(
     """
     where = f"{key}: {uri}"
     others: list[str] = []
+    tests: set[str] = set()
     objects = {}
     if is_table_name(uri):
-        images = _in_table(uri, where, on_event, s3)
+        images = _in_table(uri, where, on_event, s3, tests)
     elif in_bucket(uri) and stream and not is_archive_name(uri):
         store = open_store(uri, s3)
         listed = {f"{store.uri}/{info.key}": info for info in listing(store, on_event=on_event)}
@@ -55,11 +57,14 @@ def scan_unlabelled(
         objects = listed
     else:
         images = _below(_root(uri, where, on_event, zip_encoding, s3), uri, on_event, others)
-    samples = {f"{key}:{nfc(name)}": Sample(f"{key}:{nfc(name)}", place, None, "train") for name, place in images}
+    places = {nfc(name): place for name, place in images}
+    samples = [
+        Sample(f"{key}:{name}", place, None, "test" if name in tests else "train") for name, place in places.items()
+    ]
     if not samples:
         expected = ", ".join(sorted(IMAGE_SUFFIXES))
         raise DataError("\n".join([f"{where}: no images found; expected files of {expected}", *left_out(others)]))
-    table = SampleTable.of(samples.values()).by_key()
+    table = SampleTable.of(samples).by_key()
     return Manifest(
         where, table, (), tuple(sorted(others)), (), {path: objects[path] for path in table.paths if path in objects}
     )
@@ -104,8 +109,9 @@ def _images(files: Iterable[tuple[str, str]], others: list[str]) -> _Places:
             yield key, place
 
 
-def _in_table(uri: str, where: str, on_event: OnEvent, s3: S3Settings) -> _Places:
-    """Yield the images that the `path` column of a manifest names; one from a bucket names only objects of buckets."""
+def _in_table(uri: str, where: str, on_event: OnEvent, s3: S3Settings, tests: set[str]) -> _Places:
+    """Yield the images that the `path` column of a manifest names, and add the keys of those whose split is test to `tests`; one
+    from a bucket names only objects of buckets."""
     if in_bucket(uri):
         folder, place, keys, parts = pulled_parts(uri, on_event, s3)
         table = tables.read(place, parts, labeled=False)
@@ -117,11 +123,14 @@ def _in_table(uri: str, where: str, on_event: OnEvent, s3: S3Settings) -> _Place
             f"{where}: no such manifest; expected a .csv, .tsv, .parquet or .jsonl table with a column path"
         )
     places = _pulled(tables.uris_in(table), on_event, s3)
-    for path in tables.paths_in(table):
-        if in_bucket(path):
-            yield path.partition("://")[2], places.get(path, path)
+    for path, split in zip(tables.paths_in(table), table.rows.splits, strict=True):
+        is_object = in_bucket(path)
+        name = path.partition("://")[2] if is_object else Path(os.path.relpath(path, table.folder)).as_posix()
+        if read_name(split).split == "test":
+            tests.add(nfc(name))
+        if is_object:
+            yield name, places.get(path, path)
             continue
-        name = Path(os.path.relpath(path, table.folder)).as_posix()
         if in_bucket(uri) and not tables.is_inside(name):
             raise DataError(
                 f"{where}: {name!r} is outside the manifest's folder; expected paths below it, or s3:// URIs"

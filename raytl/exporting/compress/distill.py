@@ -16,6 +16,8 @@ from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.predictor import answers_of, load, reporting_of
 from raytl.events import EpochEnded, Event, Message, OnEvent, Work
 from raytl.exporting.trained_run import TrainedRun, open_run
+from raytl.labelling.record import left_out_of
+from raytl.labelling.settings import Settings, settings_of
 from raytl.run import journal
 from raytl.run.plain import encode
 from raytl.store.open import fetched
@@ -56,11 +58,12 @@ def distill(run: TrainedRun, distillation: Distillation, folder: Path, on_event:
         TrainingError: training stopped; its checkpoints are intact.
     """
     teachers = [open_run(each, run.machine, on_event) for each in distillation.teachers] or [run]
-    train = list(run.present("train", on_event))
+    recipe = completed(on_this_machine(run.recipe, run.machine))
+    train = learned_samples(run, settings_of(recipe), on_event)
     if distillation.unlabelled is not None:
         train += unlabelled_samples(run, teachers[0], distillation.unlabelled, on_event)
     experiment = override(
-        labels_only(completed(on_this_machine(run.recipe, run.machine))),
+        labels_only(recipe),
         student_changes(run.recipe.model_dump(), distillation, run),
     )
     job = TrainJob(
@@ -73,6 +76,17 @@ def distill(run: TrainedRun, distillation: Distillation, folder: Path, on_event:
         teachers=tuple(str(each.run_store.folder.best.resolve()) for each in teachers),
     )
     return train_here(job, _epochs_as_work(on_event)).best
+
+
+def learned_samples(run: TrainedRun, settings: Settings, on_event: OnEvent) -> list[Sample]:
+    """Return the labelled images that the run learned from: without those that its label methods, as `settings` say, left out.
+
+    Raises:
+        DataError: files changed or are missing.
+        RunError: the record of label changes is damaged.
+    """
+    left_out = left_out_of(run.run_store.folder.root, settings)
+    return [sample for sample in run.present("train", on_event) if sample.key not in left_out]
 
 
 def student_changes(recipe: Mapping[str, Any], distillation: Distillation, run: TrainedRun) -> dict[str, Any]:

@@ -65,11 +65,11 @@ class Adversary:
 def discriminator(width: int, seed: int) -> nn.Module:
     """Return a network of two hidden layers from features `(b, width)` to the logit of the labelled domain, `(b, 1)`.
 
-    Its weights follow from `seed`; torch's global generator is left alone.
+    Its weights follow from `seed`; torch's global generators are left alone.
     """
     hidden = min(width, _MOST_HIDDEN)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed seeds the generators of GPUs too
         return nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, hidden),

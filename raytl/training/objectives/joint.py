@@ -95,6 +95,11 @@ class Joint:
         owned = {name: term.state for name, term in terms.items() if term.state is not None}
         return cls(labels, terms, tap, nn.ModuleDict(owned))
 
+    @property
+    def needs_answers(self) -> bool:
+        """Return whether a term asks the network."""
+        return any(term.requested for term in self.terms.values())
+
     def normalizer(self, targets: Any) -> float | None:
         """Return the normalizer of `labels`."""
         return self.labels.normalizer(targets)
@@ -105,7 +110,8 @@ class Joint:
         others = {view: network.inputs(batches[view]) for view in views}
         requested = dict.fromkeys(view for term in self.terms.values() for view in term.requested)
         # before the pass with gradients: the averaged weights take the place of the network's own meanwhile
-        answers = {view: network.answers(network.inputs(batches[view])) for view in requested}
+        inputs = {view: network.inputs(batches[view]) for view in requested}
+        answers = {view: network.answers(images) for view, images in inputs.items() if len(images)}
         outputs: list[Outputs] = []
 
         def together(own: Tensor) -> Tensor:
@@ -115,7 +121,8 @@ class Joint:
             floats = [part.float() for part in parts]
             features = self.tap.take().split(sizes)
             logits_of, features_of = (dict(zip(names, values, strict=True)) for values in (floats, features))
-            outputs.append(Outputs(logits_of, features_of, answers))
+            none = floats[0].new_empty((0, *logits.shape[1:]))
+            outputs.append(Outputs(logits_of, features_of, {view: answers.get(view, none) for view in requested}))
             own_logits: Tensor = parts[0]
             return own_logits
 

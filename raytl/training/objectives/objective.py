@@ -59,6 +59,11 @@ class StepObjective(Protocol):
         """Return what it owns, the same on all ranks; None if nothing."""
         ...
 
+    @property
+    def needs_answers(self) -> bool:
+        """Return whether its steps ask for `Network.answers`."""
+        ...
+
     def normalizer(self, targets: Any) -> float | None:
         """Return the normalizer of the labelled images (see `raytl.tasks.task.Objective`)."""
         ...

@@ -60,6 +60,12 @@ def test_a_manifest_needs_only_a_column_of_paths(source: Path) -> None:
     assert keys(source / "list.csv") == ["cat/1.png", "loose.jpg"]
 
 
+def test_rows_of_a_test_have_that_split(source: Path) -> None:
+    (source / "list.csv").write_text("path,split\nloose.jpg,Testing\ncat/1.png,train\na/b/c/d.jpg,\n./loose.jpg,\n")
+    samples = scan_unlabelled(str(source / "list.csv"), KEY).samples
+    assert list(samples.splits) == ["train", "train", "test"]
+
+
 @pytest.mark.parametrize(
     ("make", "match"),
     [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,16 +12,20 @@ from PIL import Image
 
 from raytl.config.override import override
 from raytl.config.stored import on_this_machine
+from raytl.data.sample import Sample
 from raytl.errors import DataError
 from raytl.events import Message, Recorder, ignore
 from raytl.exporting.compress.distill import (
     Distillation,
     distill,
     distillation_key,
+    learned_samples,
     student_changes,
     unlabelled_samples,
 )
 from raytl.exporting.trained_run import TrainedRun, open_run
+from raytl.labelling.change import TrainChange
+from raytl.labelling.record import write_changes
 from raytl.models.card import read_card
 
 
@@ -68,6 +73,17 @@ def test_photos_of_the_run_s_own_data_are_not_learned_without_labels(run: Traine
     count = len(run.recorded("val"))
     text = f"3 of {count + 4} photos at {tmp_path} are learned; {count} are of the run's own data, 1 cannot be read"
     assert Message(text) in recorder.events
+
+
+def test_images_that_the_run_left_out_are_not_learned(tmp_path: Path) -> None:
+    samples = [Sample(name, f"/{name}", "a", "train", "0" * 64) for name in ("1.jpg", "2.jpg", "3.jpg")]
+    run = SimpleNamespace(
+        run_store=SimpleNamespace(folder=SimpleNamespace(root=tmp_path)), present=lambda split, on_event: samples
+    )
+    own, other = ("leave_out", "none", "none"), ("leave_out", "propagate", "none")
+    assert learned_samples(run, own, ignore) == samples  # type: ignore[arg-type]
+    write_changes(tmp_path, {own: TrainChange(frozenset({"2.jpg"})), other: TrainChange(frozenset({"3.jpg"}))})
+    assert learned_samples(run, own, ignore) == [samples[0], samples[2]]  # type: ignore[arg-type]
 
 
 def test_a_folder_without_photos_is_an_error(run: TrainedRun, tmp_path: Path) -> None:

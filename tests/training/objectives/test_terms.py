@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from raytl.data.loader import Batch
 from raytl.training.objectives.adversarial import Adversary, discriminator, reversal
 from raytl.training.objectives.domain import TARGET_VIEW, Discrepancy, coral, mmd
 from raytl.training.objectives.fixmatch import MOMENTUM, STRONG, WEAK, FixMatch, consistency
-from raytl.training.objectives.joint import Outputs
+from raytl.training.objectives.joint import FeatureTap, Joint, Outputs
 from raytl.training.objectives.objective import LABELLED
 from raytl.world import World
 
@@ -108,6 +109,23 @@ def test_fixmatch_divides_by_all_images_of_the_step_and_moves_its_thresholds_aft
     assert term.state.thresholds(0.9).tolist() == pytest.approx([0.9, 0.9 * float(means[1] / means[0])])
 
 
+class Ones(Step):
+    """A network of ones that has no answers."""
+
+    def __call__(self, *values: Any) -> Any:
+        return torch.ones(len(values[0]), 3)
+
+
+def test_a_micro_batch_without_images_asks_the_network_nothing() -> None:
+    term = FixMatch(classes=3, count=4, threshold=0.5, weight=1.0, device=CPU)
+    tap = cast("FeatureTap", SimpleNamespace(take=lambda: torch.zeros(2, 5)))
+    joint = Joint.of(lambda forward, inputs, targets, ids: forward(inputs).sum(), {"fixmatch": term}, tap)
+    assert joint.needs_answers
+    batches = {name: Batch(torch.zeros(n, 5), torch.arange(n)) for name, n in ((LABELLED, 2), (WEAK, 0), (STRONG, 0))}
+    loss = joint.step(Ones(), batches)
+    assert float(loss.labelled) == 6 and loss.beside is not None and float(loss.beside) == 0
+
+
 def test_the_reversal_grows_from_nothing_to_one() -> None:
     assert reversal(0) == 0
     assert reversal(0.3) == pytest.approx(2 / (1 + math.exp(-3)) - 1)
@@ -135,7 +153,10 @@ def test_the_discriminator_learns_the_domain_and_the_network_the_opposite() -> N
         assert one.grad is not None and same.grad is not None and torch.allclose(one.grad, same.grad)
 
 
-def test_a_discriminator_follows_from_its_seed_and_leaves_the_global_generator_alone() -> None:
+def test_a_discriminator_follows_from_its_seed_and_leaves_the_global_generators_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.manual_seed_all", None)
     before = torch.get_rng_state()
     one, same, other = (nn.utils.parameters_to_vector(discriminator(4, seed).parameters()) for seed in (1, 1, 2))
     assert torch.equal(one, same) and not torch.equal(one, other)
