@@ -25,10 +25,10 @@ def test_the_readme_is_two_screens() -> None:
     assert len(text.encode()) <= _MOST_BYTES
 
 
-def test_the_readme_has_thirteen_features_each_with_its_page() -> None:
+def test_the_readme_has_fourteen_features_each_with_its_page() -> None:
     section = README.read_text(encoding="utf-8").split("\n## Features\n")[1].split("\n## ")[0]
     features = re.findall(r"^\d+\. \[.+?\]\((docs/[\w-]+\.md)\)", section, re.MULTILINE)
-    assert len(features) == len(set(features)) == 13
+    assert len(features) == len(set(features)) == 14
 
 
 @pytest.mark.parametrize("page", [*PAGES, REPO / "SECURITY.md", REPO / "CHANGELOG.md"], ids=lambda page: page.name)
