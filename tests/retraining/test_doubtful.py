@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import timm
+import torch
 from safetensors.torch import save_file
 
 from raytl.data.corrections import Correction, text_of
@@ -28,6 +29,7 @@ def test_a_tick_lists_doubtful_labels_leaves_them_out_and_believes_who_looked(
     make_days: MakeDays, tmp_path: Path
 ) -> None:
     weights = tmp_path / "weights.safetensors"
+    torch.manual_seed(0)
     save_file(timm.create_model("test_resnet").state_dict(), weights)
     settings = {"labels__noise": "leave_out", "labels__relabel": str(tmp_path / "fixes.csv")}
     days = make_days().where(model__weights=str(weights), **settings)
