@@ -22,16 +22,14 @@ from raytl.data.corrections import (
     stored_content,
     text_of,
 )
-from raytl.data.formats import scan
-from raytl.data.given_labels import with_labels
 from raytl.data.manifest import listed
 from raytl.data.split import apply_splits
 from raytl.errors import ConfigError, Conflict, DataError
 from raytl.events import OnEvent, ignore
+from raytl.labelling.labelled_manifest import labelled_manifest
 from raytl.store.contract import ABSENT
 from raytl.store.open import open_store
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.registry import task_named
 
 _FILLED = ("key", "label", "who", "why")
 _MAX_BYTES = 256 << 20
@@ -115,19 +113,8 @@ def _content(file: Path) -> bytes:
 
 def _images(experiment: Experiment, on_event: OnEvent, s3: S3Settings) -> _Images:
     """Return the images as the data has them, without corrections."""
-    config, types = experiment.data, task_named(experiment.task).target_types
-    manifest = scan(
-        config.uri,
-        on_event,
-        config.stream,
-        config.zip_encoding,
-        s3,
-        experiment.annotations,
-        types,
-        config.columns,
-        experiment.labels.columns,
-    )
-    manifest = with_labels(manifest, config, LabelsConfig(columns=experiment.labels.columns), on_event, s3)
+    config = experiment.data
+    manifest = labelled_manifest(experiment, LabelsConfig(columns=experiment.labels.columns), on_event)
     if manifest.samples.kinds() - {str}:
         raise DataError(f"{config.uri}: has other targets than classes; expected a task with one class an image")
     samples = apply_splits(manifest.samples, config, s3)

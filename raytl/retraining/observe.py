@@ -13,8 +13,6 @@ from raytl.data import snapshot
 from raytl.data.audit import audit
 from raytl.data.corrections import stored_content
 from raytl.data.feedback import LABELS, is_feedback
-from raytl.data.formats import scan
-from raytl.data.given_labels import with_labels
 from raytl.data.group_split import group_columns
 from raytl.data.manifest import Manifest, Sample, dataset_digest, listed, snapshot_id
 from raytl.data.perceptual_hash import phashes
@@ -22,6 +20,7 @@ from raytl.data.split_memory import MEMORY_FORMAT, Memory
 from raytl.errors import DataError, RaytlError, RegistryError
 from raytl.events import Message, OnEvent
 from raytl.feedback.monitor import Alarm
+from raytl.labelling.labelled_manifest import labelled_manifest
 from raytl.labelling.reviewed import reviewed_keys
 from raytl.labelling.suspect import SuspectLabel
 from raytl.registry.reader import folder_of
@@ -153,21 +152,8 @@ def frozen_samples(experiment: Experiment, on_event: OnEvent) -> Sequence[Sample
 
 
 def _scanned(experiment: Experiment, on_event: OnEvent) -> Manifest:
-    config, s3, task = experiment.data, S3Settings.of(experiment.storage), task_named(experiment.task)
-    types = task.target_types
-    manifest = scan(
-        config.uri,
-        on_event,
-        config.stream,
-        config.zip_encoding,
-        s3,
-        experiment.annotations,
-        types,
-        config.columns,
-        experiment.labels.columns,
-    )
-    manifest = with_labels(manifest, config, experiment.labels, on_event, s3)
-    check_targets(task, manifest.samples)
+    manifest = labelled_manifest(experiment, experiment.labels, on_event)
+    check_targets(task_named(experiment.task), manifest.samples)
     return manifest
 
 
