@@ -48,6 +48,7 @@ EXAMPLES: dict[str, Any] = {
     "annotations.void": ["background", 255],
     "adapt.target": "s3://bucket/new-camera/",
     "adapt.method": "auto",
+    "adapt.style.probability": 0.5,
     "labels.relabel": "corrections.csv",
     "labels.columns": ["ann", "bob", "rule"],
     "model.name": "mobilenetv2_100",

@@ -24,6 +24,8 @@ from raytl.models.backbone import Backbone
 
 GROUP = 64
 """Images that are normalized together while statistics are measured; the size of loaded batches changes nothing."""
+MEASURED = 512
+"""Images of a domain whose statistics are measured at most: enough for the mean of a channel, and seconds of work."""
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 """The mean and the variance of each channel, `(c,)` each."""
 
@@ -116,7 +118,7 @@ def measured_statistics(module: nn.Module, batches: Iterable[Tensor], alpha: flo
     module.eval()
     try:
         with _measuring(layers, own, pools, alpha):
-            for group in _groups(batches):
+            for group in groups(batches):
                 module(group)
     finally:
         module.train(was_training)
@@ -184,8 +186,8 @@ class _Pool:
         return self.mean.astype(np.float32), (self.squares / self.count).astype(np.float32)
 
 
-def _groups(batches: Iterable[Tensor]) -> Iterator[Tensor]:
-    """Yield the images of `batches` in groups of `GROUP`; a last one of a single image joins the group before it."""
+def groups(batches: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Yield the images of `batches` in groups of `GROUP`, whatever their sizes; a last one of a single image joins the group before it."""
     held: Tensor | None = None
     for batch in batches:
         held = batch if held is None else torch.cat([held, batch])

@@ -69,6 +69,7 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
     where = [
         ("best", f"epoch {result.best_epoch} of {result.epochs}{ends}, by {experiment.train.metric}"),
         *_fallback(result.metrics, experiment.train.metric),
+        *_adaptation(result.metrics, experiment),
         *calibration_facts(result.metrics),
         *_predict_score(result.metrics, experiment),
         ("run", result.run),
@@ -90,6 +91,16 @@ def _fallback(metrics: Mapping[str, float], chosen_by: str) -> list[tuple[str, s
     name = chosen_by.removeprefix("val/")
     tuned = score(name, metrics[f"fallback/fine_tuned_{name}"])
     return [("network", f"{mix} pretrained network with a solved head; fine-tuned: {metric(name)} {tuned}")]
+
+
+def _adaptation(metrics: Mapping[str, float], experiment: Experiment) -> list[tuple[str, str]]:
+    """Return whether the network was adapted after training, with both scores; nothing without such a method."""
+    if (applied := metrics.get("adaptation/applied")) is None:
+        return []
+    name = experiment.train.metric.removeprefix("val/")
+    without, adapted = (score(name, metrics[f"adaptation/{each}_{name}"]) for each in ("without", "with"))
+    word = "applied" if applied else "kept off, as it is worse on validation"
+    return [("adaptation", f"{experiment.adapt.method} {word}: {metric(name)} {without} -> {adapted}  (validation)")]
 
 
 def calibration_facts(metrics: Mapping[str, float]) -> list[tuple[str, str]]:

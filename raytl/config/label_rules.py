@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 from raytl.config import space
+from raytl.config.adapt import AFTER_TRAINING
 from raytl.config.conflict import Conflict
 from raytl.config.schema import Experiment, Recipe
 from raytl.uris import has_scheme, in_bucket, is_table_name
@@ -25,12 +26,15 @@ def label_conflicts(experiment: Experiment) -> Iterator[Conflict]:
 
 
 def _conflicts_of(experiment: Experiment, key: str, method: str, source: str, uri: str | None) -> Iterator[Conflict]:
+    is_after = method in AFTER_TRAINING
     if uri is None:
         yield Conflict(
             (key, source, "search.space"),
-            f"found {method}, and {source} is null: there are no images to label",
+            f"found {method}, and {source} is null: there are no images to {'adapt to' if is_after else 'label'}",
             f"name a folder or an s3:// prefix of images as {source}, or set {key} to none",
         )
+    if is_after:
+        return
     if experiment.model.weights == "none":
         yield Conflict(
             (key, "model.weights", "search.space"),
@@ -70,11 +74,12 @@ def _noise(experiment: Experiment) -> Iterator[Conflict]:
 
 
 def _chosen(experiment: Experiment, key: str) -> str | None:
-    """Return a method other than none that the experiment, or a trial of it, has for `key`."""
+    """Return a method other than none that the experiment, or a trial of it, has for `key`; one after training comes last."""
     section, _, name = key.partition(".")
     searched = [each.choices for each in space.read(experiment)[0].dimensions if each.key == key]
     values = (getattr(getattr(experiment, section), name), *(choice for choices in searched for choice in choices))
-    return next((str(one) for one in values if one != "none"), None)
+    methods = [str(one) for one in values if one != "none"]
+    return next((one for one in methods if one not in AFTER_TRAINING), methods[0] if methods else None)
 
 
 def label_columns(recipe: Recipe) -> Iterator[Conflict]:

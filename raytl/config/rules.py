@@ -5,16 +5,18 @@ Pure functions of the experiment. `build` takes into account whether a key came 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from raytl.config import channel_rules, credentials, space
+from raytl.config.adapt import AFTER_TRAINING, TENT
 from raytl.config.conflict import Conflict, Idle
 from raytl.config.label_rules import LABEL_SOURCES, label_columns, label_conflicts
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
-from raytl.config.source_rules import idle_sources, source_conflicts
+from raytl.config.source_rules import STYLE, idle_sources, source_conflicts
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
 
@@ -34,11 +36,17 @@ def conflicts_in(recipe: Recipe) -> list[Conflict]:
 def idle(experiment: Experiment) -> list[Idle]:
     """Return every key that cannot take effect, whether it was given or not."""
     searched = experiment.search.space or {}
-    result = [one for one in idle_in(experiment) if one.cause not in searched or one.cause not in LABEL_SOURCES]
+    result = [one for one in idle_in(experiment) if not _is_drawn(one, searched)]
     if experiment.data.cache == "off":
         advice = "set data.cache to auto or on, or remove it"
         result.append(Idle("data.cache_limit_gb", "data.cache", "data.cache is off", advice))
     return result
+
+
+def _is_drawn(one: Idle, searched: Mapping[str, Any]) -> bool:
+    """Return whether a trial may draw a value with which the key takes effect."""
+    causes = {one.cause, STYLE} if one.key == "adapt.target" else {one.cause}
+    return any(cause in searched for cause in causes & {*LABEL_SOURCES, STYLE})
 
 
 def idle_in(recipe: Recipe) -> list[Idle]:
@@ -83,12 +91,18 @@ def idle_in(recipe: Recipe) -> list[Idle]:
 
 def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
     """Yield the keys of the section `adapt` that its method does not use."""
-    method = recipe.adapt.method
+    method, style = recipe.adapt.method, recipe.adapt.style.probability
     advice = "set adapt.method to auto, or remove this key"
-    if method == "none":
+    if method == "none" and style == 0:
         yield Idle("adapt.target", "adapt.method", "adapt.method is none", advice)
-    if method not in ("adabn_centroids", "auto"):
+    if method not in ("adabn_centroids", "auto", *AFTER_TRAINING):
         yield Idle("adapt.alpha", "adapt.method", f"adapt.method is {method}", advice)
+    if method != TENT:
+        advice = "set adapt.method to tent, or remove this key"
+        for name in ("lr", "epochs"):
+            yield Idle(f"adapt.tent.{name}", "adapt.method", f"adapt.method is {method}", advice)
+    if style == 0:
+        yield Idle("adapt.style.beta", STYLE, f"{STYLE} is 0", f"set {STYLE} to 0.5, or remove this key")
 
 
 def _secrets(experiment: Experiment) -> Iterator[Conflict]:

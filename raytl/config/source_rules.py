@@ -1,14 +1,17 @@
-"""Rules of steps that take several sources of images: few.method: fixmatch, adapt.method: coral, mmd or dann, data.synthetic."""
+"""Rules of steps that take several sources of images (few.method: fixmatch, adapt.method: coral, mmd or dann, data.synthetic),
+of adapt.style, and of methods after training."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from raytl.config import space
-from raytl.config.adapt import IN_TRAINING
+from raytl.config.adapt import AFTER_TRAINING, IN_TRAINING
 from raytl.config.conflict import Conflict, Idle
 from raytl.config.fixmatch import FIXMATCH
 from raytl.config.schema import Experiment, Recipe
+
+STYLE = "adapt.style.probability"
 
 
 def source_conflicts(experiment: Experiment) -> Iterator[Conflict]:
@@ -28,6 +31,7 @@ def source_conflicts(experiment: Experiment) -> Iterator[Conflict]:
                 f"found {method}, and transfer.unfreeze is 0: no stage is trained, so its loss moves nothing",
                 "set transfer.unfreeze to 1 or more, or adapt.method to adabn, centroids or none",
             )
+    yield from _domain_conflicts(experiment)
     count = round(train.batch_size * experiment.data.synthetic.share)
     if (
         experiment.data.synthetic.uri is not None
@@ -39,6 +43,26 @@ def source_conflicts(experiment: Experiment) -> Iterator[Conflict]:
             f"found {experiment.data.synthetic.share:g}, which is {count} images of a train.batch_size of {train.batch_size}; "
             "expected at least one made and one real image",
             "choose another share, or larger batches",
+        )
+
+
+def _domain_conflicts(experiment: Experiment) -> Iterator[Conflict]:
+    """Yield what makes a style, or a method after training, impossible."""
+    searched = {each.key: each for each in space.read(experiment)[0].dimensions}
+    probability, target = experiment.adapt.style.probability, experiment.adapt.target
+    if target is None and (probability > 0 or STYLE in searched):
+        yield Conflict(
+            (STYLE, "adapt.target", "search.space"),
+            f"found {f'{probability:g}' if probability > 0 else searched[STYLE].text}, and adapt.target is null: there are no "
+            "images whose style to take",
+            f"name a folder or an s3:// prefix of images as adapt.target, or set {STYLE} to 0",
+        )
+    drawn = searched["adapt.method"].choices if "adapt.method" in searched else ()
+    if after := [method for method in drawn if method in AFTER_TRAINING]:
+        yield Conflict(
+            ("search.space", "adapt.method"),
+            f"found {' and '.join(after)} among the choices of adapt.method: a trial is scored before a method after training",
+            f"leave out {' and '.join(after)}; with adapt.method: {after[0]} outside the space, the winner's refit is adapted",
         )
 
 

@@ -24,6 +24,7 @@ from raytl.data.encoder import Augment, Encoder, Prefetching, augmented
 from raytl.data.images import Images, Pixels
 from raytl.data.pipe import Origin, Pick, Pipe, Request
 from raytl.data.step_source import StepSource
+from raytl.data.style import FourierStyle
 from raytl.data.transforms import Preprocess, eval_pixels
 from raytl.world import World
 
@@ -76,7 +77,7 @@ class TrainLoader:
     """The rank's training batches, epoch by epoch; `batch` is global. `encoder` has the targets of the images, by position.
 
     Steps follow from the images; each of `beside` gives its own to every step. Those with labels are part of `batch`, with
-    ids that follow those of the images. A rank may get an empty batch when a global batch is smaller than the world. With
+    ids that follow those of the images. A `style` changes views of the images. A rank may get an empty batch when a global batch is smaller than the world. With
     `pinned`, images are in memory that a GPU copies from by itself.
     """
 
@@ -94,6 +95,7 @@ class TrainLoader:
         pinned: bool = False,
         channels: int = RGB,
         beside: Sequence[StepSource] = (),
+        style: FourierStyle | None = None,
     ) -> None:
         assert len(images) == len(encoder) > 0, "one target for each image, and at least one"
         self._encoder, self._seed, self._world, self._weights = encoder, seed, world, weights
@@ -101,7 +103,7 @@ class TrainLoader:
         labelled_first = sorted(beside, key=lambda source: source.encoder is None)  # their views follow each other
         self._beside = [_Beside(source, len(images), batch, seed) for source in labelled_first]
         self._first_ids = list(accumulate([0, len(images), *(len(each.source.images) for each in self._beside)]))[:-1]
-        own = Origin(images, partial(_own_view, images, encoder, augment, seed), 1, _prefetching(encoder))
+        own = Origin(images, partial(_own_view, images, encoder, augment, seed, style), 1, _prefetching(encoder))
         origins = [own, *(each.origin(seed) for each in self._beside)]
         rows = [batch, *(each.count for each in self._beside)]
         capacity = sum(-(-count // world.size) * each.views for count, each in zip(rows, origins, strict=True))
@@ -191,10 +193,10 @@ def _evaluated(images: Images, preprocess: Preprocess, _epoch: int, i: int) -> t
 
 
 def _own_view(
-    images: Images, encoder: Encoder, augment: Augment, seed: int, epoch: int, i: int
+    images: Images, encoder: Encoder, augment: Augment, seed: int, style: FourierStyle | None, epoch: int, i: int
 ) -> tuple[tuple[Pixels], Any]:
     view, target = augmented(images, encoder, augment, seed, epoch, i)
-    return (view,), target
+    return (view if style is None else style.applied(view, seed, epoch, i),), target
 
 
 def _ids(pick: Pick) -> torch.Tensor:

@@ -10,31 +10,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
 from raytl.adaptation.centroids import centroid_similarities
 from raytl.adaptation.choice import Candidate, Labelled, MethodChoice, agreement, chosen_method, confirmed
 from raytl.adaptation.probe import probe_probabilities
-from raytl.adaptation.statistics import adapted, measured_statistics, norm_layers
-from raytl.config.adapt import IN_TRAINING
-from raytl.data.cache import open_images
-from raytl.data.loader import EvalLoader
+from raytl.adaptation.statistics import MEASURED, adapted, measured_statistics, norm_layers
+from raytl.adaptation.views import by_content, normalized_views
+from raytl.config.adapt import AFTER_TRAINING, IN_TRAINING
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.errors import ConfigError
-from raytl.events import Work
 from raytl.labelling.change import Reason, TrainChange
-from raytl.models.forward import EVAL_BATCH, is_channels_last, pick_device, to_input
+from raytl.models.forward import pick_device
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.probe_solver import even_sample
-from raytl.world import World
 
 if TYPE_CHECKING:
     from raytl.labelling.changes import LabelInputs
 
 ADABN = "adabn_centroids"
-MEASURED = 512
-"""Images of a domain whose statistics are measured at most: enough for the mean of a channel, and seconds of work."""
 SOURCE_IMAGES, TARGET_IMAGES = 3000, 10_000
 """Labelled images that the classifier for pseudo-labels learns from, and target images that are labelled, at most."""
 COMPARED = 1500
@@ -48,7 +42,7 @@ def adapt(inputs: LabelInputs, method: str, change: TrainChange) -> TrainChange:
         ConfigError: the network has no BatchNorm, or the task has no single class an image.
         DataError: see `target_images`.
     """
-    if method in IN_TRAINING:
+    if method in (*IN_TRAINING, *AFTER_TRAINING):
         return change
     domains = _Domains(inputs, change.applied(inputs.train))
     notes = list(inputs.target.notes)
@@ -75,7 +69,7 @@ class _Domains:
     @cached_property
     def target(self) -> Sequence[Sample]:
         """The images of the target in the order of their content, as names of folders may be labels; of many, a part."""
-        return sorted(self.inputs.target.samples, key=lambda sample: sample.digest)[:TARGET_IMAGES]
+        return by_content(self.inputs.target.samples)[:TARGET_IMAGES]
 
     @cached_property
     def learned(self) -> Sequence[Sample]:
@@ -139,22 +133,11 @@ def _with_statistics(inputs: LabelInputs, samples: Sequence[Sample]) -> LabelInp
             f"adapt.method: {backbone.name} has no BatchNorm, whose statistics {ADABN} replaces. Set it to centroids"
         )
     backbone.module.to(pick_device(experiment.compute.device))
-    views = _views(inputs, even_sample(samples, None, MEASURED))
+    some, s3 = even_sample(samples, None, MEASURED), S3Settings.of(experiment.storage)
+    given = backbone.module, some, backbone.preprocess, experiment.data, s3
+    views = normalized_views(*given, inputs.on_event, "BatchNorm statistics")
     statistics = measured_statistics(backbone.module, views, experiment.adapt.alpha)
     return replace(inputs, backbone=adapted(backbone, statistics))
-
-
-def _views(inputs: LabelInputs, samples: Sequence[Sample]) -> Iterator[Tensor]:
-    """Yield the normalized evaluation views of `samples`."""
-    experiment, preprocess, module = inputs.experiment, inputs.backbone.preprocess, inputs.backbone.module
-    device, last = next(module.parameters()).device, is_channels_last(inputs.backbone.module)
-    images = open_images(samples, preprocess, experiment.data, s3=S3Settings.of(experiment.storage))
-    loader = EvalLoader(images, preprocess, batch=EVAL_BATCH[device.type], world=World.solo())
-    done = 0
-    for batch in loader:
-        yield to_input(batch.images, preprocess, device, last)
-        done += len(batch.ids)
-        inputs.on_event(Work("BatchNorm statistics", done, len(samples), "images"))
 
 
 def _choice(domains: _Domains) -> MethodChoice:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from raytl.config.adapt import AFTER_TRAINING
 from raytl.config.fingerprint import decisive
 from raytl.config.override import with_defaults
 from raytl.config.places import sweep_uri
@@ -68,6 +69,9 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
         on_event(Message(line))
     if advice := _advice(experiment.search, train_plan.dataset.splits.images):
         on_event(Message(advice))
+    if experiment.adapt.method in AFTER_TRAINING:
+        text = f"trials are scored before adapt.method: {experiment.adapt.method}; the winner's refit is adapted"
+        on_event(Message(text))
     splits = train_plan.dataset.splits
     if folds := experiment.search.folds:
         groups = group_columns(experiment.data.columns)

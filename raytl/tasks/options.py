@@ -40,7 +40,7 @@ _NO_ADAPT = Rule("adapt.method", ("none",), f"{_ONE_CLASS}; set it to none")
 _MANY_LABELS = (
     *_NO_LABEL_NOISE,
     _NO_FEW,
-    Rule("adapt.method", ("none", *IN_TRAINING), "pseudo-labels need one class an image; set it to none"),
+    Rule("adapt.method", ("none", *IN_TRAINING), "the others need one class an image; set it to none"),
     Rule("train.sampler", ("shuffle",), f"{_ONE_CLASS}; set train.class_weights to balanced instead"),
     Rule("augment.mixup", (0,), f"{_ONE_CLASS}: a mixed image has the labels of both; set it to 0"),
     Rule("augment.cutmix", (0,), f"{_ONE_CLASS}: the patch may not show what the label says; set it to 0"),

@@ -7,7 +7,6 @@ probe). If it is worse, candidates on the line between the two networks are vali
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -16,25 +15,25 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import nn
 
 from raytl.errors import ModelError
-from raytl.events import Event, Message, OnEvent, Work
+from raytl.events import Message, OnEvent, Work
 from raytl.metrics.calibration import decision_losses
 from raytl.metrics.direction import sign
 from raytl.models.backbone import Backbone
 from raytl.models.card import WEIGHTS
 from raytl.run.folder import RunFolder
-from raytl.score_names import is_fraction, title
 from raytl.tasks.calibration import divided
 from raytl.tasks.inference import Truths
 from raytl.tasks.task import Validation
-from raytl.training.collectives import broadcast_from_main, sum_over_ranks
+from raytl.training.best_network import State, report, score_text, shared_state
+from raytl.training.collectives import sum_over_ranks
 from raytl.training.job import TrainJob
 from raytl.training.loop import RunWriter, rank
 from raytl.training.network import build_network
 from raytl.training.records import SCORE_FORMAT, BestScore
-from raytl.training.run_writer import BEST_SCORE, FRACTION
+from raytl.training.run_writer import ADAPTED, BEST_SCORE, FRACTION
 from raytl.training.steps import TrainContext
 from raytl.training.validate import ValSplit, calibrated, split_answers
 
@@ -42,7 +41,6 @@ MAX_IMAGES = 20_000
 """With more training images a fine-tune does not end below its head, and their features would take gigabytes."""
 FRACTIONS = tuple(step / 10 for step in range(1, 10))
 """The fractions of the fine-tuned network in the interpolations."""
-State = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
@@ -115,15 +113,15 @@ def fall_back(
     killed here repeats the comparison, or finds it done.
     """
     world = context.world
-    emit = partial(_report, context)
+    emit = partial(report, context)
     score = SCORE_FORMAT.load(folder.best / BEST_SCORE) if world.is_main else None
     head = _pretrained(job, context.device, folder, score, emit) if score is not None else None
     (compared,) = sum_over_ranks(world, [float(head is not None)], context.device, "whether a solved head is better")
     if not compared:
         return
     ends = _Line(
-        _shared(context, load_file(folder.best / WEIGHTS) if world.is_main else None, backbone.module),
-        _shared(context, head, backbone.module),
+        shared_state(context, load_file(folder.best / WEIGHTS) if world.is_main else None, backbone.module),
+        shared_state(context, head, backbone.module),
     )
     measure = partial(_measured, context, backbone.module, split, ends)
     tuned, best = measure(1.0), measure(0.0)
@@ -141,21 +139,15 @@ def fall_back(
         writer.best(backbone.module, _recorded(job, best, tuned), score.epoch - 1 if score else 0)
 
 
-def _report(context: TrainContext, event: Event) -> None:
-    """Emit `event` from the main rank, whose peers wait meanwhile."""
-    context.world.status.progressed()
-    if context.world.is_main:
-        context.emit(event)
-
-
 def _pretrained(
     job: TrainJob, device: torch.device, folder: RunFolder, score: BestScore, emit: OnEvent
 ) -> State | None:
     """Return the pretrained network with the solved head, in this rank's memory; None if it need not be compared.
 
-    It need not if the comparison is done, the head has no closed form, or the fine-tuned network is better by the metric.
+    It need not if the comparison is done, the head has no closed form, or the fine-tuned network is better by the metric. What
+    follows the comparison (`after_training`) says that it is done.
     """
-    if FRACTION in score.metrics:
+    if FRACTION in score.metrics or ADAPTED in score.metrics:
         return None
     solver, metric = job.task.head_solver, job.experiment.train.metric
     assert solver is not None, "`may_fall_back`"
@@ -170,7 +162,7 @@ def _pretrained(
     if metric != f"val/{job.task.tie_breaker}" and sign(metric) * (score.metrics[metric] - scores[metric]) > 0:
         emit(
             Message(
-                f"kept the fine-tuned network: {_text(metric, score.metrics)}; its solved head: {_text(metric, scores)}"
+                f"kept the fine-tuned network: {score_text(metric, score.metrics)}; its solved head: {score_text(metric, scores)}"
             )
         )
         return None
@@ -193,16 +185,6 @@ class _Line:
             name: torch.lerp(self.start[name], tensor, fraction) if tensor.is_floating_point() else tensor
             for name, tensor in self.tuned.items()
         }
-
-
-def _shared(context: TrainContext, state: State | None, like: nn.Module) -> State:
-    """Return the main rank's `state` on every rank, on the device and in the layout of the module's own."""
-    own = {name: tensor.detach().clone() for name, tensor in like.state_dict().items()}
-    if state is not None:
-        for name, tensor in own.items():
-            tensor.copy_(state[name])
-    broadcast_from_main(context.world, list(own.values()), "network")
-    return own
 
 
 def _measured(context: TrainContext, module: nn.Module, split: ValSplit, line: _Line, fraction: float) -> Candidate:
@@ -235,9 +217,4 @@ def _recorded(job: TrainJob, best: Candidate, tuned: Candidate) -> Validation:
 
 def _scores(job: TrainJob, candidate: Candidate) -> str:
     names = dict.fromkeys((job.experiment.train.metric, f"val/{job.task.tie_breaker}"))
-    return ", ".join(_text(name, candidate.result.metrics) for name in names)
-
-
-def _text(name: str, metrics: Mapping[str, float]) -> str:
-    value = f"{100 * metrics[name]:.1f} %" if is_fraction(name) else f"{metrics[name]:.3f}"
-    return f"{title(name.removeprefix('val/'))} {value}"
+    return ", ".join(score_text(name, candidate.result.metrics) for name in names)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
+from raytl.adaptation.normalization import check_adaptable
 from raytl.config.choice import Choice
 from raytl.config.schema import DataConfig, Experiment
 from raytl.data.shard import steps_per_epoch
@@ -116,6 +117,7 @@ def make_plan(
         experiment, recipe = chosen or (experiment, ())
         backbone = backbone.with_frozen_statistics() if experiment.model.batch_norm == "frozen" else backbone
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
+    _collect(problems, lambda: _check_adaptable(experiment, backbone))
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
     _collect(problems, lambda: check_compile(experiment, pick_device(experiment.compute.device)))
     if dataset:
@@ -183,6 +185,11 @@ def _collect(problems: list[RaytlError], make: Callable[[], T]) -> T | None:
     except RaytlError as problem:
         problems.append(problem)
         return None
+
+
+def _check_adaptable(experiment: Experiment, backbone: Backbone | None) -> None:
+    if backbone is not None:
+        check_adaptable(backbone.name, backbone.module, experiment.adapt.method)
 
 
 def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone | None) -> bool:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from raytl.config.adapt import IN_TRAINING
+from raytl.adaptation.views import by_content
+from raytl.config.adapt import AFTER_TRAINING, IN_TRAINING
 from raytl.config.fixmatch import FIXMATCH
 from raytl.config.override import override
 from raytl.config.schema import AugmentConfig, Experiment
+from raytl.config.source_rules import STYLE
 from raytl.data import shard
 from raytl.data.cache import open_images
 from raytl.data.encoder import Augment, Encoder
 from raytl.data.sample_table import SampleTable
 from raytl.data.sources import TARGET, UNLABELLED
 from raytl.data.step_source import StepSource
+from raytl.data.style import FourierStyle
 from raytl.data.synthetic import SYNTHETIC
 from raytl.data.transforms import Preprocess
 from raytl.events import OnEvent
@@ -41,20 +44,24 @@ def ratios(experiment: Experiment) -> dict[str, float]:
 
 
 def source_keys(experiment: Experiment) -> frozenset[str]:
-    """Return the keys of all sources that `experiment` or a trial of its search space takes."""
+    """Return the keys of all sources that the steps of `experiment`, their styles or a method after training take, or those of
+    a trial of its search space."""
 
     def values(key: str, own: str) -> set[Any]:
         return {own, *(experiment.search.space or {}).get(key, {}).get("choice", ())}
 
     keys = {SYNTHETIC} if experiment.data.synthetic.uri is not None else set()
     keys |= {UNLABELLED} if FIXMATCH in values("few.method", experiment.few.method) else set()
-    keys |= {TARGET} if values("adapt.method", experiment.adapt.method) & {*IN_TRAINING} else set()
+    uses = values("adapt.method", experiment.adapt.method) & {*IN_TRAINING, *AFTER_TRAINING}
+    has_style = experiment.adapt.style.probability > 0 or STYLE in (experiment.search.space or {})
+    keys |= {TARGET} if uses or has_style else set()
     return frozenset(keys)
 
 
 def labels_only(experiment: Experiment) -> Experiment:
     """Return the experiment without sources beside its labelled images, to train on these alone."""
-    return override(experiment, {"data.synthetic.uri": None, "few.method": "none", "adapt.method": "none"})
+    none = {"data.synthetic.uri": None, "few.method": "none", "adapt.method": "none", STYLE: 0.0}
+    return override(experiment, none)
 
 
 def labelled_batch(experiment: Experiment) -> int:
@@ -72,6 +79,16 @@ def counts(experiment: Experiment, images: int) -> dict[str, int]:
 def step_sources(job: TrainJob, preprocess: Preprocess, emit: OnEvent) -> tuple[StepSource, ...]:
     """Return the sources of the job's steps, with their images open."""
     return tuple(_source(job, preprocess, emit, key, ratio) for key, ratio in ratios(job.experiment).items())
+
+
+def target_style(job: TrainJob, preprocess: Preprocess, emit: OnEvent) -> FourierStyle | None:
+    """Return the style of the target domain for labelled images; None if the experiment has none."""
+    style = job.experiment.adapt.style
+    if style.probability == 0:
+        return None
+    samples = SampleTable.of(by_content(job.sources[TARGET]))
+    images = open_images(samples, preprocess, job.experiment.data, emit, s3=job.s3)
+    return FourierStyle(images, preprocess, style.probability, style.beta)
 
 
 def _source(job: TrainJob, preprocess: Preprocess, emit: OnEvent, key: str, ratio: float) -> StepSource:

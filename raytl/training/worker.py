@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from raytl.config.adapt import AFTER_TRAINING
 from raytl.config.schema import Experiment
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
@@ -23,6 +24,7 @@ from raytl.run.uploader import Uploader
 from raytl.tasks.soft_targets import SoftTargetObjective
 from raytl.tasks.task import Objective
 from raytl.training import checkpoint
+from raytl.training.after_training import adapt_best
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.average import WeightAverage
 from raytl.training.checkpoint import drop_later_metrics
@@ -36,7 +38,7 @@ from raytl.training.objectives.objective import StepObjective
 from raytl.training.plan import depth_of
 from raytl.training.run_writer import run_writer
 from raytl.training.stages import TrainStage, timeline
-from raytl.training.step_sources import labelled_batch, step_sources
+from raytl.training.step_sources import labelled_batch, step_sources, target_style
 from raytl.training.steps import PauseRequested, TrainBatches, TrainContext
 from raytl.training.teachers import load_teachers
 from raytl.training.validate import EvalBatches, ValSplit
@@ -136,6 +138,8 @@ def train_worker(world: World, job: TrainJob, emit: OnEvent) -> Outcome | Paused
         outcome = run.fit()
         if may_fall_back(loaded.job, loaded.backbone):
             fall_back(loaded.job, run.context, loaded.backbone, run.validation, run.writer, loaded.run_store.folder)
+        if loaded.job.experiment.adapt.method in AFTER_TRAINING:
+            adapt_best(loaded.job, run.context, loaded.backbone, run.validation, run.writer, loaded.run_store.folder)
         return outcome
     except PauseRequested:
         return Paused()
@@ -299,6 +303,7 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
         pinned=run.device.type == "cuda",
         channels=preprocess.channels,
         beside=step_sources(job, preprocess, emit),
+        style=target_style(job, preprocess, emit),
     )
 
 

@@ -105,11 +105,13 @@ def test_the_end_of_training_says_what_was_changed_after_it() -> None:
         "val/accuracy": 0.9, "calibration/temperature": 0.412, "calibration/log_loss": 0.3,
         "calibration/uncalibrated_log_loss": 0.6, "calibration/ece": 0.04, "calibration/uncalibrated_ece": 0.38,
         "fallback/fine_tuned_fraction": 0.0, "fallback/fine_tuned_balanced_accuracy": 0.5,
+        "adaptation/applied": 0.0, "adaptation/without_balanced_accuracy": 0.8, "adaptation/with_balanced_accuracy": 0.3,
     }  # fmt: skip
     shown = text(train_tables(TrainResult("a", "trained", 5, 9, metrics, "raytl evaluate x"), experiment))
     assert "temperature 0.412: log loss 0.600 -> 0.300, " in shown
     assert "38.0 % -> 4.0 %" in shown
     assert "the pretrained network with a solved head; fine-tuned: balanced accuracy 50.0 %" in shown
+    assert "kept off, as it is worse on validation: balanced accuracy 80.0 % -> 30.0 %" in " ".join(shown.split())
 
 
 def test_the_end_of_training_says_from_which_score_objects_are_reported() -> None:

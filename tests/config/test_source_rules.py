@@ -35,6 +35,13 @@ def experiment(**changes: Any) -> Experiment:
         ({"data__synthetic__uri": "made", "data__synthetic__share": 0.001}, ["data.synthetic.share"]),
         ({"data__synthetic__uri": "made", "data__synthetic__share": 0.999}, ["data.synthetic.share"]),
         ({"data__synthetic__uri": "made", "data__synthetic__share": 0}, []),
+        ({"adapt__method": "adabn", "transfer__unfreeze": 0, "train__compile": True}, []),
+        ({"adapt__method": "tent", "search__folds": 3}, []),
+        ({"adapt__method": "adabn", "adapt__target": None}, ["adapt.method"]),
+        ({"adapt__style__probability": 0.5}, []),
+        ({"adapt__style__probability": 0.5, "adapt__target": None}, ["adapt.style.probability"]),
+        ({"search__space": {"adapt.style.probability": {"choice": [0, 0.5]}}, "adapt__target": None}, ["adapt.style.probability"]),
+        ({"search__space": {"adapt.method": {"choice": ["none", "adabn", "tent"]}}}, ["search.space"]),
     ],
 )
 def test_contradictions(changes: dict[str, Any], expected: list[str]) -> None:
@@ -54,6 +61,38 @@ def test_keys_of_a_method_are_idle_without_it() -> None:
     assert "data.synthetic.share" in keys
     used = {one.key for one in idle(experiment(few__method="fixmatch", adapt__method="mmd", data__synthetic__uri="m"))}
     assert not used & (keys & {"few.fixmatch.ratio", "adapt.weight", "data.synthetic.share"})
+
+
+@pytest.mark.parametrize(
+    ("changes", "used"),
+    [
+        ({}, set()),
+        ({"adapt.method": "adabn"}, {"adapt.target", "adapt.alpha"}),
+        ({"adapt.method": "tent"}, {"adapt.target", "adapt.alpha", "adapt.tent.lr", "adapt.tent.epochs"}),
+        ({"adapt.style.probability": 0.5}, {"adapt.target", "adapt.style.beta"}),
+        ({"search.space": {"adapt.style.probability": {"choice": [0, 0.5]}}}, {"adapt.target", "adapt.style.beta"}),
+    ],
+)
+def test_keys_of_the_section_adapt_are_idle_unless_something_uses_them(changes: dict[str, Any], used: set[str]) -> None:
+    given = override(Experiment.model_validate(BASE), changes | ({"adapt.target": "z"} if changes else {}))
+    keys = {"adapt.target", "adapt.alpha", "adapt.tent.lr", "adapt.tent.epochs", "adapt.style.beta"}
+    assert keys - {one.key for one in idle(given)} == used
+
+
+def test_a_trial_may_draw_a_style_or_none() -> None:
+    space = {"adapt.style.probability": {"choice": [0, 0.5]}, "adapt.style.beta": {"float": [0.01, 0.1]}}
+    base = override(Experiment.model_validate(BASE), {"adapt.target": "z", "search.space": space})
+    for probability in (0, 0.5):
+        drawn = override(base, {"adapt.style.probability": probability, "adapt.style.beta": 0.02})
+        assert (drawn.adapt.target, drawn.adapt.style.beta) == ("z", 0.02)
+
+
+def test_trials_are_not_scored_before_a_method_after_training() -> None:
+    space = {"adapt.method": {"choice": ["none", "coral", "tent"]}}
+    with pytest.raises(ConfigError, match=r"found tent among the choices of adapt.method: .*leave out tent; with adapt.method: tent"):
+        override(Experiment.model_validate(BASE), {"adapt.target": "z", "search.space": space})
+    with pytest.raises(ConfigError, match="adapt.tent.lr: this key is the same for all trials"):
+        experiment(adapt__method="tent", search__space={"adapt.tent.lr": {"log": [1e-4, 1e-2]}})
 
 
 def test_the_share_of_made_images_can_be_searched_and_no_other_key_of_the_data() -> None:

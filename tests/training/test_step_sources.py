@@ -19,7 +19,7 @@ BASE = {
 
 
 def experiment(changes: dict[str, Any]) -> Experiment:
-    target = {"adapt.target": "z"} if "adapt.method" in str(changes) else {}
+    target = {"adapt.target": "z"} if "adapt." in str(changes) else {}
     return override(Experiment.model_validate(BASE), {**changes, **target})
 
 
@@ -47,13 +47,20 @@ def test_other_sources_are_in_proportion_to_all_labelled_images() -> None:
         ({"few.method": {"choice": ["none", "fixmatch"]}}, {"data.unlabelled"}),
         ({"adapt.method": {"choice": ["none", "centroids"]}}, set()),
         ({"adapt.method": {"choice": ["none", "mmd"]}}, {"adapt.target"}),
+        ({"adapt.style.probability": {"float": [0, 0.5]}}, {"adapt.target"}),
     ],
 )
 def test_what_a_trial_may_take_is_read(space: dict[str, Any], expected: set[str]) -> None:
     assert source_keys(experiment({"search.space": space})) == {"data.synthetic", *expected}
 
 
+@pytest.mark.parametrize("changes", [{"adapt.method": "adabn"}, {"adapt.style.probability": 0.5}])
+def test_a_style_and_a_method_after_training_read_the_target_and_take_none_of_it_in_steps(changes: dict[str, Any]) -> None:
+    assert source_keys(experiment(changes)) == {"data.synthetic", "adapt.target"}
+    assert ratios(experiment(changes)).keys() == {"data.synthetic"}
+
+
 def test_a_network_that_learns_labels_only_takes_no_other_source() -> None:
-    both = experiment({"few.method": "fixmatch", "adapt.method": "dann"})
-    assert ratios(labels_only(both)) == {}
+    both = experiment({"few.method": "fixmatch", "adapt.method": "dann", "adapt.style.probability": 0.5})
+    assert ratios(labels_only(both)) == {} and source_keys(labels_only(both)) == set()
     assert labelled_batch(labels_only(both)) == 64

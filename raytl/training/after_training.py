@@ -1,0 +1,169 @@
+"""Adapt the best network to the target domain once training ended (`adapt.method: adabn` and `tent`), unless that is worse.
+
+Only what normalizes changes: the statistics of BatchNorm, and with `tent` scales and shifts. Validation compares the network
+with and without; it fits nothing but the temperature. Training with the statistics of the target inside the network ended at
+chance on the source, so this comes after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor
+
+from raytl.adaptation.choice import METRIC, SIGNIFICANCE
+from raytl.adaptation.normalization import adapt_network, changes_of
+from raytl.adaptation.views import by_content, normalized_views
+from raytl.data.sources import TARGET
+from raytl.events import Message, OnEvent
+from raytl.metrics.paired import Paired, paired
+from raytl.metrics.scores import QUICK, softmax
+from raytl.models.backbone import Backbone
+from raytl.models.card import WEIGHTS
+from raytl.run.folder import RunFolder
+from raytl.tasks.calibration import divided
+from raytl.tasks.inference import Truths
+from raytl.tasks.probe_solver import even_sample
+from raytl.tasks.task import Validation
+from raytl.training.best_network import State, copied_state, report, score_text, shared_state
+from raytl.training.collectives import sum_over_ranks
+from raytl.training.job import TrainJob
+from raytl.training.loop import RunWriter
+from raytl.training.records import SCORE_FORMAT
+from raytl.training.run_writer import ADAPTED, BEST_SCORE, FRACTION
+from raytl.training.steps import TrainContext
+from raytl.training.validate import ValSplit, calibrated, split_answers
+
+_OF_TARGET = (
+    "Validation photos should be labelled photos of the target: on those of the source, a network that is adapted to the "
+    "target is expected to lose, and is kept off"
+)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """The validation of a network, the class of each image `(n,)` and its probabilities `(n, classes)`."""
+
+    result: Validation
+    targets: NDArray[np.int64]
+    probabilities: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The network `before` and `after` it was adapted, on the same validation images, and what it gained by `metric`."""
+
+    metric: str
+    before: Answered
+    after: Answered
+    gain: Paired
+    is_finite: bool = True
+
+    @property
+    def is_applied(self) -> bool:
+        """Return whether the adapted network replaces the other: it is not worse beyond chance."""
+        return self.is_finite and self.gain.p_worse > SIGNIFICANCE
+
+    @property
+    def result(self) -> Validation:
+        """Return the validation of the network that stays, with both scores."""
+        name = self.metric.removeprefix("val/")
+        record = {
+            ADAPTED: float(self.is_applied),
+            f"adaptation/without_{name}": self.before.result.metrics[self.metric],
+            f"adaptation/with_{name}": self.after.result.metrics[self.metric],
+            "adaptation/p_worse": self.gain.p_worse,
+            "adaptation/p_better": self.gain.p_better,
+        }
+        own = self.after.result if self.is_applied else self.before.result
+        return replace(own, metrics=own.metrics | record)
+
+    @property
+    def reason(self) -> str:
+        """Return both scores and what follows from them."""
+        if not self.is_finite:
+            return "kept off: its weights are no longer finite. Lower adapt.tent.lr"
+        first, second = (score_text(self.metric, each.result.metrics) for each in (self.before, self.after))
+        scores = f"{first} without and {second} with it on {len(self.before.targets)} validation images"
+        if not self.is_applied:
+            return f"kept off: {scores}, which is worse beyond chance. {_OF_TARGET}"
+        if self.gain.p_better > SIGNIFICANCE:
+            return f"applied: {scores}, which is not better beyond chance: these images cannot tell. {_OF_TARGET}"
+        return f"applied: {scores}, which is better beyond chance"
+
+
+def adapt_best(
+    job: TrainJob,
+    context: TrainContext,
+    backbone: Backbone,
+    split: ValSplit,
+    writer: RunWriter,
+    folder: RunFolder,
+) -> None:
+    """Replace the best checkpoint by its adapted network, unless that is worse on validation beyond chance.
+
+    All ranks take the same decision; the main rank alone adapts, so that the number of ranks changes no bit. The adapted
+    network follows from the checkpoint and the images of the target, and the checkpoint is replaced as a whole and says so:
+    a run that was killed here adapts again, or finds it done.
+    """
+    world, module = context.world, backbone.module
+    score = SCORE_FORMAT.load(folder.best / BEST_SCORE) if world.is_main else None
+    own = [float(ADAPTED not in score.metrics), score.metrics.get(FRACTION, 1.0)] if score else [0.0, 0.0]
+    is_open, fraction = sum_over_ranks(world, own, context.device, "whether the network is adapted")
+    if not is_open:
+        return
+    emit = partial(report, context)
+    before = shared_state(context, load_file(folder.best / WEIGHTS) if world.is_main else None, module)
+    module.load_state_dict(before)
+    adapted = _adapted(job, backbone, emit) if world.is_main else None
+    (is_finite,) = sum_over_ranks(world, [float(adapted is not None)], context.device, "whether it stays finite")
+    after = shared_state(context, adapted, module) if is_finite else before
+    answers = (_answered(context, backbone, split, state, fraction) for state in (before, after))
+    verdict = verdict_on(*answers, job.experiment.train.metric, bool(is_finite))
+    emit(Message(f"{changes_of(job.experiment.adapt)}: {verdict.reason}", "info" if verdict.is_applied else "warning"))
+    if score is not None:
+        module.load_state_dict(after if verdict.is_applied else before)
+        world.status.wait_for_driver()
+        writer.best(module, _with_fallback(verdict.result, score.metrics), score.epoch - 1)
+
+
+def verdict_on(before: Answered, after: Answered, metric: str, is_finite: bool = True) -> Verdict:
+    """Return the comparison of a network before and after it was adapted, by `metric` (`val/...`)."""
+    name = metric.removeprefix("val/")
+    tested = name if name in QUICK else METRIC
+    gain = paired(before.targets, before.probabilities, after.probabilities, tested)
+    return Verdict(metric, before, after, gain, is_finite)
+
+
+def _adapted(job: TrainJob, backbone: Backbone, emit: OnEvent) -> State | None:
+    """Return the tensors of the network after it was adapted; None if some are not finite."""
+    experiment, samples = job.experiment, by_content(job.sources[TARGET])
+    title = f"adapt.method {experiment.adapt.method}"
+
+    def views(limit: int) -> Iterator[Tensor]:
+        some = even_sample(samples, None, limit)
+        return normalized_views(module, some, backbone.preprocess, experiment.data, job.s3, emit, title)
+
+    module = backbone.module.eval()
+    return copied_state(module) if adapt_network(module, views, experiment.adapt) else None
+
+
+def _answered(context: TrainContext, backbone: Backbone, split: ValSplit, state: State, fraction: float) -> Answered:
+    """Return the answers of the network with the tensors `state` on validation, the same on every rank."""
+    backbone.module.load_state_dict(state)
+    rows = split_answers(context, backbone.module, split)
+    result = calibrated(context, rows, split, fraction)
+    assert split.task.calibration is not None, "a task whose images have one class has probabilities"
+    targets, logits = split.task.calibration(Truths(split.encoder), rows)
+    return Answered(result, targets, softmax(divided(logits, result.temperature or 1.0)))
+
+
+def _with_fallback(result: Validation, earlier: Mapping[str, float]) -> Validation:
+    """Return the validation with what the fallback recorded of the checkpoint that is replaced."""
+    recorded = {name: value for name, value in earlier.items() if name.startswith("fallback/")}
+    return replace(result, metrics=result.metrics | recorded)

@@ -1,0 +1,120 @@
+"""A network that is adapted after training replaces the run's own unless it is worse beyond chance, and the run says so."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.errors import ConfigError
+from raytl.events import Message, Recorder
+from raytl.models.card import read_card
+from raytl.run.folder import RunFolder
+from raytl.tasks.task import Confusion, Validation
+from raytl.training import after_training
+from raytl.training.after_training import Answered, verdict_on
+from raytl.training.driver import plan, train
+from tests.conftest import write_photos
+from tests.training.conftest import MakeExperiment, toy
+
+METRIC = "val/accuracy"
+COUNT = 60
+
+
+def answered(wrong: int, seed: int = 0) -> Answered:
+    """Answers to 60 images of 3 classes, of which the first `wrong` in a random order are wrong."""
+    targets = np.arange(COUNT) % 3
+    said = targets.copy()
+    said[np.random.default_rng(seed).permutation(COUNT)[:wrong]] += 1
+    table = np.full((COUNT, 3), 0.1)
+    table[np.arange(COUNT), said % 3] = 0.8
+    metrics = {METRIC: 1 - wrong / COUNT, "val/log_loss": 0.5}
+    return Answered(Validation(metrics, Confusion(("a",), np.zeros((1, 1), np.int64))), targets, table)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "applied", "says"),
+    [
+        (30, 5, True, "applied: Accuracy 50.0 % without and 91.7 % with it on 60 validation images, which is better beyond chance"),
+        (10, 10, True, "not better beyond chance: these images cannot tell"),
+        (10, 12, True, "not better beyond chance"),
+        (5, 30, False, "kept off: .* worse beyond chance. Validation photos should be labelled photos of the target"),
+    ],
+    ids=["better", "the same", "within chance", "worse"],
+)  # fmt: skip
+def test_it_is_kept_off_if_it_is_worse_beyond_chance(before: int, after: int, applied: bool, says: str) -> None:
+    verdict = verdict_on(answered(before), answered(after), METRIC)
+    assert verdict.is_applied is applied
+    assert re.search(says, verdict.reason, re.IGNORECASE), verdict.reason
+    metrics = verdict.result.metrics
+    assert metrics["adaptation/applied"] == applied and metrics[METRIC] == 1 - (after if applied else before) / COUNT
+    assert metrics["adaptation/without_accuracy"] == 1 - before / COUNT
+    assert metrics["adaptation/with_accuracy"] == 1 - after / COUNT
+
+
+@pytest.mark.parametrize("metric", ["val/balanced_accuracy", "val/macro_f1", "val/log_loss", "val/other"])
+def test_the_metric_that_selects_epochs_decides(metric: str) -> None:
+    expected = "balanced_accuracy" if metric == "val/other" else metric.removeprefix("val/")
+    assert verdict_on(answered(5), answered(30), metric).gain.metric == expected
+    assert not verdict_on(answered(5), answered(30), metric).is_applied
+
+
+def test_weights_that_are_not_finite_are_kept_off() -> None:
+    verdict = verdict_on(answered(5), answered(5), METRIC, is_finite=False)
+    assert not verdict.is_applied and "Lower adapt.tent.lr" in verdict.reason
+
+
+def test_a_network_that_cannot_be_adapted_is_refused_before_training(make_experiment: MakeExperiment, tmp_path: Path) -> None:
+    target = str(write_photos(tmp_path / "target", 3, seed=1))
+    changes = {"model.name": "test_vit", "model.preprocess": {}, "adapt": {"target": target, "method": "adabn"}}
+    with pytest.raises(ConfigError, match="adapt.method: test_vit has no BatchNorm, whose statistics adabn replaces"):
+        plan(make_experiment(changes, 8))
+
+
+def shifted(folder: Path, source: Path) -> Path:
+    """The photos of `source` in other colors."""
+    for path in sorted(source.rglob("*.png")):
+        place = folder / path.relative_to(source)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with Image.open(path) as photo:
+            values = np.asarray(photo.convert("RGB"), np.float32)
+            Image.fromarray(np.uint8(60 + 0.4 * values * np.array([1.0, 0.8, 0.6], np.float32))).save(place)
+    return folder
+
+
+@pytest.mark.thorough
+def test_a_killed_run_ends_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = write_photos(tmp_path / "photos", 16)
+    target = shifted(tmp_path / "target", write_photos(tmp_path / "others", 16, seed=3))
+    changes: dict[str, Any] = {"adapt": {"target": str(target), "method": "tent", "alpha": 0.05}, "train.epochs": 1}
+    make: Callable[[str], Experiment] = lambda name: override(toy(photos, tmp_path / "runs", changes), {"name": name})  # noqa: E731
+    recorder = Recorder()
+    whole = train(make("whole"), on_event=recorder)
+    folder = RunFolder.open(whole.run)
+    texts = [event.text for event in recorder.events if isinstance(event, Message)]
+    assert any(text.startswith("adapt.method tent (alpha 0.05, rate 0.001, epochs 1): applied") for text in texts)
+    assert whole.metrics["adaptation/applied"] == 1 and whole.metrics["adaptation/with_balanced_accuracy"] == whole.metrics["val/balanced_accuracy"]
+    assert read_card(folder.best).temperature == whole.metrics["calibration/temperature"] and folder.verify() == []
+
+    monkeypatch.setattr(after_training, "verdict_on", None)
+    with pytest.raises(TypeError, match="not callable"):
+        train(make("cut"))
+    monkeypatch.undo()
+    cut = RunFolder.open(train(make("cut")).run)
+    plain = RunFolder.open(train(override(toy(photos, tmp_path / "runs", {"train.epochs": 1}), {"name": "plain"})).run)
+    left, right, own = (load_file(each.best / "model.safetensors") for each in (folder, cut, plain))
+    assert all(torch.equal(left[name], right[name]) for name in left)
+    changed = {name.rpartition(".")[2] for name in left if not torch.equal(left[name], own[name])}
+    assert changed == {"running_mean", "running_var", "weight", "bias"}
+    scores = [json.loads((each.best / "validation.json").read_text()) for each in (folder, cut)]
+    assert scores[0] == scores[1]
