@@ -130,6 +130,7 @@ def trained(case: Case, arm: str, weights: Path, steps: int) -> tuple[Saved, flo
     began = time.process_time()
     saved = load_saved(raytl.train(experiment, progress=False).path)
     set_temperature(saved.module, None)  # TENT sees the answers as the product's does
+    saved.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return saved, time.process_time() - began
 
 

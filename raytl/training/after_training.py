@@ -1,4 +1,4 @@
-"""Adapt the best network to the target domain once training ended (`adapt.method: adabn` and `tent`), unless that is worse.
+"""Adapt the best network to the target domain once training ended (`adapt.method: adabn` and `tent`), if that is better.
 
 Only what normalizes changes: the statistics of BatchNorm, and with `tent` scales and shifts. Validation compares the network
 with and without; it fits nothing but the temperature. Training with the statistics of the target inside the network ended at
@@ -30,10 +30,10 @@ from raytl.tasks.calibration import divided
 from raytl.tasks.inference import Truths
 from raytl.tasks.probe_solver import even_sample
 from raytl.tasks.task import Validation
-from raytl.training.best_network import State, copied_state, report, score_text, shared_state
+from raytl.training.best_network import State, copied_state, report, score_text, score_value, shared_state
 from raytl.training.collectives import sum_over_ranks
 from raytl.training.job import TrainJob
-from raytl.training.loop import RunWriter
+from raytl.training.loop import RunWriter, rank
 from raytl.training.records import SCORE_FORMAT
 from raytl.training.run_writer import ADAPTED, BEST_SCORE, FRACTION
 from raytl.training.steps import TrainContext
@@ -41,7 +41,7 @@ from raytl.training.validate import ValSplit, calibrated, split_answers
 
 _OF_TARGET = (
     "Validation photos should be labelled photos of the target: on those of the source, a network that is adapted to the "
-    "target is expected to lose, and is kept off"
+    "target is expected to lose"
 )
 
 
@@ -62,12 +62,15 @@ class Verdict:
     before: Answered
     after: Answered
     gain: Paired
+    is_better: bool
+    """Whether the adapted network has the better score, on a tie by the task's tie breaker."""
     is_finite: bool = True
 
     @property
     def is_applied(self) -> bool:
-        """Return whether the adapted network replaces the other: it is not worse beyond chance."""
-        return self.is_finite and self.gain.p_worse > SIGNIFICANCE
+        """Return whether the adapted network replaces the other. A loss within chance is one too: of two networks that these
+        images cannot tell apart, the simpler one is no worse a choice."""
+        return self.is_finite and self.is_better
 
     @property
     def result(self) -> Validation:
@@ -88,12 +91,16 @@ class Verdict:
         """Return both scores and what follows from them."""
         if not self.is_finite:
             return "kept off: its weights are no longer finite. Lower adapt.tent.lr"
-        first, second = (score_text(self.metric, each.result.metrics) for each in (self.before, self.after))
-        scores = f"{first} without and {second} with it on {len(self.before.targets)} validation images"
+        without = score_text(self.metric, self.before.result.metrics)
+        adapted = score_value(self.metric, self.after.result.metrics)
+        scores = f"{without} without and {adapted} with it on {len(self.before.targets)} validation images"
         if not self.is_applied:
-            return f"kept off: {scores}, which is worse beyond chance. {_OF_TARGET}"
+            beyond = "beyond chance" if self.gain.p_worse <= SIGNIFICANCE else "or the same, within chance"
+            return f"kept off: {scores}, which is worse {beyond}. {_OF_TARGET}"
         if self.gain.p_better > SIGNIFICANCE:
-            return f"applied: {scores}, which is not better beyond chance: these images cannot tell. {_OF_TARGET}"
+            return (
+                f"applied: {scores}, which is better, but not beyond chance: label more photos of the target to be sure"
+            )
         return f"applied: {scores}, which is better beyond chance"
 
 
@@ -105,7 +112,7 @@ def adapt_best(
     writer: RunWriter,
     folder: RunFolder,
 ) -> None:
-    """Replace the best checkpoint by its adapted network, unless that is worse on validation beyond chance.
+    """Replace the best checkpoint by its adapted network if that is better on validation.
 
     All ranks take the same decision; the main rank alone adapts, so that the number of ranks changes no bit. The adapted
     network follows from the checkpoint and the images of the target, and the checkpoint is replaced as a whole and says so:
@@ -123,8 +130,8 @@ def adapt_best(
     adapted = _adapted(job, backbone, emit) if world.is_main else None
     (is_finite,) = sum_over_ranks(world, [float(adapted is not None)], context.device, "whether it stays finite")
     after = shared_state(context, adapted, module) if is_finite else before
-    answers = (_answered(context, backbone, split, state, fraction) for state in (before, after))
-    verdict = verdict_on(*answers, job.experiment.train.metric, bool(is_finite))
+    first, second = (_answered(context, backbone, split, state, fraction) for state in (before, after))
+    verdict = verdict_on(first, second, job.experiment.train.metric, job.task.tie_breaker, is_finite=bool(is_finite))
     emit(Message(f"{changes_of(job.experiment.adapt)}: {verdict.reason}", "info" if verdict.is_applied else "warning"))
     if score is not None:
         module.load_state_dict(after if verdict.is_applied else before)
@@ -132,12 +139,13 @@ def adapt_best(
         writer.best(module, _with_fallback(verdict.result, score.metrics), score.epoch - 1)
 
 
-def verdict_on(before: Answered, after: Answered, metric: str, is_finite: bool = True) -> Verdict:
+def verdict_on(before: Answered, after: Answered, metric: str, tie_breaker: str, *, is_finite: bool = True) -> Verdict:
     """Return the comparison of a network before and after it was adapted, by `metric` (`val/...`)."""
     name = metric.removeprefix("val/")
     tested = name if name in QUICK else METRIC
     gain = paired(before.targets, before.probabilities, after.probabilities, tested)
-    return Verdict(metric, before, after, gain, is_finite)
+    own, other = (rank(each.result.metrics, metric, tie_breaker) for each in (before, after))
+    return Verdict(metric, before, after, gain, other > own, is_finite)
 
 
 def _adapted(job: TrainJob, backbone: Backbone, emit: OnEvent) -> State | None:

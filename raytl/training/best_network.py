@@ -39,5 +39,9 @@ def report(context: TrainContext, event: Event) -> None:
 
 def score_text(name: str, metrics: Mapping[str, float]) -> str:
     """Return a score of validation with its name, for messages."""
-    value = f"{100 * metrics[name]:.1f} %" if is_fraction(name) else f"{metrics[name]:.3f}"
-    return f"{title(name.removeprefix('val/'))} {value}"
+    return f"{title(name.removeprefix('val/'))} {score_value(name, metrics)}"
+
+
+def score_value(name: str, metrics: Mapping[str, float]) -> str:
+    """Return a score of validation for messages, a fraction in percent."""
+    return f"{100 * metrics[name]:.1f} %" if is_fraction(name) else f"{metrics[name]:.3f}"

@@ -35,7 +35,7 @@ def test_answers_become_certain_and_only_the_normalization_changes() -> None:
     minimize_entropy(module, lambda: [given], 0.05, 20)
     own = network().eval()
     with torch.no_grad():
-        assert entropies(module(given)).mean() < 0.7 * entropies(own(given)).mean()
+        assert entropies(module(given)).mean() < 0.9 * entropies(own(given)).mean()
     changed = {name for name, tensor in module.state_dict().items() if not torch.equal(tensor, before[name])}
     assert changed == {"1.weight", "1.bias"}
 

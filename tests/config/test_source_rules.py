@@ -40,7 +40,10 @@ def experiment(**changes: Any) -> Experiment:
         ({"adapt__method": "adabn", "adapt__target": None}, ["adapt.method"]),
         ({"adapt__style__probability": 0.5}, []),
         ({"adapt__style__probability": 0.5, "adapt__target": None}, ["adapt.style.probability"]),
-        ({"search__space": {"adapt.style.probability": {"choice": [0, 0.5]}}, "adapt__target": None}, ["adapt.style.probability"]),
+        (
+            {"search__space": {"adapt.style.probability": {"choice": [0, 0.5]}}, "adapt__target": None},
+            ["adapt.style.probability"],
+        ),
         ({"search__space": {"adapt.method": {"choice": ["none", "adabn", "tent"]}}}, ["search.space"]),
     ],
 )
@@ -89,7 +92,10 @@ def test_a_trial_may_draw_a_style_or_none() -> None:
 
 def test_trials_are_not_scored_before_a_method_after_training() -> None:
     space = {"adapt.method": {"choice": ["none", "coral", "tent"]}}
-    with pytest.raises(ConfigError, match=r"found tent among the choices of adapt.method: .*leave out tent; with adapt.method: tent"):
+    with pytest.raises(
+        ConfigError,
+        match=r"(?s)found tent among the choices of adapt.method: .*leave out tent; with adapt.method: tent",
+    ):
         override(Experiment.model_validate(BASE), {"adapt.target": "z", "search.space": space})
     with pytest.raises(ConfigError, match="adapt.tent.lr: this key is the same for all trials"):
         experiment(adapt__method="tent", search__space={"adapt.tent.lr": {"log": [1e-4, 1e-2]}})

@@ -50,7 +50,7 @@ def test_it_is_that_of_the_paper(size: tuple[int, ...], beta: float) -> None:
 def test_the_smallest_square_is_the_mean_of_each_channel() -> None:
     source, target = (image // 2 + 60 for image in noise(2, 1))
     styled = restyled(source, target, 0.01).astype(np.float64)
-    np.testing.assert_allclose(styled.mean((0, 1)), target.mean((0, 1)), atol=0.2)
+    np.testing.assert_allclose(styled.mean((0, 1)), target.mean((0, 1)), atol=0.5)
     np.testing.assert_allclose(styled - styled.mean((0, 1)), source - source.mean((0, 1)), atol=1)
 
 
@@ -68,7 +68,9 @@ def loaded(style: FourierStyle | None, size: int = 1, workers: int = 0, epoch: i
     pixels: dict[int, bytes] = {}
     for rank in range(size):
         encoder, world = LabelEncoder(np.arange(COUNT) % 3), World(rank, size, rank)
-        loader = TrainLoader(noise(COUNT, 0), encoder, PLAIN, batch=7, seed=5, world=world, workers=workers, style=style)
+        loader = TrainLoader(
+            noise(COUNT, 0), encoder, PLAIN, batch=7, seed=5, world=world, workers=workers, style=style
+        )
         for batch, _ in loader.epoch(epoch):
             pixels |= {int(i): image.numpy().tobytes() for i, image in zip(batch.ids, batch.images, strict=True)}
         loader.close()

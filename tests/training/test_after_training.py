@@ -38,24 +38,27 @@ def answered(wrong: int, seed: int = 0) -> Answered:
     said[np.random.default_rng(seed).permutation(COUNT)[:wrong]] += 1
     table = np.full((COUNT, 3), 0.1)
     table[np.arange(COUNT), said % 3] = 0.8
-    metrics = {METRIC: 1 - wrong / COUNT, "val/log_loss": 0.5}
+    score = 1 - wrong / COUNT
+    metrics = {METRIC: score, "val/balanced_accuracy": score, "val/macro_f1": score, "val/log_loss": wrong / COUNT}
+    metrics |= {"val/other": score}
     return Answered(Validation(metrics, Confusion(("a",), np.zeros((1, 1), np.int64))), targets, table)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "applied", "says"),
     [
-        (30, 5, True, "applied: Accuracy 50.0 % without and 91.7 % with it on 60 validation images, which is better beyond chance"),
-        (10, 10, True, "not better beyond chance: these images cannot tell"),
-        (10, 12, True, "not better beyond chance"),
+        (30, 5, True, "applied: accuracy 50.0 % without and 91.7 % with it on 60 validation images, which is better beyond chance"),
+        (12, 10, True, "which is better, but not beyond chance: label more photos of the target to be sure"),
+        (10, 10, False, "kept off: .* which is worse or the same, within chance"),
+        (10, 12, False, "kept off: .* which is worse or the same, within chance"),
         (5, 30, False, "kept off: .* worse beyond chance. Validation photos should be labelled photos of the target"),
     ],
-    ids=["better", "the same", "within chance", "worse"],
+    ids=["better", "better within chance", "the same", "worse within chance", "worse"],
 )  # fmt: skip
-def test_it_is_kept_off_if_it_is_worse_beyond_chance(before: int, after: int, applied: bool, says: str) -> None:
-    verdict = verdict_on(answered(before), answered(after), METRIC)
+def test_it_is_kept_off_unless_it_is_better(before: int, after: int, applied: bool, says: str) -> None:
+    verdict = verdict_on(answered(before), answered(after), METRIC, "log_loss")
     assert verdict.is_applied is applied
-    assert re.search(says, verdict.reason, re.IGNORECASE), verdict.reason
+    assert re.search(says, verdict.reason), verdict.reason
     metrics = verdict.result.metrics
     assert metrics["adaptation/applied"] == applied and metrics[METRIC] == 1 - (after if applied else before) / COUNT
     assert metrics["adaptation/without_accuracy"] == 1 - before / COUNT
@@ -65,16 +68,26 @@ def test_it_is_kept_off_if_it_is_worse_beyond_chance(before: int, after: int, ap
 @pytest.mark.parametrize("metric", ["val/balanced_accuracy", "val/macro_f1", "val/log_loss", "val/other"])
 def test_the_metric_that_selects_epochs_decides(metric: str) -> None:
     expected = "balanced_accuracy" if metric == "val/other" else metric.removeprefix("val/")
-    assert verdict_on(answered(5), answered(30), metric).gain.metric == expected
-    assert not verdict_on(answered(5), answered(30), metric).is_applied
+    verdict = verdict_on(answered(5), answered(30), metric, "log_loss")
+    assert verdict.gain.metric == expected and not verdict.is_applied
+    assert verdict_on(answered(30), answered(5), metric, "log_loss").is_applied
+
+
+def test_a_tie_goes_to_the_lower_log_loss() -> None:
+    surer = answered(5)
+    surer.result.metrics["val/log_loss"] = 0.01
+    assert verdict_on(answered(5), surer, METRIC, "log_loss").is_applied
+    assert not verdict_on(surer, answered(5), METRIC, "log_loss").is_applied
 
 
 def test_weights_that_are_not_finite_are_kept_off() -> None:
-    verdict = verdict_on(answered(5), answered(5), METRIC, is_finite=False)
+    verdict = verdict_on(answered(30), answered(5), METRIC, "log_loss", is_finite=False)
     assert not verdict.is_applied and "Lower adapt.tent.lr" in verdict.reason
 
 
-def test_a_network_that_cannot_be_adapted_is_refused_before_training(make_experiment: MakeExperiment, tmp_path: Path) -> None:
+def test_a_network_that_cannot_be_adapted_is_refused_before_training(
+    make_experiment: MakeExperiment, tmp_path: Path
+) -> None:
     target = str(write_photos(tmp_path / "target", 3, seed=1))
     changes = {"model.name": "test_vit", "model.preprocess": {}, "adapt": {"target": target, "method": "adabn"}}
     with pytest.raises(ConfigError, match="adapt.method: test_vit has no BatchNorm, whose statistics adabn replaces"):
@@ -103,7 +116,10 @@ def test_a_killed_run_ends_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.
     folder = RunFolder.open(whole.run)
     texts = [event.text for event in recorder.events if isinstance(event, Message)]
     assert any(text.startswith("adapt.method tent (alpha 0.05, rate 0.001, epochs 1): applied") for text in texts)
-    assert whole.metrics["adaptation/applied"] == 1 and whole.metrics["adaptation/with_balanced_accuracy"] == whole.metrics["val/balanced_accuracy"]
+    assert (
+        whole.metrics["adaptation/applied"] == 1
+        and whole.metrics["adaptation/with_balanced_accuracy"] == whole.metrics["val/balanced_accuracy"]
+    )
     assert read_card(folder.best).temperature == whole.metrics["calibration/temperature"] and folder.verify() == []
 
     monkeypatch.setattr(after_training, "verdict_on", None)

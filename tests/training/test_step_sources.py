@@ -55,7 +55,9 @@ def test_what_a_trial_may_take_is_read(space: dict[str, Any], expected: set[str]
 
 
 @pytest.mark.parametrize("changes", [{"adapt.method": "adabn"}, {"adapt.style.probability": 0.5}])
-def test_a_style_and_a_method_after_training_read_the_target_and_take_none_of_it_in_steps(changes: dict[str, Any]) -> None:
+def test_a_style_and_a_method_after_training_read_the_target_and_take_none_of_it_in_steps(
+    changes: dict[str, Any],
+) -> None:
     assert source_keys(experiment(changes)) == {"data.synthetic", "adapt.target"}
     assert ratios(experiment(changes)).keys() == {"data.synthetic"}
 
