@@ -133,9 +133,15 @@ def _with_statistics(inputs: LabelInputs, samples: Sequence[Sample]) -> LabelInp
             f"adapt.method: {backbone.name} has no BatchNorm, whose statistics {ADABN} replaces. Set it to centroids"
         )
     backbone.module.to(pick_device(experiment.compute.device))
-    some, s3 = even_sample(samples, None, MEASURED), S3Settings.of(experiment.storage)
-    given = backbone.module, some, backbone.preprocess, experiment.data, s3
-    views = normalized_views(*given, inputs.on_event, "BatchNorm statistics")
+    views = normalized_views(
+        backbone.module,
+        even_sample(samples, None, MEASURED),
+        backbone.preprocess,
+        experiment.data,
+        s3=S3Settings.of(experiment.storage),
+        on_event=inputs.on_event,
+        title="BatchNorm statistics",
+    )
     statistics = measured_statistics(backbone.module, views, experiment.adapt.alpha)
     return replace(inputs, backbone=adapted(backbone, statistics))
 

@@ -83,4 +83,4 @@ def test_others_are_accepted(norm: nn.Module, method: str) -> None:
 
 def test_messages_say_what_the_method_changes() -> None:
     assert changes_of(AdaptConfig(method="adabn")) == "adapt.method adabn (alpha 0.5)"
-    assert changes_of(AdaptConfig(method="tent", alpha=1)) == "adapt.method tent (alpha 1, rate 0.001, epochs 1)"
+    assert changes_of(AdaptConfig(method="tent", alpha=1)) == "adapt.method tent (alpha 1, rate 0.0001, epochs 1)"
