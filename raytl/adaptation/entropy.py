@@ -26,7 +26,7 @@ def affine_parameters(module: nn.Module) -> list[nn.Parameter]:
     return [parameter for layer in layers for parameter in layer.parameters(recurse=False)]
 
 
-def minimize_entropy(module: nn.Module, views: Callable[[], Iterable[Tensor]], lr: float, epochs: int) -> None:
+def minimize_entropy(module: nn.Module, views: Callable[[], Iterable[Tensor]], lr: float, passes: int) -> None:
     """Train the affine parameters of `module`, in evaluation mode, to minimize the entropy of its answers; all others stay.
 
     `views` gives normalized batches `(n, channels, h, w)` of any sizes; each step of Adam takes 64 images of them.
@@ -39,7 +39,7 @@ def minimize_entropy(module: nn.Module, views: Callable[[], Iterable[Tensor]], l
         raise ValueError("the network has no normalization layer with a scale and a shift")
     optimizer = torch.optim.Adam(parameters, lr=lr)
     with _only_learning(module, parameters):
-        for _ in range(epochs):
+        for _ in range(passes):
             for group in groups(views()):
                 for part in group.split(_PART):
                     (entropies(module(part)).sum() / len(group)).backward()

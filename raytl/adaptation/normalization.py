@@ -45,11 +45,11 @@ def adapt_network(module: nn.Module, views: Views, config: AdaptConfig) -> bool:
     if norm_layers(module):
         set_statistics(module, measured_statistics(module, views(MEASURED), config.alpha))
     if config.method == TENT:
-        minimize_entropy(module, lambda: views(LEARNED), config.tent.lr, config.tent.epochs)
+        minimize_entropy(module, lambda: views(LEARNED), config.tent.lr, config.tent.passes)
     return all(bool(tensor.isfinite().all()) for tensor in module.state_dict().values())
 
 
 def changes_of(config: AdaptConfig) -> str:
     """Return what the method of `config` changes, for messages."""
-    learned = f", rate {config.tent.lr:g}, epochs {config.tent.epochs}" if config.method == TENT else ""
+    learned = f", rate {config.tent.lr:g}, passes {config.tent.passes}" if config.method == TENT else ""
     return f"adapt.method {config.method} (alpha {config.alpha:g}{learned})"

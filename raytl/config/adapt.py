@@ -20,7 +20,7 @@ class TentConfig(Section):
 
     lr: Annotated[float, Field(gt=0, le=1)] = 0.0001
     """Rate of Adam, whose steps take 64 images each. At the paper's 0.001, networks of a few hundred labels end with one answer for all images."""
-    epochs: Annotated[int, Field(ge=1, le=100)] = 1
+    passes: Annotated[int, Field(ge=1, le=100)] = 1
     """Passes over the target's images, at most 4,096 of them."""
 
 

@@ -99,7 +99,7 @@ def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
         yield Idle("adapt.alpha", "adapt.method", f"adapt.method is {method}", advice)
     if method != TENT:
         advice = "set adapt.method to tent, or remove this key"
-        for name in ("lr", "epochs"):
+        for name in ("lr", "passes"):
             yield Idle(f"adapt.tent.{name}", "adapt.method", f"adapt.method is {method}", advice)
     if style == 0:
         yield Idle("adapt.style.beta", STYLE, f"{STYLE} is 0", f"set {STYLE} to 0.5, or remove this key")

@@ -43,7 +43,7 @@ def test_adabn_gives_the_network_the_statistics_of_the_images(alpha: float) -> N
 def test_tent_learns_after_the_statistics_are_set() -> None:
     module, views = network(nn.BatchNorm2d(6)), Views()
     expected = measured_statistics(module, Views()(0), 0.5)
-    assert adapt_network(module, views, AdaptConfig(method="tent", tent=TentConfig(epochs=2)))
+    assert adapt_network(module, views, AdaptConfig(method="tent", tent=TentConfig(passes=2)))
     assert statistics_of(module).digest == expected.digest and views.limits == [MEASURED, LEARNED, LEARNED]
     assert not torch.equal(module[1].weight, torch.ones(6))  # type: ignore[index,arg-type]
 
@@ -83,4 +83,4 @@ def test_others_are_accepted(norm: nn.Module, method: str) -> None:
 
 def test_messages_say_what_the_method_changes() -> None:
     assert changes_of(AdaptConfig(method="adabn")) == "adapt.method adabn (alpha 0.5)"
-    assert changes_of(AdaptConfig(method="tent", alpha=1)) == "adapt.method tent (alpha 1, rate 0.0001, epochs 1)"
+    assert changes_of(AdaptConfig(method="tent", alpha=1)) == "adapt.method tent (alpha 1, rate 0.0001, passes 1)"

@@ -71,14 +71,14 @@ def test_keys_of_a_method_are_idle_without_it() -> None:
     [
         ({}, set()),
         ({"adapt.method": "adabn"}, {"adapt.target", "adapt.alpha"}),
-        ({"adapt.method": "tent"}, {"adapt.target", "adapt.alpha", "adapt.tent.lr", "adapt.tent.epochs"}),
+        ({"adapt.method": "tent"}, {"adapt.target", "adapt.alpha", "adapt.tent.lr", "adapt.tent.passes"}),
         ({"adapt.style.probability": 0.5}, {"adapt.target", "adapt.style.beta"}),
         ({"search.space": {"adapt.style.probability": {"choice": [0, 0.5]}}}, {"adapt.target", "adapt.style.beta"}),
     ],
 )
 def test_keys_of_the_section_adapt_are_idle_unless_something_uses_them(changes: dict[str, Any], used: set[str]) -> None:
     given = override(Experiment.model_validate(BASE), changes | ({"adapt.target": "z"} if changes else {}))
-    keys = {"adapt.target", "adapt.alpha", "adapt.tent.lr", "adapt.tent.epochs", "adapt.style.beta"}
+    keys = {"adapt.target", "adapt.alpha", "adapt.tent.lr", "adapt.tent.passes", "adapt.style.beta"}
     assert keys - {one.key for one in idle(given)} == used
 
 

@@ -33,7 +33,7 @@ BESIDE: dict[str, dict[str, Any]] = {
     "adapt.alpha": {"adapt.method": "auto", "adapt.target": "others"},
     "adapt.weight": {"adapt.method": "dann", "adapt.target": "others"},
     "adapt.tent.lr": {"adapt.method": "tent", "adapt.target": "others"},
-    "adapt.tent.epochs": {"adapt.method": "tent", "adapt.target": "others"},
+    "adapt.tent.passes": {"adapt.method": "tent", "adapt.target": "others"},
     "adapt.style.probability": {"adapt.target": "others"},
     "adapt.style.beta": {"adapt.style.probability": 0.5, "adapt.target": "others"},
     **{

@@ -116,7 +116,7 @@ def test_a_killed_run_ends_in_the_same_bits(tmp_path: Path, monkeypatch: pytest.
     whole = train(make("whole"), on_event=recorder)
     folder = RunFolder.open(whole.run)
     texts = [event.text for event in recorder.events if isinstance(event, Message)]
-    assert any(text.startswith("adapt.method tent (alpha 0.05, rate 0.0001, epochs 1): ") for text in texts)
+    assert any(text.startswith("adapt.method tent (alpha 0.05, rate 0.0001, passes 1): ") for text in texts)
     assert (
         whole.metrics["adaptation/applied"] == 1
         and whole.metrics["adaptation/with_balanced_accuracy"] == whole.metrics["val/balanced_accuracy"]
