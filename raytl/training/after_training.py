@@ -98,9 +98,9 @@ class Verdict:
             beyond = "beyond chance" if self.gain.p_worse <= SIGNIFICANCE else "or the same, within chance"
             return f"kept off: {scores}, which is worse {beyond}. {_OF_TARGET}"
         if self.gain.p_better > SIGNIFICANCE:
-            return (
-                f"applied: {scores}, which is better, but not beyond chance: label more photos of the target to be sure"
-            )
+            is_tie = adapted == score_value(self.metric, self.before.result.metrics)
+            better = "is better by the tie breaker alone" if is_tie else "is better, but not beyond chance"
+            return f"applied: {scores}, which {better}: label more photos of the target to be sure"
         return f"applied: {scores}, which is better beyond chance"
 
 

@@ -76,7 +76,8 @@ def test_the_metric_that_selects_epochs_decides(metric: str) -> None:
 def test_a_tie_goes_to_the_lower_log_loss() -> None:
     surer = answered(5)
     surer.result.metrics["val/log_loss"] = 0.01
-    assert verdict_on(answered(5), surer, METRIC, "log_loss").is_applied
+    verdict = verdict_on(answered(5), surer, METRIC, "log_loss")
+    assert verdict.is_applied and "which is better by the tie breaker alone: label more" in verdict.reason
     assert not verdict_on(surer, answered(5), METRIC, "log_loss").is_applied
 
 
