@@ -64,10 +64,10 @@ class ColumnValues:
                 f"{_KEY}: {self.name}: its values are the labels by other names, so there is nothing to learn beside them. "
                 "Remove it"
             )
-        most = self.values[int(images.argmax())]
+        usual = self.values[int(images.argmax())]
         return (
             f"{_KEY}: {self.name}: {len(self.values)} values in {images.sum():,} of {len(train):,} training images; always "
-            f"{most!r} is right for {100 * images.max() / images.sum():.0f} %"
+            f"{usual!r} is right for {100 * images.max() / images.sum():.0f} %"
         )
 
 
