@@ -115,14 +115,14 @@ def _predict_score(metrics: Mapping[str, float], experiment: Experiment) -> list
 
 def _auxiliary(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     """Return the accuracy of each auxiliary head, beside that of the most frequent answer; nothing without heads."""
-    rows = []
+    rows, of = [], " (the fine-tuned network)" if "fallback/fine_tuned_fraction" in metrics else ""
     for key, value in metrics.items():
         name = key.removeprefix("auxiliary/").removesuffix("/accuracy")
         if key != f"auxiliary/{name}/accuracy":
             continue
         usual, images = (metrics[f"auxiliary/{name}/{each}"] for each in ("usual_accuracy", "images"))
         about = f"{score('accuracy', value)} of {plural(int(images), 'validation image')}"
-        rows.append((f"auxiliary {name}", f"{about}; always the same answer: {score('accuracy', usual)}"))
+        rows.append((f"auxiliary {name}", f"{about}; always the same answer: {score('accuracy', usual)}{of}"))
     return rows
 
 

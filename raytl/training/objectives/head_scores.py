@@ -17,6 +17,9 @@ from raytl.training.objectives.joint import FeatureTap
 from raytl.training.objectives.objective import LABELLED
 from raytl.training.objectives.rotation import TURNED, Turns, turned
 
+PREFIX = "auxiliary/"
+"""The beginning of the names of these scores."""
+
 
 @dataclass(frozen=True)
 class HeadTruth:
@@ -63,8 +66,8 @@ class HeadScores:
                 continue
             classes = truth.classes[has_class]
             result |= {
-                f"auxiliary/{head.name}/accuracy": float((answers[has_class, place] == classes).mean()),
-                f"auxiliary/{head.name}/usual_accuracy": float((classes == truth.usual).mean()),
-                f"auxiliary/{head.name}/images": float(len(classes)),
+                f"{PREFIX}{head.name}/accuracy": float((answers[has_class, place] == classes).mean()),
+                f"{PREFIX}{head.name}/usual_accuracy": float((classes == truth.usual).mean()),
+                f"{PREFIX}{head.name}/images": float(len(classes)),
             }
         return result

@@ -50,7 +50,8 @@ def scores_of(job: TrainJob, term: Auxiliary, tap: FeatureTap) -> HeadScores:
     turns = Turns(len(job.val), job.experiment.train.seed)
     truths = [HeadTruth(each.classes(job.val), _usual(each.classes(job.train))) for each in _columns(job)]
     if TURNED in term.views:
-        truths.append(HeadTruth(turns.of(torch.arange(len(job.val)), 0), 0))
+        given = turns.of(torch.arange(len(job.val)), 0)
+        truths.append(HeadTruth(given, _usual(given)))
     return HeadScores(term, truths, tap, turns)
 
 
