@@ -32,6 +32,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "camera and rotation, learned weights": {"auxiliary": {**CAMERA, "rotation": 0.1, "weight": "uncertainty"}},
 }
 HEADS = ("auxiliary/camera/accuracy", "auxiliary/rotation/accuracy")
+SOLVED = {"head_start": "solved", "head_first": 0}
 VAL, TEST = 10, 40
 """Photos of each class."""
 
@@ -63,7 +64,8 @@ def results(assets: Path, photos: Path, labels: int, seeds: int, epochs: int) ->
         with tempfile.TemporaryDirectory() as folder:
             rows = taken(photos, Path(folder) / "photos", labels, seed)
             for place, (name, runs) in enumerate(every.items()):
-                runs.append(answered(rows, Path(folder) / str(place), assets, seed, epochs, **METHODS[name]))
+                own = Path(folder) / str(place)
+                runs.append(answered(rows, own, assets, seed, epochs, transfer=SOLVED, **METHODS[name]))
                 print(
                     f"seed {seed}, {name}: {100 * runs[-1].correct.mean():.1f} %, {runs[-1].seconds:.0f} s", flush=True
                 )

@@ -42,13 +42,13 @@ def answered(rows: Sequence[Row], folder: Path, assets: Path, seed: int, epochs:
     """Fine-tune two stages and the head of MobileNetV2 on the photos of `rows` in `folder`; return its answers for the test."""
     folder.mkdir(parents=True)
     model = {"name": MODEL, "weights": str(assets / WEIGHTS), "preprocess": {"image_px": PX}}
-    train = {"epochs": epochs, "batch_size": 32, "early_stop": 0, "seed": seed, "precision": "fp32"}
+    train = {"epochs": epochs, "batch_size": 16, "early_stop": 0, "seed": seed, "precision": "fp32"}
     experiment = raytl.Experiment(
         name="bench",
         data=str(manifest(rows, folder / "photos.csv")),
         model=model,
         recipe="none",
-        transfer={"unfreeze": 2, "head_first": 1, "fallback": "off"},
+        transfer={"unfreeze": 2, "head_first": 1, "fallback": "off"} | sections.pop("transfer", {}),
         train=train | sections.pop("train", {}),
         compute={"cluster": "none", "device": "cpu"},
         storage={"uri": str(folder / "runs")},
