@@ -2,8 +2,8 @@
 
     python -m experiments.bench.robust_losses ASSETS [--seeds 3] [--rate 0.2] [--images 100] [--epochs 8]
 
-Of each class of TrashNet, so many training photos are learned. A part of their labels is changed to another class at random; labels of validation (which selects the epoch)
-and test stay right. The last row learns from the right labels. The output is a Markdown table.
+Of each class of TrashNet, so many training photos are learned. A part of their labels is changed to another class at random;
+labels of validation (which selects the epoch) and test stay right. The last row learns from the right labels. The output is a Markdown table.
 """
 
 from __future__ import annotations
