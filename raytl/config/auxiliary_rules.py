@@ -38,7 +38,6 @@ def image_conflicts(recipe: Recipe) -> Iterator[Conflict]:
             "found, and transfer.unfreeze is 0: no stage is trained, so its loss moves nothing",
             "set transfer.unfreeze to 1 or more, or the weight to 0",
         )
-
     causes = [key for key, _ in _of_single_images(recipe)] + ["auxiliary.rotation"] * bool(auxiliary.rotation)
     if recipe.train.compile and causes:
         yield Conflict(
