@@ -48,6 +48,8 @@ EXAMPLES: dict[str, Any] = {
     "annotations.void": ["background", 255],
     "adapt.target": "s3://bucket/new-camera/",
     "adapt.method": "auto",
+    "auxiliary.columns": ["camera"],
+    "auxiliary.rotation": 0.1,
     "labels.relabel": "corrections.csv",
     "labels.columns": ["ann", "bob", "rule"],
     "model.name": "mobilenetv2_100",

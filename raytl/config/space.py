@@ -40,6 +40,7 @@ _FIXED = (
     "few.min_confidence",
     "adapt.target",
     "adapt.alpha",
+    "auxiliary.columns",
     "train.epochs",
     "train.metric",
     "train.seed",
