@@ -49,6 +49,8 @@ EXAMPLES: dict[str, Any] = {
     "adapt.target": "s3://bucket/new-camera/",
     "adapt.method": "auto",
     "adapt.style.probability": 0.5,
+    "auxiliary.columns": ["camera"],
+    "auxiliary.rotation": 0.1,
     "labels.relabel": "corrections.csv",
     "labels.columns": ["ann", "bob", "rule"],
     "model.name": "mobilenetv2_100",

@@ -41,6 +41,7 @@ _FIXED = (
     "adapt.target",
     "adapt.alpha",
     "adapt.tent",
+    "auxiliary.columns",
     "train.epochs",
     "train.metric",
     "train.seed",

@@ -48,13 +48,14 @@ def cached_features(run: LoadedRun) -> CachedFeatures | None:
     """Return the top of the network of `run` with cached inputs, the same on all ranks.
 
     None if the job asks for pixels, nothing is frozen, pixels are mixed or get the style of a target, steps take several
-    sources, the network cannot be split, or it does not pay.
+    sources or turned copies, the network cannot be split, or it does not pay.
     """
     backbone, depth, augment = run.backbone, run.depth, run.job.experiment.augment
     if run.job.feature_seed is None or augment.mixup or augment.cutmix:
         return None
-    if ratios(run.job.experiment) or run.job.experiment.adapt.style.probability > 0:
-        return None  # the images of other sources pass through the whole network
+    beside = run.job.experiment.auxiliary.rotation or run.job.experiment.adapt.style.probability
+    if ratios(run.job.experiment) or beside:
+        return None  # other sources, turned copies and images in a style pass through the whole network
     if depth >= len(backbone.stages) or backbone.weights_digest == "none":
         return None
     emit = run.emit if run.world.is_main else ignore

@@ -59,9 +59,10 @@ def source_keys(experiment: Experiment) -> frozenset[str]:
 
 
 def labels_only(experiment: Experiment) -> Experiment:
-    """Return the experiment without sources beside its labelled images, to train on these alone."""
+    """Return the experiment without sources beside its labelled images and without auxiliary heads, to train on their labels
+    alone."""
     none = {"data.synthetic.uri": None, "few.method": "none", "adapt.method": "none", STYLE: 0.0}
-    return override(experiment, none)
+    return override(experiment, {**none, "auxiliary.columns": [], "auxiliary.rotation": 0})
 
 
 def labelled_batch(experiment: Experiment) -> int:

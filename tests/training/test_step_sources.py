@@ -66,3 +66,9 @@ def test_a_network_that_learns_labels_only_takes_no_other_source() -> None:
     both = experiment({"few.method": "fixmatch", "adapt.method": "dann", "adapt.style.probability": 0.5})
     assert ratios(labels_only(both)) == {} and source_keys(labels_only(both)) == set()
     assert labelled_batch(labels_only(both)) == 64
+
+
+def test_a_network_that_learns_labels_only_has_no_auxiliary_head() -> None:
+    heads = {"auxiliary.columns": ["camera"], "auxiliary.weight": "uncertainty", "auxiliary.rotation": 0.1}
+    alone = labels_only(experiment({**heads, "data.uri": "x.csv"})).auxiliary
+    assert alone.columns == [] and alone.rotation == 0
