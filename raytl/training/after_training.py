@@ -34,6 +34,7 @@ from raytl.training.best_network import State, copied_state, report, score_text,
 from raytl.training.collectives import sum_over_ranks
 from raytl.training.job import TrainJob
 from raytl.training.loop import RunWriter, rank
+from raytl.training.objectives.head_scores import PREFIX
 from raytl.training.records import SCORE_FORMAT
 from raytl.training.run_writer import ADAPTED, BEST_SCORE, FRACTION
 from raytl.training.steps import TrainContext
@@ -172,6 +173,6 @@ def _answered(context: TrainContext, backbone: Backbone, split: ValSplit, state:
 
 
 def _with_fallback(result: Validation, earlier: Mapping[str, float]) -> Validation:
-    """Return the validation with what the fallback recorded of the checkpoint that is replaced."""
-    recorded = {name: value for name, value in earlier.items() if name.startswith("fallback/")}
+    """Return the validation with what the fallback and auxiliary heads recorded of the checkpoint that is replaced."""
+    recorded = {name: value for name, value in earlier.items() if name.startswith(("fallback/", PREFIX))}
     return replace(result, metrics=result.metrics | recorded)

@@ -7,6 +7,7 @@ probe). If it is worse, candidates on the line between the two networks are vali
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
