@@ -7,7 +7,7 @@ SETS are folders of train/, val/ and test/ with class folders. Each seed draws l
 photos, and the target, without labels, from the other half in another style (experiments/bench/shifted.py). Validation and
 test photos are in the style. Each line of the output is one arm: its accuracy on the test photos. Lines that are in the output
 are not measured again. The arms after training start from the network of the arm `source only`, so they cost no training;
-`applied` says whether the product would keep them, by its test on the validation photos.
+`applied` says whether the product would keep them, by their score on the validation photos.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch import Tensor
 
 import raytl
 from experiments.bench.shifted import STYLES, is_of_target, number_of, photos, styled
-from raytl.adaptation.choice import METRIC, SIGNIFICANCE
+from raytl.adaptation.choice import METRIC
 from raytl.adaptation.normalization import adapt_network
 from raytl.adaptation.views import by_content, normalized_views
 from raytl.config.adapt import AdaptConfig
@@ -175,7 +175,7 @@ def _after(
     for arm in arms:
         seconds = adapted(saved, target, AdaptConfig(**AFTER[arm]))
         gain = paired(_classes(saved, val), before, probabilities(saved, val), METRIC)
-        yield _line(case, arm, saved, test, seconds) | {"applied": gain.p_worse > SIGNIFICANCE}
+        yield _line(case, arm, saved, test, seconds) | {"applied": gain.gain > 0}
         saved.module.load_state_dict(own)
 
 
