@@ -10,6 +10,10 @@ from raytl.sanitize import redacted
 from raytl.throttle import Throttle
 
 
+WARM_UP = "warm-up"
+"""The stage of steps before training, which learn without labels."""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A line for the user; `level` is info, warning or error."""

@@ -40,6 +40,7 @@ _FIXED = (
     "few.min_confidence",
     "adapt.target",
     "adapt.alpha",
+    "warmup",
     "train.epochs",
     "train.metric",
     "train.seed",

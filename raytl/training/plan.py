@@ -32,6 +32,7 @@ from raytl.training.recipe_facts import recipe_facts, unmeasured
 from raytl.training.source_images import SourceImages, read_sources
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.step_sources import labelled_batch, source_keys
+from raytl.training.warmup.images import warmup_note
 
 T = TypeVar("T")
 
@@ -128,8 +129,10 @@ def make_plan(
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
     reading = backbone.reading(dataset.depth.depth)
     sources = _sources(experiment, task, reading, dataset, on_event)
-    notes, images = (*notes, *own.notes, *sources.notes), len(own.applied(dataset.splits.train))
-    return replace(_plan(experiment, reading, dataset, images, recipe, notes), changes=changes, sources=sources)
+    train = own.applied(dataset.splits.train)
+    warmup = () if dataset.to_fetch else warmup_note(experiment, train, sources.samples)
+    notes = (*notes, *own.notes, *sources.notes, *warmup)
+    return replace(_plan(experiment, reading, dataset, len(train), recipe, notes), changes=changes, sources=sources)
 
 
 def _sources(

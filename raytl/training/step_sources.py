@@ -41,7 +41,7 @@ def ratios(experiment: Experiment) -> dict[str, float]:
 
 
 def source_keys(experiment: Experiment) -> frozenset[str]:
-    """Return the keys of all sources that `experiment` or a trial of its search space takes."""
+    """Return the keys of all sources that `experiment`, its warm-up, or a trial of its search space takes."""
 
     def values(key: str, own: str) -> set[Any]:
         return {own, *(experiment.search.space or {}).get(key, {}).get("choice", ())}
@@ -49,12 +49,16 @@ def source_keys(experiment: Experiment) -> frozenset[str]:
     keys = {SYNTHETIC} if experiment.data.synthetic.uri is not None else set()
     keys |= {UNLABELLED} if FIXMATCH in values("few.method", experiment.few.method) else set()
     keys |= {TARGET} if values("adapt.method", experiment.adapt.method) & {*IN_TRAINING} else set()
+    if experiment.warmup.method != "none":
+        uris = {UNLABELLED: experiment.data.unlabelled, TARGET: experiment.adapt.target}
+        keys |= {key for key, uri in uris.items() if uri is not None}
     return frozenset(keys)
 
 
 def labels_only(experiment: Experiment) -> Experiment:
     """Return the experiment without sources beside its labelled images, to train on these alone."""
-    return override(experiment, {"data.synthetic.uri": None, "few.method": "none", "adapt.method": "none"})
+    methods = dict.fromkeys(("few.method", "adapt.method", "warmup.method"), "none")
+    return override(experiment, {"data.synthetic.uri": None, **methods})
 
 
 def labelled_batch(experiment: Experiment) -> int:

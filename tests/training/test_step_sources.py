@@ -53,6 +53,15 @@ def test_what_a_trial_may_take_is_read(space: dict[str, Any], expected: set[str]
     assert source_keys(experiment({"search.space": space})) == {"data.synthetic", *expected}
 
 
+def test_a_warm_up_takes_the_sources_that_are_there() -> None:
+    warm = {"warmup.method": "simclr"}
+    assert source_keys(experiment(warm)) == {"data.synthetic", "data.unlabelled"}
+    assert source_keys(experiment({**warm, "adapt.target": "z"})) == {"data.synthetic", "data.unlabelled", "adapt.target"}
+    assert source_keys(experiment({**warm, "data.unlabelled": None})) == {"data.synthetic"}
+    assert ratios(experiment({**warm, "data.synthetic.uri": None})) == {}, "steps of training take none of them"
+    assert labels_only(experiment(warm)).warmup.method == "none"
+
+
 def test_a_network_that_learns_labels_only_takes_no_other_source() -> None:
     both = experiment({"few.method": "fixmatch", "adapt.method": "dann"})
     assert ratios(labels_only(both)) == {}

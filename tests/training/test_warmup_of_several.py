@@ -1,0 +1,43 @@
+"""A warm-up on real workers, one of which is killed in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from raytl.config.override import override
+from raytl.events import Resumed
+from raytl.run.folder import RunFolder
+from raytl.training.driver import train
+from tests.conftest import write_photos
+from tests.training.conftest import toy
+from tests.training.test_faults import TWO, KillOneWorker, assert_same
+
+pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.thorough, pytest.mark.timeout(400)]
+
+
+def test_a_worker_that_is_killed_in_a_warm_up_changes_nothing_and_one_worker_ends_near_it(tmp_path: Path) -> None:
+    write_photos(tmp_path / "pool", 8, seed=1)
+    changes = {
+        **TWO,
+        "train.epochs": 1,
+        "model.batch_norm": "frozen",  # its statistics would be those of each worker
+        "data.unlabelled": str(tmp_path / "pool"),
+        "warmup.method": "supcon",
+        "warmup.epochs": 2,
+        "warmup.batch_size": 12,
+    }
+    undisturbed = toy(write_photos(tmp_path / "photos", 16), tmp_path / "runs", changes)
+    train(undisturbed)
+    killed = override(undisturbed, {"name": "killed"})
+    watcher = KillOneWorker(2, 1)
+    train(killed, on_event=watcher)
+    assert watcher.killed and any(isinstance(event, Resumed) for event in watcher.events)
+    assert_same(undisturbed, killed)
+    alone = override(undisturbed, {"name": "alone", "compute.workers": 1, "compute.cluster": "none"})
+    train(alone)
+    two, one = (load_file(RunFolder.of(each).warmup.best / "model.safetensors") for each in (undisturbed, alone))
+    assert all(torch.allclose(two[name].float(), one[name].float(), rtol=1e-3, atol=1e-4) for name in two)
