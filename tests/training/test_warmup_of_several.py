@@ -27,7 +27,7 @@ def test_a_worker_that_is_killed_in_a_warm_up_changes_nothing_and_one_worker_end
         "model.batch_norm": "frozen",  # its statistics would be those of each worker
         "data.unlabelled": str(tmp_path / "pool"),
         "warmup.method": "supcon",
-        "warmup.epochs": 2,
+        "warmup.epochs": 6,  # it is still running when the worker is killed
         "warmup.batch_size": 12,
     }
     undisturbed = toy(write_photos(tmp_path / "photos", 16), tmp_path / "runs", changes)

@@ -25,6 +25,7 @@ from raytl.models.saved_model import save_model
 from raytl.run.atomic import atomic_dir, write_text
 from raytl.run.folder import WARMUP, RunFolder
 from raytl.run.mirror import BEST
+from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
 from raytl.training import checkpoint
 from raytl.training.allocator import retain_freed_memory
@@ -57,21 +58,35 @@ def warmed_up(world: World, job: TrainJob, emit: OnEvent) -> TrainJob:
     """
     if job.experiment.warmup.method == "none":
         return job
-    device = device_of(job.experiment)
+    device, run_store = device_of(job.experiment), job.run_store()
+    _fetch(world, run_store, device)
+    if not (run_store.folder.warmup.best / CARD).exists():
+        _warm_up_below(world, job, emit, device)
+        _fetch(world, run_store, device)
+    return replace(job, warmed=str(run_store.folder.warmup.root))
+
+
+def _fetch(world: World, run_store: RunStore, device: torch.device) -> None:
+    """Update the working copy of the run on each node."""
+    if world.is_main:
+        run_store.fetch()
+    fetch_after_main(world, run_store, device)
+
+
+def _warm_up_below(world: World, job: TrainJob, emit: OnEvent, device: torch.device) -> None:
+    """Warm up in a run below that of `job`. In a bucket, it has a working copy that belongs to this owner of the run, so that
+    none of an earlier run of this name is resumed."""
     if device.type == "cpu":
         retain_freed_memory()
     seed_everything(job.experiment)
-    below = replace(job, location=f"{job.location}/{WARMUP}")
+    below = replace(job, location=f"{job.location}/{WARMUP}", is_guest=True)
     run_store, uploader = open_run_store(world, below, emit, device)
-    folder = run_store.folder
     try:
-        if not (folder.best / CARD).exists():
-            _warm_up(world, job, folder, uploader, emit if world.is_main else ignore)
+        _warm_up(world, job, run_store.folder, uploader, emit if world.is_main else ignore)
     finally:
         if uploader is not None:
             uploader.close()
-    fetch_after_main(world, run_store, device)
-    return replace(job, warmed=str(folder.root))
+        run_store.leave()
 
 
 def warmup_experiment(experiment: Experiment) -> Experiment:
@@ -101,6 +116,8 @@ def _warm_up(world: World, job: TrainJob, folder: RunFolder, uploader: Uploader 
     finally:
         context.loader.close()
     if world.is_main:
+        world.status.begin("saving the network of the warm-up")
+        world.status.wait_for_driver()
         with atomic_dir(folder.best) as draft:
             save_model(draft, backbone.module, card)
         if uploader is not None:

@@ -9,13 +9,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from raytl.config.schema import Experiment
+from raytl.config.schema import Experiment, ModelConfig
 from raytl.data.audit import audit
 from raytl.data.formats import scan
 from raytl.data.sources import UNLABELLED
 from raytl.data.split import divide
 from raytl.errors import NonFiniteLoss, RunError
 from raytl.events import Message, Recorder, Resumed, Step, ignore
+from raytl.models.backbone import build
+from raytl.models.tensors import save_tensors
 from raytl.run import journal
 from raytl.run.folder import RunFolder
 from raytl.training.driver import train
@@ -88,26 +90,37 @@ def test_a_killed_warm_up_ends_with_the_same_bits(place: tuple[int, int], photos
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_a_run_begins_with_its_warm_up_and_trains_from_its_network(photos: Path, tmp_path: Path) -> None:
-    data = write_photos(tmp_path / "photos", 6)
-    experiment = warm(data, tmp_path / "runs", transfer__head_start="solved", transfer__head_first=0)
+def test_a_run_in_a_bucket_begins_with_its_warm_up_and_trains_from_its_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, weights = write_photos(tmp_path / "photos", 6), tmp_path / "start.safetensors"
+    save_tensors(build(ModelConfig(name="test_resnet", weights="none"), 3).module.state_dict(), weights)
+    start = {"model__weights": str(weights), "transfer__head_start": "solved", "transfer__head_first": 0}
+    experiment = warm(data, tmp_path, **start, storage__uri=f"memory://{tmp_path}/runs")
     with pytest.raises(KeyboardInterrupt):
         train(experiment, on_event=Interrupt(2, 1))
-    extra = next(data.rglob("*.jpg"))
-    (moved := tmp_path / "moved.jpg").write_bytes(extra.read_bytes())
-    extra.unlink()
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "another machine"))
+    photo = next(data.rglob("*.jpg"))
+    content = photo.read_bytes()
+    photo.unlink()
     with pytest.raises(RunError, match="the dataset changed since this run began"):
         train(experiment)
-    extra.write_bytes(moved.read_bytes())
+    photo.write_bytes(content)
     heard = Recorder()
-    result = train(experiment, on_event=heard)
+    assert train(experiment, on_event=heard).status == "resumed"
+    epochs = [event.text for event in heard.events if isinstance(event, Message) and "warm-up epoch" in event.text]
+    assert len(epochs) == 1 and epochs[0].startswith("warm-up epoch 2 of 2: loss ")
+
     folder = RunFolder.of(experiment)
-    assert result.status == "resumed" and folder.finished
-    assert any(isinstance(event, Message) and "warm-up epoch 2 of 2" in event.text for event in heard.events)
-    assert "warmup/checkpoints/best/model.safetensors" in folder.manifest.read_text()
-    start, end = load_file(folder.warmup.best / "model.safetensors"), load_file(folder.best / "model.safetensors")
-    frozen = [name for name in start if torch.equal(start[name], end[name])]
-    assert frozen and len(frozen) < len(start)
+    assert folder.finished and "warmup/checkpoints/best/model.safetensors" in folder.manifest.read_text()
+    warmed, trained = (load_file(each.best / "model.safetensors") for each in (folder.warmup, folder))
+    frozen = [name for name in warmed if torch.equal(warmed[name], trained[name])]
+    assert frozen and len(frozen) < len(warmed)
+    assert (folder.head / "probe.json").exists(), "solved on the features of the warm-up"
+    assert (folder.warmup.head / "probe.json").exists(), "solved on those before, which the run must not end below"
+    other = build(ModelConfig(name="test_resnet", weights=f"{experiment.storage.uri}/toy/warmup"), 3)
+    name = other.stages[-1].parameters[0]
+    assert torch.equal(other.module.state_dict()[name], warmed[name])
 
 
 def test_a_loss_that_is_not_finite_names_the_keys_of_the_warm_up(photos: Path, tmp_path: Path) -> None:
