@@ -78,12 +78,16 @@ def table(lines: list[dict[str, Any]]) -> str:
     for (name, budget, method, epochs), members in sorted(groups.items(), key=lambda group: group[0][:2]):
         base = groups[name, budget, "none", 0]
         each = {seed: 100 * member["accuracy"] for seed, member in sorted(members.items())}
-        gains = [value - 100 * base[seed]["accuracy"] for seed, value in each.items() if method != "none" and seed in base]
+        gains = [
+            value - 100 * base[seed]["accuracy"] for seed, value in each.items() if method != "none" and seed in base
+        ]
         seconds = statistics.mean(member["seconds"] for member in members.values())
         text = ", ".join(f"{value:.1f}" for value in each.values())
         gain = f"{statistics.mean(gains):+.1f} ({min(gains):+.1f} to {max(gains):+.1f})" if gains else ""
         label = f"{method}, {epochs} epochs" if method != "none" else method
-        rows.append(f"| {name} | {budget} | {label} | {statistics.mean(each.values()):.1f} ({text}) | {gain} | {seconds:.0f} |")
+        rows.append(
+            f"| {name} | {budget} | {label} | {statistics.mean(each.values()):.1f} ({text}) | {gain} | {seconds:.0f} |"
+        )
     return "\n".join(rows)
 
 

@@ -129,10 +129,10 @@ def make_plan(
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
     reading = backbone.reading(dataset.depth.depth)
     sources = _sources(experiment, task, reading, dataset, on_event)
-    train = own.applied(dataset.splits.train)
-    warmup = () if dataset.to_fetch else warmup_note(experiment, train, sources.samples)
+    learned = own.applied(dataset.splits.train)
+    warmup = () if dataset.to_fetch else warmup_note(experiment, learned, sources.samples)
     notes = (*notes, *own.notes, *sources.notes, *warmup)
-    return replace(_plan(experiment, reading, dataset, len(train), recipe, notes), changes=changes, sources=sources)
+    return replace(_plan(experiment, reading, dataset, len(learned), recipe, notes), changes=changes, sources=sources)
 
 
 def _sources(

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 
-from raytl.config.schema import Experiment
 from raytl.data.cache import open_images
 from raytl.data.loader import EvalLoader, TrainLoader
 from raytl.events import Message, OnEvent, ignore

@@ -114,5 +114,11 @@ def test_the_stem_needs_other_channels_and_pretrained_filters() -> None:
 
 def test_keys_with_effect_are_not_idle() -> None:
     full = experiment(transfer__gradual=True, train__loss="focal", optim__schedule="restarts", model__channels=4)
-    others = ("few.", "adapt.", "warmup.", "data.synthetic.", "train.gce_q")  # of methods that are off, and of another loss
+    others = (
+        "few.",
+        "adapt.",
+        "warmup.",
+        "data.synthetic.",
+        "train.gce_q",
+    )  # of methods that are off, and of another loss
     assert [one.key for one in idle(full) if not one.key.startswith(others)] == []

@@ -28,7 +28,10 @@ def built(**sections: Any) -> Experiment:
         ),
         ({"warmup": {"method": "simclr", "batch_size": 5}}, r"warmup\.batch_size: found 5, and compute.workers is 3"),
         ({"retrain": {"how": {"search_again": {"every": 2, "trials": 4}}}}, "sweeps do not warm up"),
-        ({"search": {"space": {"warmup.epochs": {"int": [1, 9]}}}}, "warmup.epochs: this key is the same for all trials"),
+        (
+            {"search": {"space": {"warmup.epochs": {"int": [1, 9]}}}},
+            "warmup.epochs: this key is the same for all trials",
+        ),
     ],
 )
 def test_what_a_warm_up_contradicts_is_an_error(sections: dict[str, Any], because: str) -> None:

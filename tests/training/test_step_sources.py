@@ -56,7 +56,11 @@ def test_what_a_trial_may_take_is_read(space: dict[str, Any], expected: set[str]
 def test_a_warm_up_takes_the_sources_that_are_there() -> None:
     warm = {"warmup.method": "simclr"}
     assert source_keys(experiment(warm)) == {"data.synthetic", "data.unlabelled"}
-    assert source_keys(experiment({**warm, "adapt.target": "z"})) == {"data.synthetic", "data.unlabelled", "adapt.target"}
+    assert source_keys(experiment({**warm, "adapt.target": "z"})) == {
+        "data.synthetic",
+        "data.unlabelled",
+        "adapt.target",
+    }
     assert source_keys(experiment({**warm, "data.unlabelled": None})) == {"data.synthetic"}
     assert ratios(experiment({**warm, "data.synthetic.uri": None})) == {}, "steps of training take none of them"
     assert labels_only(experiment(warm)).warmup.method == "none"

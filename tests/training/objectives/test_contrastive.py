@@ -57,7 +57,7 @@ def test_its_gradient_is_finite_and_draws_the_views_of_an_image_together() -> No
     loss = contrastive_loss(free, LABELS, 0.1)
     loss.backward()
     assert free.grad is not None and bool(free.grad.isfinite().all())
-    assert float(contrastive_loss(VIEWS - 1e-3 * free.grad, LABELS, 0.1)) < float(loss)
+    assert contrastive_loss(VIEWS - 1e-3 * free.grad, LABELS, 0.1) < loss
 
 
 class Step:
@@ -110,7 +110,7 @@ def test_the_gradients_of_all_ranks_add_up_to_those_of_one(size: int, monkeypatc
     monkeypatch.setattr(contrastive, "Sum", Summed)
     parts = [on_rank(layer, head, rank, size).beside for rank in range(size)]
     total = torch.stack([part for part in parts if part is not None]).sum()
-    assert float(total) == pytest.approx(float(alone.beside), rel=1e-6)
+    assert total.item() == pytest.approx(alone.beside.item(), rel=1e-6)
     summed = torch.autograd.grad(total, parameters)
     for one, other in zip(expected, summed, strict=True):
         assert torch.allclose(one, other, rtol=1e-4, atol=1e-6)

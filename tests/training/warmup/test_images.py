@@ -54,7 +54,5 @@ def test_each_worker_needs_two_images_of_a_batch(batch: int, workers: int) -> No
 def test_a_plan_says_how_long_the_warm_up_is() -> None:
     experiment = Experiment(name="a", data="x", model="m", warmup={"method": "supcon", "epochs": 3, "batch_size": 4})
     (note,) = warmup_note(experiment, TRAIN, SOURCES)
-    assert note == (
-        "warmup.method supcon: 3 epochs of 2 steps before training, on 6 images, 2 of them without labels"
-    )
+    assert note == ("warmup.method supcon: 3 epochs of 2 steps before training, on 6 images, 2 of them without labels")
     assert warmup_note(Experiment(name="a", data="x", model="m"), TRAIN, SOURCES) == ()
