@@ -84,7 +84,7 @@ def deploy(story: Story, run: str) -> None:
     story.run("export", run, "--to", "onnx", "--require", "accuracy>=0.95", "--out", str(story.folder / "onnx"))
     story.run("bench", str(story.folder / "onnx"))
     story.say("A smaller and faster one, if it is as good")
-    story.run("compress", run, "--target-ms", "6", "--max-drop", "2", "--out", str(story.folder / "small"))
+    story.run("compress", run, "--max-drop", "2", "--out", str(story.folder / "small"))
     story.run("bench", str(story.folder / "small"))
 
 

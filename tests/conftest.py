@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import logging
 import os
 import signal
 import sys
@@ -28,6 +29,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 import botocore.session  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+import typer.main  # noqa: E402
 from PIL import Image  # noqa: E402
 
 from raytl.cli.ending import Ending  # noqa: E402
@@ -35,6 +37,8 @@ from tests.servers import swift  # noqa: E402
 
 # Each of boto3's sessions parses a megabyte of JSON that describes S3, and tests make hundreds of sessions.
 botocore.session.create_loader = functools.cache(botocore.session.create_loader)
+# A command line takes 70 ms to build, and tests parse hundreds.
+typer.main.get_command = functools.cache(typer.main.get_command)
 _BUCKETS, _CACHES = itertools.count(), itertools.count()
 # fixtures of buckets to run a test on: moto's, and Swift's where that is asked for
 S3 = pytest.param("bucket", marks=pytest.mark.s3, id="s3")
@@ -48,6 +52,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the files whose tests start Ray: they take longest, and the others fill the time beside them."""
     longest = {item.path for item in items if item.get_closest_marker("ray")}
     items.sort(key=lambda item: item.path not in longest)
+    _propagate_logs()
+
+
+def _propagate_logs() -> None:
+    """Let torch's fifty loggers propagate: pytest attaches its handlers to each one that does not, six times a test."""
+    for name, logger in logging.root.manager.loggerDict.items():
+        if name.startswith("torch") and isinstance(logger, logging.Logger):
+            logger.propagate = True
 
 
 @pytest.hookimpl(trylast=True)

@@ -143,6 +143,8 @@ def main() -> None:
     parser.add_argument("--max-drop", type=float, default=0.5)
     parser.add_argument("--out", type=Path)
     arguments = parser.parse_args()
+    if arguments.out is not None:
+        arguments.out.mkdir(parents=True, exist_ok=True)
     processor = this_processor()
     print(f"{processor.name}: {', '.join(processor.flags)}; {arguments.threads} thread(s)")
     for run in arguments.runs:
