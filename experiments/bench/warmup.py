@@ -46,7 +46,12 @@ def measured(run: dict[str, Any], assets: Path, folder: Path) -> dict[str, Any]:
     experiment = raytl.Experiment(
         name=f"bench-{run['method']}",
         data={"uri": str(folder / "data"), **unlabelled},
-        model={"name": "mobilenetv2_100", "weights": str(assets / WEIGHTS), "preprocess": {"image_px": PX}},
+        model={
+            "name": "mobilenetv2_100",
+            "weights": str(assets / WEIGHTS),
+            "preprocess": {"image_px": PX},
+            "batch_norm": "frozen",  # as `recipe: auto` chooses for few images
+        },
         recipe="none",
         transfer={"unfreeze": 2, "head_start": "solved", "head_first": 0, "fallback": "off"},
         train={
