@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from raytl.config.override import override
-from raytl.events import Resumed
+from raytl.events import WARM_UP, Resumed, Step
 from raytl.run.folder import RunFolder
 from raytl.training.driver import train
 from tests.conftest import write_photos
@@ -33,7 +33,9 @@ def test_two_workers_one_of_which_is_killed_end_where_one_ends(tmp_path: Path) -
     killed = toy(write_photos(tmp_path / "photos", 16), tmp_path / "runs", changes)
     watcher = KillOneWorker(2, 1)
     train(killed, on_event=watcher)
-    assert watcher.killed and any(isinstance(event, Resumed) for event in watcher.events)
+    resumed = next(place for place, event in enumerate(watcher.events) if isinstance(event, Resumed))
+    assert watcher.killed
+    assert any(isinstance(event, Step) and event.stage == WARM_UP for event in watcher.events[resumed:])
     alone = override(killed, {"name": "alone", "compute.workers": 1, "compute.cluster": "none"})
     train(alone)
     two, one = (load_file(RunFolder.of(each).warmup.best / "model.safetensors") for each in (killed, alone))
