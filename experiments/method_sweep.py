@@ -25,12 +25,13 @@ FEW, ADAPT = ("none", "propagate", "pseudo"), ("none", "centroids", "adabn_centr
 
 def experiment(name: str, folder: Path, weights: Path, image_px: int, few: str, adapt: str) -> dict[str, object]:
     """Return the experiment of a fixed choice; each arm has the same training."""
+    target = {} if adapt == "none" else {"target": f"{folder}/target"}
     return {
         "name": name,
         "recipe": "none",
         "data": {"uri": f"{folder}/data", "unlabelled": f"{folder}/target"},
         "few": {"method": few},
-        "adapt": {"target": f"{folder}/target", "method": adapt},
+        "adapt": {"method": adapt, **target},
         "model": {"name": "mobilenetv2_100", "weights": str(weights), "preprocess": {"image_px": image_px}},
         "transfer": {"unfreeze": 0, "head_start": "solved", "head_first": 0},
         "augment": {"strength": 0},
@@ -84,7 +85,7 @@ def main() -> None:
         "scheduler": "none",
         "recipes": False,
     }
-    values = experiment("sweep", folder, weights, options.image_px, "none", "none") | {"search": search}
+    values = experiment("sweep", folder, weights, options.image_px, "none", "centroids") | {"search": search}
     began = time.monotonic()
     sweep = raytl.tune(load(values, folder), progress=False)
     print(row(f"the sweep's: trial {sweep.winner_number}, {sweep.reason}", sweep.winner, time.monotonic() - began))

@@ -31,6 +31,8 @@ PORT = 8765
 MODEL = f"models:s3://{BUCKET}/models/trash@champion"
 FEEDBACK = f"s3://{BUCKET}/feedback"
 PATIENCE_S = 300.0
+WINDOW_S = 60
+"""After which the server stores what it recorded: the batch over the bucket takes longer."""
 
 
 @dataclass
@@ -69,7 +71,8 @@ class Story:
 @contextmanager
 def serving(log: IO[str]) -> Iterator[str]:
     """Serve the champion with feedback, and yield the URL."""
-    words = ["serve", MODEL, "--port", str(PORT), "--poll", "2", "--feedback", FEEDBACK]
+    words = ["serve", MODEL, "--port", str(PORT), "--poll", "2"]
+    words += ["--feedback", FEEDBACK, "--feedback-window", str(WINDOW_S)]
     process = subprocess.Popen([sys.executable, "-m", "raytl", *words], stdout=log, stderr=log)
     try:
         yield f"http://127.0.0.1:{PORT}"

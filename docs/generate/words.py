@@ -52,6 +52,8 @@ EXAMPLES: dict[str, Any] = {
     "adapt.method": "auto",
     "warmup.method": "simclr",
     "warmup.lr": 0.003,
+    "auxiliary.columns": ["camera"],
+    "auxiliary.rotation": 0.1,
     "labels.relabel": "corrections.csv",
     "labels.columns": ["ann", "bob", "rule"],
     "model.name": "mobilenetv2_100",

@@ -71,6 +71,7 @@ def train_tables(result: TrainResult, experiment: Experiment) -> list[Renderable
         *_fallback(result.metrics, experiment.train.metric),
         *calibration_facts(result.metrics),
         *_predict_score(result.metrics, experiment),
+        *_auxiliary(result.metrics),
         ("run", result.run),
         ("curves", str(folder.curves)),
         ("confusion", f"{folder.confusion}  (validation)"),
@@ -110,6 +111,19 @@ def _predict_score(metrics: Mapping[str, float], experiment: Experiment) -> list
     if experiment.predict.score != "auto" or (lowest := metrics.get("predict/score")) is None:
         return []
     return [("score", f"objects are reported from {lowest:.3f} on, where F1 is highest on validation")]
+
+
+def _auxiliary(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Return the accuracy of each auxiliary head, beside that of the most frequent answer; nothing without heads."""
+    rows, of = [], " (the fine-tuned network)" if "fallback/fine_tuned_fraction" in metrics else ""
+    for key, value in metrics.items():
+        name = key.removeprefix("auxiliary/").removesuffix("/accuracy")
+        if key != f"auxiliary/{name}/accuracy":
+            continue
+        usual, images = (metrics[f"auxiliary/{name}/{each}"] for each in ("usual_accuracy", "images"))
+        about = f"{score('accuracy', value)} of {plural(int(images), 'validation image')}"
+        rows.append((f"auxiliary {name}", f"{about}; always the same answer: {score('accuracy', usual)}{of}"))
+    return rows
 
 
 def _calibrated(report: TaskReport) -> list[tuple[str, str]]:

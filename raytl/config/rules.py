@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from raytl.config import channel_rules, credentials, space
+from raytl.config.auxiliary_rules import idle_beside, image_conflicts
 from raytl.config.conflict import Conflict, Idle
 from raytl.config.label_rules import LABEL_SOURCES, label_columns, label_conflicts
 from raytl.config.problems import near_miss
@@ -29,7 +30,7 @@ def conflicts(experiment: Experiment) -> list[Conflict]:
 
 def conflicts_in(recipe: Recipe) -> list[Conflict]:
     """Return every contradiction that a recipe alone shows, without looking at any file."""
-    rules = (_splits, _zip, _channels, _stages, _schedule, _losses)
+    rules = (_splits, _zip, _channels, _stages, _schedule, _losses, image_conflicts)
     return [conflict for rule in rules for conflict in rule(recipe)]
 
 
@@ -81,6 +82,7 @@ def idle_in(recipe: Recipe) -> list[Idle]:
     result.extend(_idle_of_adapt(recipe))
     result.extend(idle_sources(recipe))
     result.extend(idle_warmup(recipe))
+    result.extend(idle_beside(recipe))
     return result
 
 

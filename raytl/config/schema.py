@@ -14,6 +14,7 @@ from pydantic import Field
 from raytl.config import section
 from raytl.config.adapt import AdaptConfig
 from raytl.config.annotations import AnnotationsConfig
+from raytl.config.auxiliary import AuxiliaryConfig
 from raytl.config.few import FewConfig
 from raytl.config.labels import LabelsConfig
 from raytl.config.neck import NeckConfig
@@ -221,12 +222,16 @@ class TrainConfig(Section):
     """auto = bf16 on hardware that computes it faster (GPUs, CPUs with AVX512-BF16 or AMX), else fp32."""
     channels_last: bool | Literal["auto"] = "auto"
     """Use the NHWC memory layout. auto = for convolutional networks."""
-    loss: Literal["cross_entropy", "focal", "asymmetric", "gce"] = "cross_entropy"
-    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017). asymmetric = for many labels an image, most of them absent (Ridnik et al. 2021; multilabel only). gce = generalized cross-entropy, which learns less from labels that the network contradicts, as wrong ones (Zhang & Sabuncu 2018; classification only)."""
+    loss: Literal["cross_entropy", "focal", "asymmetric", "gce", "elr"] = "cross_entropy"
+    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017). asymmetric = for many labels an image, most of them absent (Ridnik et al. 2021; multilabel only). gce = generalized cross-entropy, which learns less from labels that the network contradicts, as wrong ones (Zhang & Sabuncu 2018; classification only). elr = early-learning regularization: cross-entropy, and a term that keeps the network at what it said of each training image so far, as it learns wrong labels late (Liu et al. 2020; classification only)."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     """Gamma of the focal loss."""
     gce_q: Annotated[float, Field(gt=0, le=1)] = 0.7
     """q of the generalized cross-entropy: near 0 it is cross-entropy, at 1 the mean absolute error, which wrong labels disturb least and which learns slowest."""
+    elr_weight: Annotated[float, Field(gt=0)] = 3.0
+    """Weight of the term of elr beside the cross-entropy. The paper has 3 for CIFAR-10, and 7 for CIFAR-100."""
+    elr_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.7
+    """Momentum of the average of what the network said of an image, which moves once each time that it is seen. The state is one number for each training image and class."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the target that is spread over all classes."""
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"
@@ -327,6 +332,7 @@ class Recipe(Section):
     train: TrainConfig = TrainConfig()
     adapt: AdaptConfig = AdaptConfig()
     warmup: WarmupConfig = WarmupConfig()
+    auxiliary: AuxiliaryConfig = AuxiliaryConfig()
     calibrate: Literal["temperature", "none"] = "temperature"
     """temperature = divide the logits of the answers by one number that minimizes the log loss on validation, so that probabilities match frequencies (Guo et al. 2017); val/log_loss is then that of the calibrated answers, in ties too. none = answer as trained. Tasks that find objects or pixels have none."""
     predict: PredictConfig = PredictConfig()
@@ -368,6 +374,7 @@ class Experiment(Recipe):
             train: Mapping[str, Any] | TrainConfig = ...,
             adapt: Mapping[str, Any] | AdaptConfig = ...,
             warmup: Mapping[str, Any] | WarmupConfig = ...,
+            auxiliary: Mapping[str, Any] | AuxiliaryConfig = ...,
             calibrate: Literal["temperature", "none"] = ...,
             predict: Mapping[str, Any] | PredictConfig = ...,
             compute: Mapping[str, Any] | ComputeConfig = ...,

@@ -41,6 +41,7 @@ _FIXED = (
     "adapt.target",
     "adapt.alpha",
     "warmup",
+    "auxiliary.columns",
     "train.epochs",
     "train.metric",
     "train.seed",

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from raytl.data.targets import Target, target_record
 from raytl.stored.bounds import FormerKey, at_most
 
-MAX_COLUMNS, MAX_CELL = 50, 200
-"""Limits of `data.columns`, and of the characters of a value."""
+MAX_COLUMNS, MAX_CELL = 70, 200
+"""Limits of `data.columns` and `auxiliary.columns` together, and of the characters of a value."""
 Cell = Annotated[str, at_most(MAX_CELL)]
 Cells = tuple[tuple[Cell, Cell], ...]
 """The names of columns of a manifest and the values of an image there."""
@@ -28,7 +28,7 @@ class Sample:
     digest: str = ""
     """The SHA-256 of the file's bytes in hex; empty before the audit."""
     columns: Annotated[Cells, at_most(MAX_COLUMNS, "columns")] = ()
-    """Its values in the columns of `data.columns`, by name; empty ones too."""
+    """Its values in the columns of `data.columns` and `auxiliary.columns`, by name; empty ones too."""
 
     @property
     def label(self) -> str:

@@ -36,7 +36,7 @@ class SampleTable(Sequence[Sample]):
     digests: Digests | Texts
     origin: tuple[Callable[..., SampleTable], tuple[Any, ...]] | None = None
     columns: Coded[Cells] | None = None
-    """The values of `data.columns`; None if there are no such columns."""
+    """The values of `data.columns` and `auxiliary.columns`; None if there are no such columns."""
 
     @classmethod
     def of(cls, samples: Iterable[Sample]) -> SampleTable:

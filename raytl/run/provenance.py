@@ -45,6 +45,8 @@ class Provenance:
     bit_depth: Annotated[int, within(8, 16)] | None = None
     sources: Annotated[dict[Name, Name], at_most(20, "sources")] = field(default_factory=dict)
     """The digest of the images of each other source, by its key in the experiment."""
+    auxiliary: Name = ""
+    """The digest of the values of the training images in auxiliary.columns."""
     git: GitState | None = None
     time: Any = None
     user: Any = None

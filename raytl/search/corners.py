@@ -13,7 +13,15 @@ from raytl.errors import ConfigError
 from raytl.search.protocol import Suggestion
 from raytl.search.trial import trial_experiment, winner_experiment
 
-_CROSSED = ("few.method", "adapt.method", "train.compile", "transfer.unfreeze")
+_CROSSED = (
+    "few.method",
+    "adapt.method",
+    "auxiliary.weight",
+    "auxiliary.rotation",
+    "train.loss",
+    "train.compile",
+    "transfer.unfreeze",
+)
 """Keys whose values are tried in every combination: a method may need a value between the ends of another key."""
 
 

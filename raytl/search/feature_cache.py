@@ -47,13 +47,13 @@ _READ_BYTES_PER_S = 5e8
 def cached_features(run: LoadedRun) -> CachedFeatures | None:
     """Return the top of the network of `run` with cached inputs, the same on all ranks.
 
-    None if the job asks for pixels, nothing is frozen, pixels are mixed, steps take several sources, the network cannot be split, or it does not pay.
+    None if the job asks for pixels, nothing is frozen, pixels are mixed, steps take several sources or turned copies, the network cannot be split, or it does not pay.
     """
     backbone, depth, augment = run.backbone, run.depth, run.job.experiment.augment
     if run.job.feature_seed is None or augment.mixup or augment.cutmix:
         return None
-    if ratios(run.job.experiment):
-        return None  # the images of other sources pass through the whole network
+    if ratios(run.job.experiment) or run.job.experiment.auxiliary.rotation:
+        return None  # the images of other sources, and turned copies, pass through the whole network
     if depth >= len(backbone.stages) or backbone.weights_digest == "none":
         return None
     emit = run.emit if run.world.is_main else ignore

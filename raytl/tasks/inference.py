@@ -31,6 +31,8 @@ Size = tuple[int, int]
 """Width and height of an upright original image."""
 BatchFeatures = Callable[[int], NDArray[np.float16]]
 """Return the features `(b, d)` of the batch of b images that this thread answered last."""
+BesideAnswers = Callable[[BatchLike], NDArray[Any]]
+"""Return a row for each image of the batch that this thread answered last."""
 
 
 class Network:
@@ -82,12 +84,14 @@ def split_rows(
     encoder: Encoder,
     features: BatchFeatures | None = None,
     details: Details = "none",
+    beside: BesideAnswers | None = None,
 ) -> tuple[NDArray[np.int64], Rows]:
     """Return the ids `(n,)` of the samples in `batches`, ascending, and the rows that the scores need of them.
 
     With `features`, three more rows have those of each sample, `(n, d)`, from the same forward pass, its thumbnail and the
     properties of its pixels (see `raytl.data.image_properties`). Rows of `details`
-    come before those. Without batches, the ids and all rows are empty.
+    come before those. With `beside`, the last row has what it returns of each batch. Without batches, the ids and all rows are
+    empty.
     """
 
     def rows(batch: BatchLike) -> Rows:
@@ -95,12 +99,14 @@ def split_rows(
         sizes, truths = [encoder.size(i) for i in ids], [encoder.truth(i) for i in ids]
         answers, more = network.detailed(batch.images, sizes, truths, details)
         scored = (*network.task.evidence(answers, truths), *more)
-        return scored if features is None else (*scored, features(len(ids)), *of_batch(batch.images))
+        scored = scored if features is None else (*scored, features(len(ids)), *of_batch(batch.images))
+        return scored if beside is None else (*scored, beside(batch))
 
     parts = computed(network.module, batches, rows, network.device)
     if not parts:
         empty = network.task.evidence([], [])
-        return np.zeros(0, np.int64), empty if features is None else (*empty, *_NOTHING)
+        empty = empty if features is None else (*empty, *_NOTHING)
+        return np.zeros(0, np.int64), empty if beside is None else (*empty, np.zeros((0, 0), np.int64))
     ids = np.concatenate([part.numpy() for part, _ in parts])
     merged = tuple(np.concatenate(columns) for columns in zip(*(rows for _, rows in parts), strict=True))
     order = np.argsort(ids, kind="stable")

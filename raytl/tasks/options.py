@@ -46,12 +46,15 @@ _MANY_LABELS = (
     Rule("augment.mixup", (0,), f"{_ONE_CLASS}: a mixed image has the labels of both; set it to 0"),
     Rule("augment.cutmix", (0,), f"{_ONE_CLASS}: the patch may not show what the label says; set it to 0"),
 )
+_OWN_HEAD = "its head reads maps, and not one row of features an image"
 _OWN_LOSS = "this task has a loss of its own"
 _DENSE = (
     *_NO_LABEL_NOISE,
     _NO_FEW,
     _NO_ADAPT,
     Rule("warmup.method", ("none",), "it warms up features of a whole image; set it to none"),
+    Rule("auxiliary.columns", ([],), f"{_OWN_HEAD}; leave it out"),
+    Rule("auxiliary.rotation", (0,), f"{_OWN_HEAD}; set it to 0"),
     Rule("train.loss", ("cross_entropy",), f"{_OWN_LOSS}; leave it out"),
     Rule("train.label_smoothing", (0,), f"{_OWN_LOSS}; set it to 0"),
     Rule("train.class_weights", ("none",), f"{_OWN_LOSS}; set it to none"),
@@ -66,7 +69,7 @@ RULES: Mapping[str, Sequence[Rule]] = {
     "classification": (
         Rule(
             "train.loss",
-            ("cross_entropy", "focal", "gce"),
+            ("cross_entropy", "focal", "gce", "elr"),
             "asymmetric is for several labels an image (task: multilabel)",
         ),
     ),

@@ -40,6 +40,7 @@ from raytl.store.drafts import sweep
 from raytl.tasks.auto_recipe import adopted, write_choices
 from raytl.tasks.defaults import completed
 from raytl.tasks.detect import with_task
+from raytl.training.auxiliary_columns import columns_digest
 from raytl.training.checkpoint import drop_later_metrics, read_progress
 from raytl.training.job import TrainJob
 from raytl.training.plan import Plan, make_plan
@@ -193,6 +194,8 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     }
     if run_plan.sources.digests:
         record["sources"] = dict(run_plan.sources.digests)
+    if columns := columns_digest(experiment, splits.train):
+        record["auxiliary"] = columns
     if changed := _label_changes(run_plan):
         record["label_changes"] = changed
     lines = records(dataset.samples.by_key(), lambda value: encode(value).decode())
@@ -235,6 +238,11 @@ def _check_data(folder: RunFolder, run_plan: Plan) -> None:
         raise RunError(
             f"{folder.root}: the dataset changed since this run began (fingerprint {record.dataset[:12]} then, "
             f"{run_plan.dataset.digest[:12]} now).\n  Restore it, or start over with --new (the old run is renamed, not deleted)."
+        )
+    if record.auxiliary != columns_digest(run_plan.experiment, run_plan.dataset.splits.train):
+        raise RunError(
+            f"{folder.root}: the values of auxiliary.columns changed since this run began.\n"
+            "  Restore them, or start over with --new (the old run is renamed, not deleted)."
         )
     if record.label_changes != _label_changes(run_plan):
         raise RunError(

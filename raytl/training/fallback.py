@@ -33,6 +33,7 @@ from raytl.training.collectives import broadcast_from_main, sum_over_ranks
 from raytl.training.job import TrainJob
 from raytl.training.loop import RunWriter, rank
 from raytl.training.network import build_network
+from raytl.training.objectives.head_scores import PREFIX
 from raytl.training.records import SCORE_FORMAT, BestScore
 from raytl.training.run_writer import BEST_SCORE, FRACTION
 from raytl.training.steps import TrainContext
@@ -139,7 +140,8 @@ def fall_back(
     if world.is_main:
         backbone.module.load_state_dict(ends.at(best.fraction))
         world.status.wait_for_driver()
-        writer.best(backbone.module, _recorded(job, best, tuned), score.epoch - 1 if score else 0)
+        assert score is not None, "the main rank has the best score"
+        writer.best(backbone.module, _recorded(job, best, tuned, score.metrics), score.epoch - 1)
 
 
 def _report(context: TrainContext, event: Event) -> None:
@@ -227,14 +229,15 @@ def _best_of(job: TrainJob, best: Candidate, other: Candidate) -> Candidate:
     return other if mine > own else best
 
 
-def _recorded(job: TrainJob, best: Candidate, tuned: Candidate) -> Validation:
-    """Return the validation with the fraction of the fine-tuned network, and its score."""
+def _recorded(job: TrainJob, best: Candidate, tuned: Candidate, before: Mapping[str, float]) -> Validation:
+    """Return the validation with the fraction of the fine-tuned network, its score, and `before` of its auxiliary heads."""
     metric = job.experiment.train.metric
     record = {
         FRACTION: best.fraction,
         f"fallback/fine_tuned_{metric.removeprefix('val/')}": tuned.result.metrics[metric],
     }
-    return replace(best.result, metrics=best.result.metrics | record)
+    heads = {key: value for key, value in before.items() if key.startswith(PREFIX)}
+    return replace(best.result, metrics=best.result.metrics | record | heads)
 
 
 def _scores(job: TrainJob, candidate: Candidate) -> str:

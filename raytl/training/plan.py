@@ -24,6 +24,7 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks import auto_recipe
 from raytl.tasks.registry import task_named
 from raytl.tasks.task import Task
+from raytl.training.auxiliary_columns import column_notes, with_auxiliary_columns
 from raytl.training.compiled import check_compile
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
@@ -119,14 +120,16 @@ def make_plan(
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
     _collect(problems, lambda: check_compile(experiment, pick_device(experiment.compute.device)))
+    columns: tuple[str, ...] = ()
     if dataset:
+        train = dataset.splits.train
+        columns = _collect(problems, lambda: column_notes(experiment, train)) or ()
         _collect(problems, lambda: _check_batches(experiment, dataset, backbone))
         if backbone and depth is not None:
-            train = dataset.splits.train
             _collect(problems, lambda: check_first_step(experiment, task, backbone, depth, classes, train))
     if backbone is None or dataset is None or problems:
         raise problems[0] if len(problems) == 1 else UserError("\n".join(str(problem) for problem in problems))
-    notes = (*backbone.notes, *([note] if note else []), *_waits(experiment))
+    notes = (*backbone.notes, *([note] if note else []), *_waits(experiment), *columns)
     reading = backbone.reading(dataset.depth.depth)
     sources = _sources(experiment, task, reading, dataset, on_event)
     learned = own.applied(dataset.splits.train)
@@ -164,6 +167,7 @@ def _read(
 ) -> Dataset:
     s3 = S3Settings.of(experiment.storage)
     task = task_named(experiment.task)
+    data = with_auxiliary_columns(data, experiment)
     return read(data, preprocess, on_event, s3, experiment.annotations, task, experiment.labels)
 
 

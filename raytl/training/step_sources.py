@@ -56,9 +56,11 @@ def source_keys(experiment: Experiment) -> frozenset[str]:
 
 
 def labels_only(experiment: Experiment) -> Experiment:
-    """Return the experiment without sources beside its labelled images, to train on these alone."""
+    """Return the experiment without sources beside its labelled images, warm-up and auxiliary heads, to train on their labels
+    alone."""
     methods = dict.fromkeys(("few.method", "adapt.method", "warmup.method"), "none")
-    return override(experiment, {"data.synthetic.uri": None, **methods})
+    heads = {"auxiliary.columns": [], "auxiliary.rotation": 0}
+    return override(experiment, {"data.synthetic.uri": None, **methods, **heads})
 
 
 def labelled_batch(experiment: Experiment) -> int:

@@ -64,6 +64,12 @@ def _copied(part: Batch, device: torch.device) -> Batch:
     return Batch(images, part.ids, targets, {name: _copied(other, device) for name, other in part.beside.items()})
 
 
+def on_device(values: Tensor, device: torch.device) -> Tensor:
+    """Return `values` of the host on `device`, without waiting for it; on the CPU as they are."""
+    copied: Tensor = _copy(values, device) if device.type == "cuda" else values
+    return copied
+
+
 def _copy(value: Any, device: torch.device) -> Any:
     """Start to copy images or targets (a tensor, or what has these methods of one) to `device`.
 

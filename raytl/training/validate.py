@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 from torch import nn
@@ -15,6 +16,7 @@ from raytl.tasks.calibration import validated
 from raytl.tasks.inference import Network, Truths, split_rows
 from raytl.tasks.task import Encoder, Rows, Task, Validation
 from raytl.training.collectives import broadcast_from_main
+from raytl.training.objectives.objective import Validated
 from raytl.training.phase import Phase
 from raytl.training.steps import TrainContext
 
@@ -45,9 +47,14 @@ def validate(context: TrainContext, phase: Phase, split: ValSplit) -> Validation
     broadcast_from_main(context.world, list(moving.values()))
     if average is not None:
         broadcast_from_main(context.world, [average.shadow[name] for name in moving])
+    beside = context.objective.validated
     with average.swapped_in(phase.module) if average is not None else contextlib.nullcontext():
-        rows = split_answers(context, phase.module, split)
-    return calibrated(context, rows, split)
+        rows = split_answers(context, phase.module, split, beside)
+    if beside is None:
+        return calibrated(context, rows, split)
+    *own, answers = rows
+    result = calibrated(context, tuple(own), split)
+    return replace(result, metrics=result.metrics | beside.scores(answers))
 
 
 def calibrated(context: TrainContext, rows: Rows, split: ValSplit, fine_tuned: float = 1.0) -> Validation:
@@ -66,9 +73,12 @@ def calibrated(context: TrainContext, rows: Rows, split: ValSplit, fine_tuned: f
     )
 
 
-def split_answers(context: TrainContext, module: nn.Module, split: ValSplit) -> Rows:
-    """Return the rows of the whole split, in the order of its samples, as `module` answers it; the same on every rank."""
+def split_answers(context: TrainContext, module: nn.Module, split: ValSplit, beside: Validated | None = None) -> Rows:
+    """Return the rows of the whole split, in the order of its samples, as `module` answers it; the same on every rank. The last
+    is of the answers of `beside`, if given."""
     module.eval()
     network = Network(split.task, module, context.preprocess, context.device, context.precision)
-    ids, rows = split_rows(network, context.world.status.track(split.batches, "scoring batches"), split.encoder)
+    batches = context.world.status.track(split.batches, "scoring batches")
+    more = None if beside is None else partial(beside.answers, network)
+    ids, rows = split_rows(network, batches, split.encoder, beside=more)
     return gather_rows(context.world, ids, *rows, total=len(split.encoder))[1]

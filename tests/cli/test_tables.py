@@ -112,6 +112,18 @@ def test_the_end_of_training_says_what_was_changed_after_it() -> None:
     assert "the pretrained network with a solved head; fine-tuned: balanced accuracy 50.0 %" in shown
 
 
+def test_the_end_of_training_says_how_good_each_auxiliary_head_is() -> None:
+    experiment = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}})
+    heads = {
+        f"auxiliary/{name}/{key}": value
+        for name, values in {"site/floor": (0.9, 0.5, 40.0), "rotation": (0.25, 0.26, 1.0)}.items()
+        for key, value in zip(("accuracy", "usual_accuracy", "images"), values, strict=True)
+    }
+    shown = text(train_tables(TrainResult("a", "trained", 5, 9, heads, "raytl evaluate x"), experiment))
+    assert "auxiliary site/floor" in shown and "90.0 % of 40 validation images; always the same answer: 50.0 %" in shown
+    assert "auxiliary rotation" in shown and "25.0 % of 1 validation image; always the same answer: 26.0 %" in shown
+
+
 def test_the_end_of_training_says_from_which_score_objects_are_reported() -> None:
     experiment = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}})
     fixed = override(experiment, {"predict.score": 0.4})

@@ -118,7 +118,9 @@ def test_keys_with_effect_are_not_idle() -> None:
         "few.",
         "adapt.",
         "warmup.",
+        "auxiliary.",
         "data.synthetic.",
         "train.gce_q",
+        "train.elr_",
     )  # of methods that are off, and of another loss
     assert [one.key for one in idle(full) if not one.key.startswith(others)] == []

@@ -31,6 +31,10 @@ def checked(space: dict[str, Any]) -> None:
             {"few.method": {"choice": ["fixmatch", "none"]}, "train.compile": {"choice": [False, True]}},
             "few.method fixmatch, train.compile True",
         ),
+        (
+            {"train.loss": {"choice": ["elr", "cross_entropy"]}, "augment.mixup": {"float": [0.0, 0.4]}},
+            "train.loss elr, augment.mixup 0.4",
+        ),
     ],
 )
 def test_values_that_contradict_each_other_are_named(space: dict[str, Any], drawn: str) -> None:

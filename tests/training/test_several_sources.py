@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.ray, pytest.mark.slow, pytest.mark.thorough, pytest.ma
 
 
 def several(folder: Path) -> Experiment:
-    """An experiment with made images, images without labels and a target domain, and an average of the weights."""
+    """An experiment with made images, images without labels and a target domain, an average of the weights, auxiliary heads and
+    early-learning regularization."""
     for seed, (name, count) in enumerate({"pool": 8, "target": 8, "made": 5}.items(), start=1):
         write_photos(folder / name, count, seed=seed)
     save_tensors(
@@ -42,8 +43,19 @@ def several(folder: Path) -> Experiment:
         "few.fixmatch.threshold": 0.4,
         "adapt.method": "dann",
         "adapt.target": str(folder / "target"),
+        "auxiliary.columns": ["camera"],
+        "auxiliary.rotation": 0.1,
+        "train.loss": "elr",
     }
-    return toy(write_photos(folder / "photos", 16), folder / "runs", changes)
+    return toy(_with_cameras(write_photos(folder / "photos", 16)), folder / "runs", changes)
+
+
+def _with_cameras(photos: Path) -> Path:
+    """A manifest of the photos with a camera for two of three."""
+    paths = sorted(photos.glob("*/*.jpg"))
+    rows = [f"{path},{path.parent.name},{('a', 'b', '')[i % 3]}" for i, path in enumerate(paths)]
+    (photos.parent / "photos.csv").write_text("\n".join(["path,label,camera", *rows]))
+    return photos.parent / "photos.csv"
 
 
 def test_a_killed_worker_changes_nothing_in_the_end(tmp_path: Path) -> None:

@@ -70,3 +70,9 @@ def test_a_network_that_learns_labels_only_takes_no_other_source() -> None:
     both = experiment({"few.method": "fixmatch", "adapt.method": "dann"})
     assert ratios(labels_only(both)) == {}
     assert labelled_batch(labels_only(both)) == 64
+
+
+def test_a_network_that_learns_labels_only_has_no_auxiliary_head() -> None:
+    heads = {"auxiliary.columns": ["camera"], "auxiliary.weight": "uncertainty", "auxiliary.rotation": 0.1}
+    alone = labels_only(experiment({**heads, "data.uri": "x.csv"})).auxiliary
+    assert alone.columns == [] and alone.rotation == 0

@@ -60,7 +60,7 @@ def _positions(header: Sequence[str], columns: Mapping[str, ColumnRole], root: s
         hints = [f"{name!r}{_hint(name, header)}" for name in missing or ["path"]]
         raise DataError(
             f"{root}: data.columns: the table has no column {', '.join(hints)}; expected one of {names_listed}. "
-            "Fix the name, or remove it from data.columns"
+            "Fix the name, or remove it from data.columns or auxiliary.columns"
         )
     return path, [names.index(name.strip().lower()) for name in columns]
 
@@ -105,7 +105,7 @@ class _Values:
         if len(distinct) < 2:
             what = f"every row has {min(distinct)!r}" if distinct else "every row is empty"
             self.findings.problem(
-                "columns that do not divide the images (expected two values or more; remove them from data.columns)",
+                "columns that do not divide the images (expected two values or more; remove them from data.columns or auxiliary.columns)",
                 f"{name} ({role}): {what}",
             )
 

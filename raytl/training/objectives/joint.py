@@ -5,8 +5,10 @@ One pass, so that BatchNorm sees all sources together, and DDP reduces gradients
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import torch
@@ -16,18 +18,24 @@ from raytl.data.loader import Batch
 from raytl.models.backbone import Backbone
 from raytl.models.probe import averaged, head_layer
 from raytl.tasks.task import Objective
-from raytl.training.objectives.objective import LABELLED, LossSum, Network
+from raytl.training.objectives.objective import LABELLED, LossSum, Network, Validated
 from raytl.world import World
 
 
 @dataclass(frozen=True)
 class Outputs:
     """The outputs of the network for each view in one pass, by name: `logits (b, classes)` and `features (b, d)`, float32; and the
-    `answers (b, classes)`, logits without gradients, to views that terms ask it about."""
+    `answers (b, classes)`, logits without gradients, to views that terms ask it about.
+
+    `ids (b,)`, on the host, are those of the labelled images (`Batch.ids`): their places among the training images, as label
+    methods leave them, which made images follow. `train.sampler: balanced` repeats ids, also within a batch. Of a mixed image it
+    is that of one of the two.
+    """
 
     logits: Mapping[str, Tensor]
     features: Mapping[str, Tensor]
     answers: Mapping[str, Tensor]
+    ids: Tensor = field(default_factory=partial(torch.empty, 0, dtype=torch.int64))
 
 
 class Term(Protocol):
@@ -58,7 +66,8 @@ class Term(Protocol):
 
 
 class FeatureTap:
-    """The inputs of the last layer of the network's head in the last pass.
+    """The inputs of the last layer of the network's head: of the last pass with gradients, and of the last one without, for each
+    thread that answers.
 
     Raises:
         ModelError: the head has no linear layer.
@@ -66,15 +75,22 @@ class FeatureTap:
 
     def __init__(self, backbone: Backbone) -> None:
         self.last: Tensor | None = None
+        self._answered = threading.local()
         self._layer = head_layer(backbone)
         self._layer.register_forward_pre_hook(self._keep)
 
     def _keep(self, module: nn.Module, inputs: tuple[Any, ...]) -> None:
         if torch.is_grad_enabled():
             self.last = inputs[0]
+        else:
+            self._answered.inputs = inputs[0]
+
+    def answered(self) -> Tensor:
+        """Return those of this thread's last pass without gradients, `(b, d) float32`."""
+        return averaged(self._layer, self._answered.inputs)
 
     def take(self) -> Tensor:
-        """Return those of the last pass, `(b, d) float32`, and forget them."""
+        """Return those of the last pass with gradients, `(b, d) float32`, and forget them."""
         assert self.last is not None, "the head was called"
         features, self.last = averaged(self._layer, self.last), None
         return features
@@ -88,12 +104,15 @@ class Joint:
     terms: Mapping[str, Term]
     tap: FeatureTap
     state: nn.ModuleDict = field(default_factory=nn.ModuleDict)
+    validated: Validated | None = None
 
     @classmethod
-    def of(cls, labels: Objective, terms: Mapping[str, Term], tap: FeatureTap) -> Joint:
+    def of(
+        cls, labels: Objective, terms: Mapping[str, Term], tap: FeatureTap, validated: Validated | None = None
+    ) -> Joint:
         """Return the objective whose state is that of the terms, by name."""
         owned = {name: term.state for name, term in terms.items() if term.state is not None}
-        return cls(labels, terms, tap, nn.ModuleDict(owned))
+        return cls(labels, terms, tap, nn.ModuleDict(owned), validated)
 
     @property
     def needs_answers(self) -> bool:
@@ -122,7 +141,8 @@ class Joint:
             features = self.tap.take().split(sizes)
             logits_of, features_of = (dict(zip(names, values, strict=True)) for values in (floats, features))
             none = floats[0].new_empty((0, *logits.shape[1:]))
-            outputs.append(Outputs(logits_of, features_of, {view: answers.get(view, none) for view in requested}))
+            answered = {view: answers.get(view, none) for view in requested}
+            outputs.append(Outputs(logits_of, features_of, answered, batch.ids))
             own_logits: Tensor = parts[0]
             return own_logits
 

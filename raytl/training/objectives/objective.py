@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from raytl.data.loader import Batch
+from raytl.models.forward import BatchLike
+from raytl.tasks.inference import Network as Inference
 from raytl.world import World
 
 LABELLED = "labelled"
@@ -34,6 +38,11 @@ class Network(Protocol):
         ...
 
     @property
+    def epoch(self) -> int:
+        """Return the epoch, counted from 0."""
+        ...
+
+    @property
     def count(self) -> int:
         """Return the number of labelled images in the global batch."""
         ...
@@ -51,12 +60,29 @@ class Network(Protocol):
         ...
 
 
+class Validated(Protocol):
+    """Answers of an objective's own, scored on the validation split beside those of the task."""
+
+    def answers(self, network: Inference, batch: BatchLike) -> NDArray[np.int64]:
+        """Return those for the batch that this thread has just passed through `network`, `(b, k)`."""
+        ...
+
+    def scores(self, answers: NDArray[np.int64]) -> dict[str, float]:
+        """Return the scores of the answers for the whole split, in the order of its samples."""
+        ...
+
+
 class StepObjective(Protocol):
     """The loss that a step minimizes. It may own a module, whose parameters learn and whose state is part of the checkpoint."""
 
     @property
     def state(self) -> nn.Module | None:
         """Return what it owns, the same on all ranks; None if nothing."""
+        ...
+
+    @property
+    def validated(self) -> Validated | None:
+        """Return what is scored on the validation split beside the task; None if nothing."""
         ...
 
     @property

@@ -20,6 +20,7 @@ class Supervised:
 
     labels: Objective
     state: None = None
+    validated: None = None
     needs_answers: bool = False
 
     def normalizer(self, targets: Any) -> float | None:

@@ -29,8 +29,8 @@ SOURCE, OTHER = torch.randn(7, 5, generator=GENERATOR), torch.randn(6, 5, genera
 class Step:
     """The network of a step whose terms have all outputs."""
 
-    def __init__(self, progress: float = 1.0, count: int = 7) -> None:
-        self.progress, self.count = progress, count
+    def __init__(self, progress: float = 1.0, count: int = 7, epoch: int = 0) -> None:
+        self.progress, self.count, self.epoch = progress, count, epoch
 
     def inputs(self, batch: Batch) -> Tensor:
         return batch.images
