@@ -72,6 +72,7 @@ def gathered(own: Tensor, count: int, world: World) -> Tensor:
 class Contrastive:
     """The objective of a warm-up; `targets` of a batch are the labels of the whole global batch, the same on all ranks."""
 
+    validated = None
     needs_answers = False
 
     def __init__(
