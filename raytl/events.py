@@ -9,6 +9,9 @@ from time import monotonic
 from raytl.sanitize import redacted
 from raytl.throttle import Throttle
 
+WARM_UP = "warm-up"
+"""The stage of steps before training, which learn without labels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Message:

@@ -53,7 +53,7 @@ def runs(kind: str) -> Iterator[dict[str, Any]]:
 
 def measured(run: dict[str, Any], assets: Path, folder: Path) -> dict[str, Any]:
     """Train one run and return its settings with the accuracy on the test split and the seconds of training."""
-    counted = _laid_out(run, assets / SETS[run["set"]], folder)
+    counted = laid_out(run, assets / SETS[run["set"]], folder)
     pool, method = str(folder / "pool"), {"method": run["method"]}
     sections: dict[str, Any] = {"few": method} if run["kind"] == "fixmatch" else {"adapt": {**method, "target": pool}}
     unlabelled = {"unlabelled": pool} if run["method"] == "fixmatch" else {}
@@ -78,16 +78,17 @@ def measured(run: dict[str, Any], assets: Path, folder: Path) -> dict[str, Any]:
     trained = raytl.train(experiment, progress=False)
     seconds = time.process_time() - began
     report = trained.evaluate(progress=False)
-    return {**run, "accuracy": _accuracy(report), "seconds": round(seconds, 1)}
+    return {**run, "accuracy": accuracy(report), "seconds": round(seconds, 1)}
 
 
-def _accuracy(report: Any) -> float:
+def accuracy(report: Any) -> float:
+    """Return the accuracy on the test split."""
     metrics = report.metrics
     return float(metrics["accuracy"] if "accuracy" in metrics else metrics["test/accuracy"])
 
 
-def _laid_out(run: dict[str, Any], source: Path, folder: Path) -> int:
-    """Copy the images of a run into `folder`; return the number of labelled training images."""
+def laid_out(run: dict[str, Any], source: Path, folder: Path, pool_images: int = POOL) -> int:
+    """Copy the images of a run into `folder`, and up to `pool_images` others into its pool; return the number of labelled ones."""
     rng = np.random.default_rng(run["seed"])
     rest: list[Path] = []
     count = 0
@@ -101,7 +102,7 @@ def _laid_out(run: dict[str, Any], source: Path, folder: Path) -> int:
     test = rng.permutation(sorted(path for path in (source / "test").rglob("*") if path.is_file()))[:TEST]  # type: ignore[type-var]
     for path in test:
         _copied([path], folder / "data/test" / path.parent.name, is_styled=run["kind"] == "adapt")
-    pool = _unlike(rng.permutation(rest)[:POOL].tolist(), [*(source / "test").rglob("*.*")])  # type: ignore[arg-type]
+    pool = _unlike(rng.permutation(rest)[:pool_images].tolist(), [*(source / "test").rglob("*.*")])  # type: ignore[arg-type]
     _copied(pool, folder / "pool", is_styled=run["kind"] == "adapt")
     return count
 

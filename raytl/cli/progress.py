@@ -14,7 +14,7 @@ from rich.text import Text
 
 from raytl.cli.lines import line, rates
 from raytl.cli.numbers import duration
-from raytl.events import EpochEnded, Event, OnEvent, StageOpened, Step, TrialChanged, Work
+from raytl.events import WARM_UP, EpochEnded, Event, OnEvent, StageOpened, Step, TrialChanged, Work
 from raytl.throttle import Throttle
 
 QUIET_S = 15.0
@@ -109,7 +109,8 @@ class LiveWatcher:
             self._training = self.bars.add_task("", total=total, count="", detail="", left="")
         self.bars.update(
             self._training,
-            description=f"epoch {step.epoch}/{step.epochs}",
+            description=f"{WARM_UP if step.stage == WARM_UP else 'epoch'} {step.epoch}/{step.epochs}",
+            total=total,
             completed=done,
             count=f"step {step.step}/{step.steps}",
             detail=f"{step.images_per_s:,.0f} images/s  loss {step.loss:.3f}  lr {rates(step.rates)}",

@@ -18,13 +18,15 @@ from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment, Recipe
 from raytl.config.source import dotted
 from raytl.config.source_rules import STYLE, idle_sources, source_conflicts
+from raytl.config.warmup_rules import idle_warmup, warmup_conflicts
 from raytl.uris import has_scheme, in_bucket, is_table_name
 
 
 def conflicts(experiment: Experiment) -> list[Conflict]:
     """Return every contradiction in the experiment."""
-    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain, label_conflicts, source_conflicts)
-    across = [conflict for rule in rules for conflict in rule(experiment)]
+    rules = (_secrets, _stream, _weights, _batches, _machines, _search, _retrain)
+    methods = (label_conflicts, source_conflicts, warmup_conflicts)
+    across = [conflict for rule in (*rules, *methods) for conflict in rule(experiment)]
     return [*conflicts_in(experiment), *across]
 
 
@@ -87,6 +89,7 @@ def idle_in(recipe: Recipe) -> list[Idle]:
         )
     result.extend(_idle_of_adapt(recipe))
     result.extend(idle_sources(recipe))
+    result.extend(idle_warmup(recipe))
     result.extend(idle_beside(recipe))
     return result
 
@@ -95,7 +98,7 @@ def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
     """Yield the keys of the section `adapt` that its method does not use."""
     method, style = recipe.adapt.method, recipe.adapt.style.probability
     advice = "set adapt.method to auto, or remove this key"
-    if method == "none" and style == 0:
+    if method == "none" and style == 0 and recipe.warmup.method == "none":
         yield Idle("adapt.target", "adapt.method", "adapt.method is none", advice)
     if method not in ("adabn_centroids", "auto", *AFTER_TRAINING):
         yield Idle("adapt.alpha", "adapt.method", f"adapt.method is {method}", advice)

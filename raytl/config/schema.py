@@ -23,6 +23,7 @@ from raytl.config.retrain import RetrainConfig
 from raytl.config.search import SearchConfig
 from raytl.config.section import Epochs, Fraction, Metric, Seconds, Section, WholeEpochs
 from raytl.config.synthetic import SyntheticConfig
+from raytl.config.warmup import WarmupConfig
 
 ColumnRole = Literal["group", "slice", "fairness"]
 """The meaning of a column of the manifest."""
@@ -44,7 +45,7 @@ class DataIdentity(Section):
     synthetic: SyntheticConfig = SyntheticConfig()
     """Made images with labels (rendered, generated) that are a share of each training batch."""
     unlabelled: str | None = None
-    """Images without labels, for few.method and `raytl next`: a folder or s3:// prefix (images at any depth; names of folders are ignored), a .zip or .tar, or a manifest with a column path. Images that are also labelled are left out, as are rows of a manifest whose split is test and test images of adapt.target; copies of test images are an error."""
+    """Images without labels, for few.method, warmup.method and `raytl next`: a folder or s3:// prefix (images at any depth; names of folders are ignored), a .zip or .tar, or a manifest with a column path. Images that are also labelled are left out, as are rows of a manifest whose split is test and test images of adapt.target; copies of test images are an error."""
     columns: dict[Annotated[str, Field(min_length=1, max_length=200)], ColumnRole] = Field(default={}, max_length=50)
     """Columns of the manifest that describe the images, by name: group = its images are never in two splits (site, patient, video), and count as a slice; slice = report errors by its values; fairness = compare the error rates of its values. Each is shown by `raytl report`."""
     val_fraction: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
@@ -330,6 +331,7 @@ class Recipe(Section):
     optim: OptimConfig = OptimConfig()
     train: TrainConfig = TrainConfig()
     adapt: AdaptConfig = AdaptConfig()
+    warmup: WarmupConfig = WarmupConfig()
     auxiliary: AuxiliaryConfig = AuxiliaryConfig()
     calibrate: Literal["temperature", "none"] = "temperature"
     """temperature = divide the logits of the answers by one number that minimizes the log loss on validation, so that probabilities match frequencies (Guo et al. 2017); val/log_loss is then that of the calibrated answers, in ties too. none = answer as trained. Tasks that find objects or pixels have none."""
@@ -371,6 +373,7 @@ class Experiment(Recipe):
             optim: Mapping[str, Any] | OptimConfig = ...,
             train: Mapping[str, Any] | TrainConfig = ...,
             adapt: Mapping[str, Any] | AdaptConfig = ...,
+            warmup: Mapping[str, Any] | WarmupConfig = ...,
             auxiliary: Mapping[str, Any] | AuxiliaryConfig = ...,
             calibrate: Literal["temperature", "none"] = ...,
             predict: Mapping[str, Any] | PredictConfig = ...,

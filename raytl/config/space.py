@@ -41,6 +41,7 @@ _FIXED = (
     "adapt.target",
     "adapt.alpha",
     "adapt.tent",
+    "warmup",
     "auxiliary.columns",
     "train.epochs",
     "train.metric",

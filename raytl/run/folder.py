@@ -32,6 +32,8 @@ _NOT_IN_MANIFEST = {
     "failure.json",
 }
 _CHUNK_BYTES = 1 << 20
+WARMUP = "warmup"
+"""The folder of the warm-up below a run."""
 REQUIRED = (
     "experiment.yaml",
     "samples.jsonl",
@@ -148,6 +150,11 @@ class RunFolder:
     def head(self) -> Path:
         """Return the folder of the head that was solved on the frozen features."""
         return self.root / "head"
+
+    @property
+    def warmup(self) -> RunFolder:
+        """Return the run of the warm-up below this one; its best checkpoint is the network that training starts from."""
+        return RunFolder(self.root / WARMUP)
 
     @property
     def evaluation(self) -> Path:

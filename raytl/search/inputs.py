@@ -16,6 +16,7 @@ from raytl.config.search import SearchConfig
 from raytl.config.space import Space, space_of
 from raytl.data.group_split import group_columns
 from raytl.data.sample_table import SampleTable
+from raytl.errors import ConfigError
 from raytl.events import Message, OnEvent
 from raytl.labelling.record import stored_changes, write_changes
 from raytl.run.atomic import write_json
@@ -62,6 +63,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     Raises:
         UserError: the data, the model or the space has a problem, or a trial of the space contradicts the experiment.
     """
+    _refuse_warmup(experiment)
     root = sweep_root(experiment)
     train_plan = plan(adopted(root, _as_long_as_a_trial(experiment)), on_event, recorded=stored_changes(root))
     experiment = train_plan.experiment
@@ -82,6 +84,14 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     check_corners(experiment, space)
     inputs = SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
     return replace(inputs, prior=_prior(inputs, on_event))
+
+
+def _refuse_warmup(experiment: Experiment) -> None:
+    if (method := experiment.warmup.method) != "none":
+        raise ConfigError(
+            f"warmup.method: found {method}; a sweep does not warm up, as each of its trials would have other stages and rates. "
+            "Warm up with `raytl train`, then start the sweep from that network: model.weights: RUN/warmup, warmup.method: none"
+        )
 
 
 def _prior(inputs: SweepInputs, on_event: OnEvent) -> Prior | None:

@@ -39,6 +39,7 @@ _NO_FEW = Rule("few.method", ("none",), f"{_ONE_CLASS}; set it to none")
 _NO_ADAPT = Rule("adapt.method", ("none",), f"{_ONE_CLASS}; set it to none")
 _MANY_LABELS = (
     *_NO_LABEL_NOISE,
+    Rule("warmup.method", ("none", "simclr"), f"supcon draws the images of a class together: {_ONE_CLASS}"),
     _NO_FEW,
     Rule("adapt.method", ("none", *IN_TRAINING), "the others need one class an image; set it to none"),
     Rule("train.sampler", ("shuffle",), f"{_ONE_CLASS}; set train.class_weights to balanced instead"),
@@ -51,6 +52,7 @@ _DENSE = (
     *_NO_LABEL_NOISE,
     _NO_FEW,
     _NO_ADAPT,
+    Rule("warmup.method", ("none",), "it warms up features of a whole image; set it to none"),
     Rule("auxiliary.columns", ([],), f"{_OWN_HEAD}; leave it out"),
     Rule("auxiliary.rotation", (0,), f"{_OWN_HEAD}; set it to 0"),
     Rule("train.loss", ("cross_entropy",), f"{_OWN_LOSS}; leave it out"),

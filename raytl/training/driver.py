@@ -96,7 +96,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         if folder.finished:
             sweep(folder.root)
             return _result(run_store, experiment, "already finished")
-    recorded = stored_changes(folder.root) if read_progress(folder.last) is not None else None
+    recorded = stored_changes(folder.root) if _has_begun(folder) else None
     run_plan = plan(experiment, on_event, recorded=recorded)
     with run_store.owned(on_event), log_to(folder.log, experiment.name):
         resumed = _train(run_store, run_plan, logged(on_event))
@@ -127,7 +127,7 @@ def _train(run_store: RunStore, run_plan: Plan, on_event: OnEvent) -> bool:
     if run_plan.recipe:
         chosen = ", ".join(f"{one.key.rpartition('.')[2]} {one.value}" for one in run_plan.recipe)
         on_event(Message(f"recipe: {chosen} (`raytl check` prints the reasons)"))
-    resumed = read_progress(folder.last) is not None
+    resumed = _has_begun(folder)
     _write_inputs(folder, run_plan, resumed)
     run_store.push()
     job = _job(run_store, run_plan)
@@ -251,10 +251,18 @@ def _check_data(folder: RunFolder, run_plan: Plan) -> None:
         )
 
 
+def _has_begun(folder: RunFolder) -> bool:
+    """Return True if an earlier start left a checkpoint, of training or of the warm-up before it."""
+    return any(read_progress(each.last) is not None for each in (folder, folder.warmup))
+
+
 def _position(run_store: RunStore) -> int:
     run_store.fetch()
-    progress = read_progress(run_store.folder.last)
-    return progress.epoch * 10**9 + progress.step if progress else 0
+    folder, position = run_store.folder, 0
+    for each in (folder.warmup, folder):  # a warm-up comes before training, so its checkpoint stays as it ended
+        if (progress := read_progress(each.last)) is not None:
+            position += progress.epoch * 10**9 + progress.step
+    return position
 
 
 def _finish(folder: RunFolder) -> None:

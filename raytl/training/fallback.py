@@ -66,7 +66,8 @@ def may_fall_back(job: TrainJob, backbone: Backbone) -> bool:
     """Return True if the run has to be compared with a solved head."""
     transfer = job.experiment.transfer
     only_solved = transfer.unfreeze == 0 and transfer.head_start == "solved"
-    is_pretrained = job.task.head_solver is not None and backbone.weights_digest != "none"
+    weights = job.experiment.model.weights if job.warmed else backbone.weights_digest
+    is_pretrained = job.task.head_solver is not None and weights != "none"
     return transfer.fallback == "auto" and is_pretrained and not only_solved and len(job.train) <= MAX_IMAGES
 
 
@@ -145,7 +146,8 @@ def fall_back(
 def _pretrained(
     job: TrainJob, device: torch.device, folder: RunFolder, score: BestScore, emit: OnEvent
 ) -> State | None:
-    """Return the pretrained network with the solved head, in this rank's memory; None if it need not be compared.
+    """Return the pretrained network, before any warm-up, with its solved head, in this rank's memory; None if it need not be
+    compared.
 
     It need not if the comparison is done, the head has no closed form, or the fine-tuned network is better by the metric. What
     follows the comparison (`after_training`) says that it is done.
@@ -155,6 +157,8 @@ def _pretrained(
     solver, metric = job.task.head_solver, job.experiment.train.metric
     assert solver is not None, "`may_fall_back`"
     emit(Message("comparing the fine-tuned network with a solved head"))
+    if job.warmed:  # a warm-up that hurts is to be noticed too
+        job, folder = replace(job, warmed=""), folder.warmup
     backbone = build_network(job, device)
     try:
         solved = solved_head(job, backbone, folder, emit)

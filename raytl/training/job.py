@@ -43,6 +43,8 @@ class TrainJob:
     """True if workers use working copies of their own instead of the driver's."""
     probe: str = ""
     """Folder or prefix of a solved head to start from; empty to start as `transfer.head_start` says."""
+    warmed: str = ""
+    """Folder, on this node, of the run whose network training starts from in place of `model.weights`; empty without one."""
     feature_seed: int | None = None
     """Seed of the augmented views in the feature cache; None to train on pixels."""
     folds: tuple[TrainJob, ...] = ()

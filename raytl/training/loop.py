@@ -65,16 +65,16 @@ def epochs(
         PauseRequested: the machines are about to be reclaimed; the progress was saved.
         RunError: the checkpoint does not match the plan.
     """
-    progress = _restore(context, backbone, resume)
+    progress = restore(context, backbone, resume)
     phase: Phase | None = None
     while not is_finished(context.experiment, progress):
         stage = stage_at(stages, progress.epoch)
         if phase is None or phase.stage != stage:
             phase = _open_stage(context, backbone, stage, stages, phase, resume if phase is None else None)
         progress = replace(progress, trainable=phase.trainable)
-        done = train_epoch(context, phase, progress, _saver(context, phase, writer))
+        done = train_epoch(context, phase, progress, saver(context, phase, writer))
         progress = _end_epoch(context, phase, split, writer, done.progress, done.rates)
-        _saver(context, phase, writer)(progress)
+        saver(context, phase, writer)(progress)
         yield progress
         if done.pause and not is_finished(context.experiment, progress):
             raise PauseRequested
@@ -85,7 +85,8 @@ def is_finished(experiment: Experiment, progress: Progress) -> bool:
     return progress.stopped or progress.epoch >= experiment.train.epochs
 
 
-def _restore(context: TrainContext, backbone: Backbone, resume: Checkpoint | None) -> Progress:
+def restore(context: TrainContext, backbone: Backbone, resume: Checkpoint | None) -> Progress:
+    """Load `resume` into the network and what is beside it, and return its progress; that of the start without one."""
     if resume is None:
         return Progress()
     backbone.module.load_state_dict(resume.model)
@@ -197,7 +198,9 @@ def _save_best(context: TrainContext, phase: Phase, writer: RunWriter, result: V
             writer.best(phase.module, result, epoch)
 
 
-def _saver(context: TrainContext, phase: Phase, writer: RunWriter) -> Callable[[Progress], None]:
+def saver(context: TrainContext, phase: Phase, writer: RunWriter) -> Callable[[Progress], None]:
+    """Return the function that saves the checkpoint after a step; ranks other than the main one save nothing."""
+
     def save(progress: Progress) -> None:
         if context.world.is_main:
             context.world.status.begin(f"saving the checkpoint of epoch {progress.epoch + 1}, step {progress.step}")

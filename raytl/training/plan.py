@@ -34,6 +34,7 @@ from raytl.training.recipe_facts import recipe_facts, unmeasured
 from raytl.training.source_images import SourceImages, read_sources
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.step_sources import labelled_batch, source_keys
+from raytl.training.warmup.images import warmup_note
 
 T = TypeVar("T")
 
@@ -133,8 +134,10 @@ def make_plan(
     notes = (*backbone.notes, *([note] if note else []), *_waits(experiment), *columns)
     reading = backbone.reading(dataset.depth.depth)
     sources = _sources(experiment, task, reading, dataset, on_event)
-    notes, images = (*notes, *own.notes, *sources.notes), len(own.applied(dataset.splits.train))
-    return replace(_plan(experiment, reading, dataset, images, recipe, notes), changes=changes, sources=sources)
+    learned = own.applied(dataset.splits.train)
+    warmup = () if dataset.to_fetch else warmup_note(experiment, learned, sources.samples)
+    notes = (*notes, *own.notes, *sources.notes, *warmup)
+    return replace(_plan(experiment, reading, dataset, len(learned), recipe, notes), changes=changes, sources=sources)
 
 
 def _sources(

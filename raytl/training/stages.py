@@ -14,17 +14,21 @@ from raytl.config.schema import TransferConfig
 
 @dataclass(frozen=True, slots=True)
 class TrainStage:
-    """Epochs `[first, end)`, zero-based, in which the head and the top `depth` stages are trained."""
+    """Epochs `[first, end)`, zero-based, in which the head and the top `depth` stages are trained.
+
+    A stage with a `title` is called so.
+    """
 
     index: int
     first: int
     end: int
     depth: int
+    title: str = ""
 
     @property
     def name(self) -> str:
         """Return the name for the terminal."""
-        return "head" if self.depth == 0 else f"head + {self.depth}"
+        return self.title or ("head" if self.depth == 0 else f"head + {self.depth}")
 
 
 def timeline(transfer: TransferConfig, depth: int, epochs: int) -> tuple[TrainStage, ...]:

@@ -44,8 +44,8 @@ def ratios(experiment: Experiment) -> dict[str, float]:
 
 
 def source_keys(experiment: Experiment) -> frozenset[str]:
-    """Return the keys of all sources that the steps of `experiment`, their styles or a method after training take, or those of
-    a trial of its search space."""
+    """Return the keys of all sources that the steps of `experiment`, their styles, its warm-up, or a method after training take,
+    or those of a trial of its search space."""
 
     def values(key: str, own: str) -> set[Any]:
         return {own, *(experiment.search.space or {}).get(key, {}).get("choice", ())}
@@ -55,14 +55,18 @@ def source_keys(experiment: Experiment) -> frozenset[str]:
     uses = values("adapt.method", experiment.adapt.method) & {*IN_TRAINING, *AFTER_TRAINING}
     has_style = experiment.adapt.style.probability > 0 or STYLE in (experiment.search.space or {})
     keys |= {TARGET} if uses or has_style else set()
+    if experiment.warmup.method != "none":
+        uris = {UNLABELLED: experiment.data.unlabelled, TARGET: experiment.adapt.target}
+        keys |= {key for key, uri in uris.items() if uri is not None}
     return frozenset(keys)
 
 
 def labels_only(experiment: Experiment) -> Experiment:
-    """Return the experiment without sources beside its labelled images and without auxiliary heads, to train on their labels
+    """Return the experiment without sources beside its labelled images, warm-up and auxiliary heads, to train on their labels
     alone."""
-    none = {"data.synthetic.uri": None, "few.method": "none", "adapt.method": "none", STYLE: 0.0}
-    return override(experiment, {**none, "auxiliary.columns": [], "auxiliary.rotation": 0})
+    methods = dict.fromkeys(("few.method", "adapt.method", "warmup.method"), "none")
+    others = {"data.synthetic.uri": None, STYLE: 0.0, "auxiliary.columns": [], "auxiliary.rotation": 0}
+    return override(experiment, {**methods, **others})
 
 
 def labelled_batch(experiment: Experiment) -> int:

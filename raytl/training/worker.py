@@ -1,23 +1,18 @@
-"""The code that each worker runs: build the network, load the last checkpoint, open the images, train."""
+"""The code that each worker runs: warm up, build the network, load the last checkpoint, open the images, train."""
 
 from __future__ import annotations
 
-import os
-import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 
 from raytl.config.adapt import AFTER_TRAINING
-from raytl.config.schema import Experiment
 from raytl.data.cache import open_images
-from raytl.data.loader import EvalLoader, TrainLoader, auto_workers
+from raytl.data.loader import EvalLoader, TrainLoader
 from raytl.events import Message, OnEvent, ignore
 from raytl.models.backbone import Backbone
-from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
-from raytl.models.saved_model import Card
+from raytl.models.forward import EVAL_BATCH, pick_precision
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.run.uploader import Uploader
@@ -27,21 +22,21 @@ from raytl.training import checkpoint
 from raytl.training.after_training import adapt_best
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.average import WeightAverage
-from raytl.training.checkpoint import drop_later_metrics
-from raytl.training.collectives import sum_over_ranks
 from raytl.training.fallback import fall_back, may_fall_back, solved_head
 from raytl.training.job import TrainJob
 from raytl.training.loop import Outcome, RunWriter, epochs
-from raytl.training.network import build_network, channels_last
+from raytl.training.network import build_network, card_of, channels_last
 from raytl.training.objectives.build import step_objective
 from raytl.training.objectives.objective import StepObjective
 from raytl.training.plan import depth_of
+from raytl.training.rank import device_of, loader_workers, open_run_store, seed_everything
 from raytl.training.run_writer import run_writer
 from raytl.training.stages import TrainStage, timeline
 from raytl.training.step_sources import labelled_batch, step_sources, target_style
 from raytl.training.steps import PauseRequested, TrainBatches, TrainContext
 from raytl.training.teachers import load_teachers
 from raytl.training.validate import EvalBatches, ValSplit
+from raytl.training.warmup.worker import warmed_up
 from raytl.worker_status import Paused
 from raytl.world import World
 
@@ -131,7 +126,11 @@ class PreparedRun:
 
 
 def train_worker(world: World, job: TrainJob, emit: OnEvent) -> Outcome | Paused:
-    """Train `job` on rank `world.rank`, from its last checkpoint if there is one."""
+    """Warm up and train `job` on rank `world.rank`, from its last checkpoint if there is one."""
+    try:
+        job = warmed_up(world, job, emit)
+    except PauseRequested:
+        return Paused()
     loaded = load_run(world, job, emit)
     run = prepare(loaded)
     try:
@@ -151,13 +150,13 @@ def load_run(world: World, job: TrainJob, emit: OnEvent) -> LoadedRun:
     """Build the network of `job` on this rank's device, load the last checkpoint, and initialize the head of a new run."""
     experiment = job.experiment
     job = job.with_changes().on_this_node(emit if world.is_main else ignore)
-    device = _device(experiment)
+    device = device_of(experiment)
     if device.type == "cpu":
         retain_freed_memory()
-    _seed(experiment)
+    seed_everything(experiment)
     backbone = build_network(job, device)
     depth = depth_of(experiment, backbone)
-    run_store, uploader = _open_run_store(world, job, emit, device)
+    run_store, uploader = open_run_store(world, job, emit, device)
     resume = checkpoint.load(run_store.folder.last)
     if job.probe:
         _install_probe(job, backbone, depth)
@@ -171,48 +170,17 @@ def prepare(run: LoadedRun, features: CachedFeatures | None = None, *, tensorboa
     """Open the batches of `run` (cached `features` or images) and return it ready to train."""
     job, backbone, transfer = run.job, run.backbone, run.job.experiment.transfer
     context = _context(run, features)
-    model = job.experiment.model
-    card = Card(
-        model=backbone.name,
-        classes=job.classes,
-        preprocess=backbone.preprocess,
-        weights_digest=backbone.weights_digest,
-        task=job.task.name,
-        head=model.head,
-        neck_channels=model.neck.channels,
-    )
+    folder, card = run.run_store.folder, card_of(job, backbone)
     return PreparedRun(
         context=context,
         backbone=features.backbone if features else backbone,
         stages=timeline(transfer, run.depth, job.experiment.train.epochs),
         validation=_validation(run, features),
-        writer=run_writer(run.run_store.folder, backbone.module, card, run.uploader, tensorboard=tensorboard),
+        writer=run_writer(folder, backbone.module, card, run.uploader, tensorboard=tensorboard),
         resume=run.resume,
         features=features.description if features else "none",
         uploader=run.uploader,
     )
-
-
-def _open_run_store(
-    world: World, job: TrainJob, emit: OnEvent, device: torch.device
-) -> tuple[RunStore, Uploader | None]:
-    """Return the run's working copy, the same on all nodes: rank 0 uploads what only its node has, then the first rank of
-    each other node fetches; the others, which would only list the bucket, wait for it."""
-    run_store, uploader = job.run_store(), None
-    if world.is_main:
-        run_store.fetch()
-        uploader = run_store.uploader(emit, job.write_token)
-        drop_later_metrics(run_store.folder)
-        if uploader is not None:
-            uploader.upload_pending()
-    sum_over_ranks(world, [0.0], device, "having fetched the run's folder")
-    if world.local_rank == 0 and not world.is_main:
-        run_store.fetch()
-    if world.local_size < world.size:
-        sum_over_ranks(world, [0.0], device, "having fetched the run's folder on every node")
-    if world.local_rank != 0:
-        run_store.use_fetched()
-    return run_store, uploader
 
 
 def _install_probe(job: TrainJob, backbone: Backbone, depth: int) -> None:
@@ -235,24 +203,6 @@ def _start_head(job: TrainJob, backbone: Backbone, depth: int, folder: RunFolder
         emit(Message(f"the head continues from {experiment.model.weights}{suffix}"))
     else:
         job.task.start_head(backbone, job.classes, job.train)
-
-
-def _device(experiment: Experiment) -> torch.device:
-    device = pick_device(experiment.compute.device)
-    return torch.device("cuda", torch.cuda.current_device()) if device.type == "cuda" else device
-
-
-def _seed(experiment: Experiment) -> None:
-    seed = experiment.train.seed
-    random.seed(seed)
-    np.random.seed(seed)
-    torch.manual_seed(seed)
-    if experiment.train.deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True)
-        torch.backends.cudnn.benchmark = False
-    else:
-        torch.backends.cudnn.benchmark = True
 
 
 def _context(run: LoadedRun, features: CachedFeatures | None) -> TrainContext:
@@ -299,20 +249,11 @@ def _train_loader(run: LoadedRun) -> TrainLoader:
         seed=train.seed,
         world=run.world,
         weights=task.sampling_weights(job.train, job.classes) if train.sampler == "balanced" else None,
-        workers=_loader_workers(job.experiment, run.device, run.world),
+        workers=loader_workers(job.experiment, run.device, run.world),
         pinned=run.device.type == "cuda",
         channels=preprocess.channels,
         beside=step_sources(job, preprocess, emit),
         style=target_style(job, preprocess, emit),
-    )
-
-
-def _loader_workers(experiment: Experiment, device: torch.device, world: World) -> int:
-    configured = experiment.data.loader_workers
-    return (
-        auto_workers(device.type, len(os.sched_getaffinity(0)) / world.local_size)
-        if configured == "auto"
-        else configured
     )
 
 

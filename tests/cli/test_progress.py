@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from raytl.cli.progress import QUIET_S, LiveWatcher, Pace, PlainWatcher, watching
-from raytl.events import EpochEnded, Message, StageOpened, Step, Work
+from raytl.events import WARM_UP, EpochEnded, Message, StageOpened, Step, Work
 from tests.cli.test_sweep_view import changed
 
 
@@ -107,6 +107,18 @@ def test_a_terminal_gets_bars_that_go_and_lines_that_stay() -> None:
     assert "left" in plain
     assert plain.count("reading images: 3 of 3 images") == 1
     assert "epoch 2/2  val accuracy 60.0 %  ★ best" in plain
+
+
+def test_the_bar_of_a_warm_up_is_named_and_becomes_that_of_training() -> None:
+    out, _ = console(True)
+    with watching(out) as watch:
+        assert isinstance(watch, LiveWatcher)
+        watch(Step(3, 5, 2, 4, 0.5, 100.0, {"objective": 1e-3}, WARM_UP))
+        (bar,) = watch.bars.tasks
+        assert (bar.description, bar.completed, bar.total) == ("warm-up 3/5", 10, 20)
+        watch(step(1))
+        (bar,) = watch.bars.tasks
+        assert (bar.description, bar.completed, bar.total) == ("epoch 1/2", 1, 20)
 
 
 def test_a_pipe_gets_plain_lines() -> None:

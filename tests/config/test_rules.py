@@ -117,6 +117,7 @@ def test_keys_with_effect_are_not_idle() -> None:
     others = (
         "few.",
         "adapt.",
+        "warmup.",
         "auxiliary.",
         "data.synthetic.",
         "train.gce_q",

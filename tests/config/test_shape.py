@@ -88,7 +88,7 @@ def test_the_expectation_is_described_in_words(key: str, words: str) -> None:
         ("transfr", "did you mean 'transfer'?"),
         ("train.learning-rate", "raytl calls it optim.lr"),
         ("train.lr_decay", "did you mean transfer.lr_decay?"),
-        ("epochs", "did you mean train.epochs?"),
+        ("epochs", "did you mean train.epochs or warmup.epochs?"),
         ("train.uri", "did you mean data.uri or data.synthetic.uri or storage.uri?"),
         ("qqqqq", None),
     ],

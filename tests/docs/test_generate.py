@@ -44,6 +44,7 @@ BESIDE: dict[str, dict[str, Any]] = {
         f"few.fixmatch.{name}": {"few.method": "fixmatch", "data.unlabelled": "all"}
         for name in ("ratio", "threshold", "weight")
     },
+    **{f"warmup.{name}": {"warmup.method": "simclr"} for name in ("epochs", "batch_size", "temperature", "lr")},
     "model.stem": {"model.channels": 4},
     "data.synthetic.share": {"data.synthetic.uri": "rendered/"},
     "labels.columns": {"data.uri": "photos.csv"},

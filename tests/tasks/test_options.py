@@ -25,6 +25,8 @@ TABLE: list[tuple[str, Any, set[str]]] = [
     ("labels.columns", ["a", "b"], ONE_CLASS),
     ("few.method", "propagate", ONE_CLASS),
     ("adapt.method", "centroids", ONE_CLASS),
+    ("warmup.method", "simclr", IMAGES),
+    ("warmup.method", "supcon", ONE_CLASS),
     ("train.label_smoothing", 0.1, IMAGES),
     ("train.class_weights", "balanced", IMAGES),
     ("train.class_weights", {"a": 2.0}, IMAGES),

@@ -193,3 +193,15 @@ def test_only_a_run_that_can_end_below_its_head_is_compared(
     job = TrainJob(experiment, "", (), (), ("a", "b"))
     backbone = job.task.build(experiment.model, job.classes, job.s3)
     assert fallback.may_fall_back(job, backbone) is expected
+
+
+def test_a_warm_up_of_random_weights_has_no_pretrained_network_to_fall_back_to(
+    make: Callable[[dict[str, Any]], Experiment],
+) -> None:
+    from raytl.training.job import TrainJob
+
+    for weights, expected in (("none", False), (None, True)):
+        experiment = make({} if weights is None else {"model.weights": weights})
+        job = TrainJob(experiment, "", (), (), ("a", "b"), warmed="warmup")
+        backbone = job.task.build(make({}).model, job.classes, job.s3)
+        assert fallback.may_fall_back(job, backbone) is expected

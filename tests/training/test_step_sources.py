@@ -62,6 +62,19 @@ def test_a_style_and_a_method_after_training_read_the_target_and_take_none_of_it
     assert ratios(experiment(changes)).keys() == {"data.synthetic"}
 
 
+def test_a_warm_up_takes_the_sources_that_are_there() -> None:
+    warm = {"warmup.method": "simclr"}
+    assert source_keys(experiment(warm)) == {"data.synthetic", "data.unlabelled"}
+    assert source_keys(experiment({**warm, "adapt.target": "z"})) == {
+        "data.synthetic",
+        "data.unlabelled",
+        "adapt.target",
+    }
+    assert source_keys(experiment({**warm, "data.unlabelled": None})) == {"data.synthetic"}
+    assert ratios(experiment({**warm, "data.synthetic.uri": None})) == {}, "steps of training take none of them"
+    assert labels_only(experiment(warm)).warmup.method == "none"
+
+
 def test_a_network_that_learns_labels_only_takes_no_other_source() -> None:
     both = experiment({"few.method": "fixmatch", "adapt.method": "dann", "adapt.style.probability": 0.5})
     assert ratios(labels_only(both)) == {} and source_keys(labels_only(both)) == set()

@@ -1,0 +1,1 @@
+"""Self-supervised training before the run: a run of its own below it, whose network training then starts from."""
