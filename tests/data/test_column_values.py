@@ -50,6 +50,29 @@ def test_a_column_without_anything_to_learn_is_an_error(cells: str, labels: str,
         ColumnValues.of("camera", train).check(train)
 
 
+def test_a_column_of_too_many_values_is_an_error() -> None:
+    def check(values: int, images: int) -> str:
+        rows = (Sample(f"{i}", f"{i}", "ab"[i % 2], columns=(("camera", f"{i % values}"),)) for i in range(images))
+        train = [*rows]
+        return ColumnValues.of("camera", train).check(train)
+
+    assert "20 values" in check(20, 45) and "21 values" in check(21, 105)
+    with pytest.raises(
+        DataError, match="found 21 values in 104 training images; expected at most 20, .* group its values"
+    ):
+        check(21, 104)
+    with pytest.raises(DataError, match="found 1,001 values in 5,100 training images; expected at most 1,000"):
+        check(1001, 5100)
+
+
+def test_a_column_that_is_nearly_empty_is_an_error() -> None:
+    train = samples("aab" + "-" * 297, "cdc" * 100)
+    assert "in 3 of 300" in ColumnValues.of("camera", train).check(train)
+    train = samples("aab" + "-" * 300, "cdc" * 101)
+    with pytest.raises(DataError, match="camera: found a value in 3 of 303 training images; expected 1 % or more"):
+        ColumnValues.of("camera", train).check(train)
+
+
 def test_a_coarser_column_than_the_labels_can_be_learned() -> None:
     train = samples("aabbb", "ccdee")
     assert "2 values" in ColumnValues.of("camera", train).check(train)

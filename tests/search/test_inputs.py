@@ -11,9 +11,12 @@ import pytest
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space
+from raytl.data.sample import Sample
 from raytl.errors import RunError
 from raytl.labelling.change import TrainChange
 from raytl.search.inputs import SweepInputs, _advice, open_study
+
+NO_IMAGES = SimpleNamespace(train=[])
 
 
 @pytest.mark.parametrize(("folds", "val", "said"), [(None, 50, True), (None, 100, False), (3, 50, False)])
@@ -27,7 +30,7 @@ def test_a_sweep_resumes_with_the_images_of_other_sources_that_it_began_with(tmp
     experiment = Experiment(name="x", data="own/", model="m")
 
     def opened(**digests: str) -> None:
-        dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}))
+        dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}), splits=NO_IMAGES)
         images = SimpleNamespace(digests=digests)
         plan: Any = SimpleNamespace(dataset=dataset, weights_digest="w", sources=images, changes={})
         open_study(SweepInputs(experiment, plan, 4, Space(()), {}, tmp_path))
@@ -40,11 +43,28 @@ def test_a_sweep_resumes_with_the_images_of_other_sources_that_it_began_with(tmp
         opened()
 
 
+def test_a_sweep_resumes_with_the_values_of_auxiliary_columns_that_it_began_with(tmp_path: Path) -> None:
+    experiment = Experiment(name="x", data="own.csv", model="m", auxiliary={"columns": ["camera"]})
+
+    def opened(cells: str) -> None:
+        train = [Sample(f"{i}", f"{i}", "c", columns=(("camera", cell),)) for i, cell in enumerate(cells)]
+        splits = SimpleNamespace(train=train)
+        dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}), splits=splits)
+        sources = SimpleNamespace(digests={})
+        plan: Any = SimpleNamespace(dataset=dataset, weights_digest="w", sources=sources, changes={})
+        open_study(SweepInputs(experiment, plan, 4, Space(()), {}, tmp_path))
+
+    opened("abab")
+    opened("abab")
+    with pytest.raises(RunError, match="values of auxiliary.columns: "):
+        opened("abba")
+
+
 def test_a_sweep_resumes_with_the_label_changes_that_it_began_with(tmp_path: Path) -> None:
     experiment = Experiment(name="x", data="own/", model="m")
 
     def opened(left_out: str) -> None:
-        dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}))
+        dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}), splits=NO_IMAGES)
         changes = {("rank", "none", "none"): TrainChange(frozenset({left_out}))}
         sources = SimpleNamespace(digests={})
         plan: Any = SimpleNamespace(dataset=dataset, weights_digest="w", sources=sources, changes=changes)

@@ -32,6 +32,9 @@ from raytl.training.objectives.joint import FeatureTap, Joint, Outputs
 from raytl.training.objectives.objective import LABELLED
 from raytl.training.objectives.rotation import TURNED, Turns, WithTurns, turned
 from raytl.training.objectives.supervised import Supervised
+from raytl.training.phase import open_phase
+from raytl.training.stages import timeline
+from raytl.world import World
 from tests.training.conftest import toy
 from tests.training.in_memory import CLASSES, Fitted, fit
 from tests.training.objectives.test_terms import Step
@@ -173,6 +176,36 @@ def test_made_images_have_no_value_and_count_in_the_batch() -> None:
     (head,) = term.heads
     assert head.targets(torch.tensor([0, 2, 3, 6, 10]), 0).tolist() == [0, 1, NO_VALUE, NO_VALUE, NO_VALUE]
     assert head.fraction == 4 / 12, "three steps of two real and two made images"
+
+
+def test_the_divisor_is_of_the_images_that_the_sampler_draws() -> None:
+    network = build(ModelConfig(name="test_vit", weights="none", preprocess={"image_px": 64}), 3)  # type: ignore[arg-type]
+    labels = [0] * 6 + [1, 1]
+    rows = [Sample(f"{i}", f"{i}", CLASSES[k], columns=(("camera", "ab"[i % 2] * k),)) for i, k in enumerate(labels)]
+
+    def fraction(sampler: str) -> float:
+        experiment = override(
+            Experiment.model_validate(BASE), {"auxiliary.columns": ["camera"], "train.sampler": sampler}
+        )
+        term = auxiliary_of(TrainJob(experiment, "runs", rows, rows, CLASSES[:2]), network, CPU)
+        assert term is not None
+        return term.heads[0].fraction
+
+    assert fraction("shuffle") == 2 / 8
+    assert fraction("balanced") == pytest.approx(1 / 2), "half of the draws are of the class that has a camera"
+
+
+def test_biases_and_variances_of_heads_do_not_decay() -> None:
+    network = build(ModelConfig(name="test_vit", weights="none", preprocess={"image_px": 64}), 3)  # type: ignore[arg-type]
+    changes = {"auxiliary.columns": ["camera"], "auxiliary.weight": "uncertainty", "optim.weight_decay": 0.1}
+    whole = job(changes)
+    term, stages = auxiliary_of(whole, network, CPU), timeline(whole.experiment.transfer, 0, 1)
+    assert term is not None
+    phase = open_phase(network, stages[-1], stages, whole.experiment, World.solo(), CPU, None, term.state)
+    groups = [group for group in phase.optimizer.param_groups if group["group"] == "objective"]
+    assert {name: group["weight_decay"] for group in groups for name in group["names"]} == {
+        "objective.heads.0.weight": 0.1, "objective.heads.0.bias": 0, "objective.log_variances": 0,
+    }  # fmt: skip
 
 
 def test_a_column_of_which_a_fold_has_one_value_is_left_out() -> None:
