@@ -18,6 +18,7 @@ NO_VALUE = -1
 _KEY = "auxiliary.columns"
 _MOST_VALUES, _FEW_VALUES, _IMAGES_EACH = 1000, 20, 5
 """The most values of a column; of more than a few, each is that of so many images on average."""
+_UNSCORED = "no validation image has one of them, so its accuracy is not reported"
 _LEAST_FILLED = 0.01
 """The least part of the training images that has a value: a single image weighs as much as 1 / this part of them."""
 
@@ -43,8 +44,8 @@ class ColumnValues:
             return np.full(len(samples), NO_VALUE, np.int64)
         return columns.mapped(lambda each: places.get(_cell(self.name, each), NO_VALUE), np.int64)
 
-    def check(self, train: Sequence[Sample]) -> str:
-        """Return what the training images have in the column, for the plan.
+    def check(self, train: Sequence[Sample], val: Sequence[Sample]) -> str:
+        """Return what the training images have in the column, and how many validation images can be scored, for the plan.
 
         Raises:
             DataError: there is nothing to learn in it.
@@ -79,9 +80,11 @@ class ColumnValues:
                 "Remove it"
             )
         usual = self.values[int(images.argmax())]
+        scored = np.count_nonzero(self.classes(val) != NO_VALUE)
+        of_val = f"{scored:,} of {len(val):,} validation images have one of them" if scored else _UNSCORED
         return (
             f"{_KEY}: {self.name}: {len(self.values)} values in {images.sum():,} of {len(train):,} training images; always "
-            f"{usual!r} is right for {100 * images.max() / images.sum():.0f} %"
+            f"{usual!r} is right for {100 * images.max() / images.sum():.0f} %; {of_val}"
         )
 
 

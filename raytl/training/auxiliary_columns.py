@@ -35,8 +35,8 @@ def check_turns(experiment: Experiment, preprocess: Preprocess, drawn: bool = Fa
         )
 
 
-def column_notes(experiment: Experiment, train: Sequence[Sample]) -> tuple[str, ...]:
-    """Return what the training images have in each auxiliary column.
+def column_notes(experiment: Experiment, train: Sequence[Sample], val: Sequence[Sample]) -> tuple[str, ...]:
+    """Return what the training images, as label methods leave them, have in each auxiliary column, and validation images too.
 
     Raises:
         DataError: there is nothing to learn in columns; all of them are listed.
@@ -44,7 +44,7 @@ def column_notes(experiment: Experiment, train: Sequence[Sample]) -> tuple[str, 
     notes, problems = list[str](), list[str]()
     for name in experiment.auxiliary.columns:
         try:
-            notes.append(ColumnValues.of(name, train).check(train))
+            notes.append(ColumnValues.of(name, train).check(train, val))
         except DataError as problem:
             problems.append(str(problem))
     if problems:

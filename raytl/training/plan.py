@@ -124,8 +124,8 @@ def make_plan(
         _collect(problems, lambda: check_turns(experiment, preprocess))
     columns: tuple[str, ...] = ()
     if dataset:
-        train = dataset.splits.train
-        columns = _collect(problems, lambda: column_notes(experiment, train)) or ()
+        train, val, change = dataset.splits.train, dataset.splits.val, own
+        columns = _collect(problems, lambda: column_notes(experiment, change.applied(train), val)) or ()
         _collect(problems, lambda: _check_batches(experiment, dataset, backbone))
         if backbone and depth is not None:
             _collect(problems, lambda: check_first_step(experiment, task, backbone, depth, classes, train))

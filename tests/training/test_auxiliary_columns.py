@@ -39,10 +39,10 @@ def test_the_columns_are_read_beside_those_that_describe_the_images() -> None:
 
 def test_each_column_has_a_note_and_all_problems_are_listed_at_once() -> None:
     both = experiment(auxiliary__columns=["camera", "site"])
-    notes = column_notes(both, samples("abab", "xyxx"))
+    notes = column_notes(both, samples("abab", "xyxx"), [])
     assert [note.split(": ")[1] for note in notes] == ["camera", "site"]
     with pytest.raises(DataError, match=r"(?s)camera: the only value .*\n.*site: no training image has a value"):
-        column_notes(both, samples("aaaa", "    "))
+        column_notes(both, samples("aaaa", "    "), [])
 
 
 def test_turned_copies_of_padded_images_are_refused() -> None:

@@ -51,7 +51,7 @@ def scores_of(job: TrainJob, term: Auxiliary, tap: FeatureTap) -> HeadScores:
     truths = [HeadTruth(each.classes(job.val), _usual(each.classes(job.train))) for each in _columns(job)]
     if TURNED in term.views:
         given = turns.of(torch.arange(len(job.val)), 0)
-        truths.append(HeadTruth(given, _usual(given)))
+        truths.append(HeadTruth(given, None))
     return HeadScores(term, truths, tap, turns)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from raytl.config.override import override
@@ -17,6 +18,7 @@ from raytl.config.schema import Experiment, ModelConfig
 from raytl.data.column_values import NO_VALUE
 from raytl.data.loader import Batch
 from raytl.data.sample import Sample
+from raytl.errors import ModelError
 from raytl.models.backbone import build
 from raytl.models.probe import head_inputs, head_layer
 from raytl.tasks.inference import Network
@@ -168,6 +170,16 @@ def test_an_experiment_has_its_heads_and_averages() -> None:
     assert isinstance(both, WithTurns) and both.state["auxiliary"].log_variances.shape == (3,)
 
 
+def test_early_learning_alone_needs_no_linear_head() -> None:
+    network = build(ModelConfig(name="test_vit", weights="none", preprocess={"image_px": 64}), 3)  # type: ignore[arg-type]
+    network.module.head = nn.Identity()
+    headless = replace(network, head=())
+    early = step_objective(job({"train.loss": "elr"}), headless, lambda *_: torch.zeros(()), CPU)
+    assert isinstance(early, Joint) and early.tap is None
+    with pytest.raises(ModelError, match="has no linear layer"):
+        step_objective(job({"auxiliary.rotation": 0.1}), headless, lambda *_: torch.zeros(()), CPU)
+
+
 def test_made_images_have_no_value_and_count_in_the_batch() -> None:
     network = build(ModelConfig(name="test_vit", weights="none", preprocess={"image_px": 64}), 3)  # type: ignore[arg-type]
     changes = {"auxiliary.columns": ["camera"], "data.synthetic.uri": "made", "data.synthetic.share": 0.5}
@@ -247,6 +259,7 @@ def test_a_resumed_run_ends_with_the_same_bits_and_reports_its_heads(tmp_path: P
     assert one.objective["elr.probabilities"].sum(1).min() > 0, "every image was seen"
     last = whole.records[-1]
     assert last["auxiliary/camera/usual_accuracy"] == pytest.approx(16 / 24)
+    assert last["auxiliary/rotation/usual_accuracy"] == 1 / 4
     assert last["auxiliary/camera/images"] == last["auxiliary/rotation/images"] == 24
     assert 0 <= last["auxiliary/camera/accuracy"] <= 1 and 0 <= last["auxiliary/rotation/accuracy"] <= 1
 
@@ -257,7 +270,7 @@ def test_answers_on_validation_are_those_of_the_features_and_of_turned_copies() 
     heads = Auxiliary(head_layer(network).weight.shape[1], term().heads, learned=False, device=CPU)
     for layer in heads.state.heads:
         layer.weight.data.normal_(generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr, operator]
-    truths = [HeadTruth(np.array([0, 2, NO_VALUE, 2]), 2), HeadTruth(turns.of(torch.arange(4), 0), 0)]
+    truths = [HeadTruth(np.array([0, 2, NO_VALUE, 2]), 2), HeadTruth(turns.of(torch.arange(4), 0), None)]
     scores = HeadScores(heads, truths, tap, turns)
     images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     batch = Batch(images, torch.arange(4))
@@ -271,5 +284,6 @@ def test_answers_on_validation_are_those_of_the_features_and_of_turned_copies() 
     wanted = {"accuracy": float((answers[[0, 1, 3], 0] == [0, 2, 2]).mean()), "usual_accuracy": 2 / 3, "images": 3.0}
     result = scores.scores(answers)
     assert {name: result[f"auxiliary/camera/{name}"] for name in wanted} == wanted
+    assert result["auxiliary/rotation/usual_accuracy"] == 1 / 4, "turns are drawn equally often"
     nobody = HeadScores(heads, [HeadTruth(np.full(4, NO_VALUE), 0), truths[1]], tap, turns)
     assert {key.split("/")[1] for key in nobody.scores(answers)} == {"rotation"}, "no validation image has a value"
