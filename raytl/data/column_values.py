@@ -59,10 +59,10 @@ class ColumnValues:
             raise DataError(f"{_KEY}: {self.name}: {what}; expected two values or more. Remove it")
         classes = self.classes(train)
         images = np.bincount(classes[classes != NO_VALUE])
-        if len(self.values) > (most := _most_values(images.sum())):
+        if len(self.values) > (limit := _most_values(images.sum())):
             raise DataError(
                 f"{_KEY}: {self.name}: found {len(self.values):,} values in {images.sum():,} training images; expected at most "
-                f"{most:,}, each that of {_IMAGES_EACH} images or more on average. Remove it, or group its values"
+                f"{limit:,}, each that of {_IMAGES_EACH} images or more on average. Remove it, or group its values"
             )
         if images.sum() < _LEAST_FILLED * len(train):
             raise DataError(

@@ -18,7 +18,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from raytl.config.fingerprint import ADDED
+from raytl.config.fingerprint import ADDED, OFF
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
@@ -336,7 +336,7 @@ class Study:
             self.study.set_user_attr("raytl", dict(wanted))
             return
         compared = [
-            key for key in sorted({*stored, *wanted}) if key in stored or not (key in ADDED or wanted[key] in _OFF)
+            key for key in sorted({*stored, *wanted}) if key in stored or not (key in ADDED or wanted[key] in OFF)
         ]
         if keys := [key for key in compared if stored.get(key) != wanted.get(key)]:
             raise RunError(
@@ -344,10 +344,6 @@ class Study:
                 + "\n".join(f"  {key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys)
                 + "\n  Rename this experiment, or start over with --new (the old sweep is renamed, not deleted)."
             )
-
-
-_OFF = ("none", "None", "[]", "0.0")
-"""The values, as text, of keys that are off: a sweep that began before such a key existed resumes."""
 
 
 def _load_or_create(folder: Path, search: SearchConfig, name: str, sampler: BaseSampler) -> tuple[optuna.Study, bool]:
