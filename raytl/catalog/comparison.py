@@ -31,7 +31,7 @@ Pair = tuple[float | None, float | None]
 class Comparison:
     """The differences between the run `before` and the run `after`.
 
-    `validation` has the metrics of both best epochs. `split` is the split that both were evaluated on, with `scores` by
+    `validation` has the metrics of the task in both best epochs. `split` is the split that both were evaluated on, with `scores` by
     name; empty if there is none. `tests` are paired tests on the same images; without them, `no_test` says why.
     """
 
@@ -103,7 +103,11 @@ def _validation(place: Place) -> Mapping[str, float]:
     if manifest is None:
         return {}
     summary = SUMMARY_FORMAT.typed(manifest.summary, f"{place.uri}/manifest.json: summary")
-    return {name: value for name, value in summary.metrics.items() if not name.endswith("seconds")}
+    return {
+        name: value
+        for name, value in summary.metrics.items()
+        if name.startswith("val/") and not name.endswith("seconds")
+    }
 
 
 def _pairs(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, Pair]:

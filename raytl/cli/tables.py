@@ -129,9 +129,9 @@ def _auxiliary(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     rows, of = [], " (the fine-tuned network)" if "fallback/fine_tuned_fraction" in metrics else ""
     for key, value in metrics.items():
         name = key.removeprefix("auxiliary/").removesuffix("/accuracy")
-        if key != f"auxiliary/{name}/accuracy":
+        usual, images = (metrics.get(f"auxiliary/{name}/{each}") for each in ("usual_accuracy", "images"))
+        if key != f"auxiliary/{name}/accuracy" or usual is None or images is None:
             continue
-        usual, images = (metrics[f"auxiliary/{name}/{each}"] for each in ("usual_accuracy", "images"))
         about = f"{score('accuracy', value)} of {plural(int(images), 'validation image')}"
         rows.append((f"auxiliary {name}", f"{about}; always the same answer: {score('accuracy', usual)}{of}"))
     return rows

@@ -28,6 +28,8 @@ _NOT_DECISIVE = (
 )
 ADDED = ("calibrate", "labels.noise", "transfer.fallback")
 """Keys that stored experiments of raytl 0.1.0 lack; all others that can take effect are written out."""
+OFF = ("none", "None", "[]", "0.0")
+"""Values of keys that are off, as text: what began before such a key existed resumes."""
 
 
 def fingerprint(recipe: Recipe) -> str:

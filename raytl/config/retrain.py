@@ -43,7 +43,7 @@ class HowConfig(Section):
     start_from: Literal["champion", "model"] = "champion"
     """Initial weights: champion = those of the champion, with its head's rows for the classes it knows; model = model.weights."""
     recipe: Literal["champion", "experiment"] = "champion"
-    """The model, transfer, augment, optim and train sections to use: those of the champion's training, or those of this file."""
+    """The model, transfer, augment, optim, train and auxiliary sections to use: those of the champion's training, or those of this file."""
     search_again: SearchAgainConfig | None = None
     """Search the recipe again from time to time. null = never."""
     removed_classes: Literal["wait", "drop"] = "wait"

@@ -78,10 +78,10 @@ class Condition:
         )
 
     def holds(self, value: Any) -> bool:
-        """Return whether the key's `value` satisfies the condition."""
-        if isinstance(self.value, str) and self.compare in ("==", "!="):
-            return _COMPARE[self.compare](str(value), self.value)
-        return isinstance(self.value, float) and _COMPARE[self.compare](_number(value), self.value)
+        """Return whether the key's `value` satisfies the condition; a word is neither less nor more than a number."""
+        if isinstance(self.value, float) and (value == "all" or isinstance(value, int | float)):
+            return _COMPARE[self.compare](_number(value), self.value)
+        return self.compare in ("==", "!=") and _COMPARE[self.compare](str(value), str(self.value))
 
 
 @dataclass(frozen=True, slots=True)

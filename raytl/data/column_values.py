@@ -16,6 +16,11 @@ from raytl.errors import DataError
 NO_VALUE = -1
 """The class of an image whose cell is empty, or has a value that no training image has."""
 _KEY = "auxiliary.columns"
+_MOST_VALUES, _FEW_VALUES, _IMAGES_EACH = 1000, 20, 5
+"""The most values of a column; of more than a few, each is that of so many images on average."""
+_UNSCORED = "no validation image has one of them, so its accuracy is not reported"
+_LEAST_FILLED = 0.01
+"""The least part of the training images that has a value: a single image weighs as much as 1 / this part of them."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +44,8 @@ class ColumnValues:
             return np.full(len(samples), NO_VALUE, np.int64)
         return columns.mapped(lambda each: places.get(_cell(self.name, each), NO_VALUE), np.int64)
 
-    def check(self, train: Sequence[Sample]) -> str:
-        """Return what the training images have in the column, for the plan.
+    def check(self, train: Sequence[Sample], val: Sequence[Sample]) -> str:
+        """Return what the training images have in the column, and how many validation images can be scored, for the plan.
 
         Raises:
             DataError: there is nothing to learn in it.
@@ -54,6 +59,16 @@ class ColumnValues:
             raise DataError(f"{_KEY}: {self.name}: {what}; expected two values or more. Remove it")
         classes = self.classes(train)
         images = np.bincount(classes[classes != NO_VALUE])
+        if len(self.values) > (limit := _most_values(images.sum())):
+            raise DataError(
+                f"{_KEY}: {self.name}: found {len(self.values):,} values in {images.sum():,} training images; expected at most "
+                f"{limit:,}, each that of {_IMAGES_EACH} images or more on average. Remove it, or group its values"
+            )
+        if images.sum() < _LEAST_FILLED * len(train):
+            raise DataError(
+                f"{_KEY}: {self.name}: found a value in {images.sum():,} of {len(train):,} training images; expected "
+                f"{100 * _LEAST_FILLED:g} % or more, as the loss of so few would sway single steps. Fill in more cells, or remove it"
+            )
         if images.max() < 2:
             raise DataError(
                 f"{_KEY}: {self.name}: no value is that of two training images, as in a column of names; expected values that "
@@ -65,10 +80,16 @@ class ColumnValues:
                 "Remove it"
             )
         usual = self.values[int(images.argmax())]
+        scored = np.count_nonzero(self.classes(val) != NO_VALUE)
+        of_val = f"{scored:,} of {len(val):,} validation images have one of them" if scored else _UNSCORED
         return (
             f"{_KEY}: {self.name}: {len(self.values)} values in {images.sum():,} of {len(train):,} training images; always "
-            f"{usual!r} is right for {100 * images.max() / images.sum():.0f} %"
+            f"{usual!r} is right for {100 * images.max() / images.sum():.0f} %; {of_val}"
         )
+
+
+def _most_values(images: int) -> int:
+    return min(_MOST_VALUES, max(_FEW_VALUES, images // _IMAGES_EACH))
 
 
 def _cell(name: str, cells: Cells) -> str:

@@ -207,17 +207,6 @@ def _sized(default: Preprocess, override: PreprocessOverride) -> Preprocess:
     return replace(default, image_px=image_px, resize_px=resize_px)
 
 
-def square_problem(override: PreprocessOverride) -> str | None:
-    """Return why a task that classifies whole images cannot use the size in `override`; None if it can."""
-    if not isinstance(override.image_px, tuple):
-        return None
-    width, height = override.image_px
-    return (
-        f"model.preprocess.image_px: found [{width}, {height}]; expected one number, as this task crops a square from the "
-        f"center of each image. Write {min(width, height)}"
-    )
-
-
 def is_convolutional(module: nn.Module) -> bool:
     """Return True if channels-last speeds the network up: it has five or more convolutions with overlapping windows."""
     convolutions = (m for m in module.modules() if isinstance(m, nn.Conv2d))

@@ -7,7 +7,7 @@ from typing import Any
 from raytl.config.override import override
 from raytl.config.schema import Experiment, Recipe
 
-_RECIPE = ("model", "transfer", "augment", "optim", "train")
+_RECIPE = ("model", "transfer", "augment", "optim", "train", "auxiliary")
 
 
 def challenger_experiment(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 from raytl.config.places import winner_name
@@ -23,6 +23,8 @@ _CROSSED = (
     "transfer.unfreeze",
 )
 """Keys whose values are tried in every combination: a method may need a value between the ends of another key."""
+_WEIGHTS = ("auxiliary.weight", "auxiliary.rotation")
+_LOSSES_WITH_RULES = ("elr", "focal")
 
 
 def check_corners(experiment: Experiment, space: Space) -> None:
@@ -40,17 +42,40 @@ def check_corners(experiment: Experiment, space: Space) -> None:
 
 
 def corners(space: Space) -> Iterator[dict[str, Any]]:
-    """Yield the lowest and the highest values of the space, each with every combination of the values of `_CROSSED`."""
+    """Yield the lowest and the highest values of the space, each with every combination of the values of `_CROSSED`.
+
+    Of values that every rule takes alike, such as weights above 0, one is combined; each of the others comes once.
+    """
     crossed = [dimension for dimension in space.dimensions if dimension.key in _CROSSED]
     keys = [dimension.key for dimension in crossed]
     seen: list[dict[str, Any]] = []
-    for end, *chosen in product((0, -1), *map(_ends, crossed)):
+    kinds = {dimension.key: _kinds(dimension) for dimension in crossed}
+    others = [
+        [value if key == dimension.key else kinds[key][0] for key in keys]
+        for dimension in crossed
+        for value in _ends(dimension)
+        if value not in kinds[dimension.key]
+    ]
+    for end, chosen in product((0, -1), chain(product(*kinds.values()), others)):
         given, values = dict(zip(keys, chosen, strict=True)), dict[str, Any]()
         for dimension in space.active(values, _AllStages()):
             values[dimension.key] = given.get(dimension.key, _ends(dimension)[end])
         if values not in seen:
             seen.append(values)
             yield values
+
+
+def _kinds(dimension: Dimension) -> tuple[Any, ...]:
+    """Return the ends of a dimension, without those that every rule takes as one before them."""
+    first: dict[Any, Any] = {}
+    for value in _ends(dimension):
+        kind = value
+        if dimension.key in _WEIGHTS and not isinstance(value, str):
+            kind = value > 0
+        elif dimension.key == "train.loss":
+            kind = value if value in _LOSSES_WITH_RULES else ""
+        first.setdefault(kind, value)
+    return tuple(first.values())
 
 
 def _ends(dimension: Dimension) -> tuple[Any, ...]:

@@ -31,6 +31,7 @@ from raytl.search.trial import epochs_of
 from raytl.store.lease import WriteToken
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.auto_recipe import FILE, adopted
+from raytl.training.auxiliary_columns import check_turns, columns_digest
 from raytl.training.driver import plan
 from raytl.training.job import TrainJob
 from raytl.training.plan import Plan
@@ -82,6 +83,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     space = space_of(experiment).resolved(stages)
     base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
     check_corners(experiment, space)
+    check_turns(experiment, train_plan.preprocess, "auxiliary.rotation" in {each.key for each in space.dimensions})
     inputs = SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
     return replace(inputs, prior=_prior(inputs, on_event))
 
@@ -179,6 +181,8 @@ def _same(inputs: SweepInputs) -> dict[str, Any]:
     keys = {dimension.key for dimension in inputs.space.dimensions}
     same = {key: value for key, value in decisive(experiment).items() if key not in keys}
     dataset, sources = train_plan.dataset, train_plan.sources
+    if columns := columns_digest(experiment, dataset.splits.train):
+        same["values of auxiliary.columns"] = columns
     same |= {"dataset": dataset.digest, "weights": train_plan.weights_digest, **dataset.depth.recorded}
     same |= {f"images of {key}": digest for key, digest in sources.digests.items()}
     same |= {f"label changes of {', '.join(key)}": each.summary() for key, each in train_plan.changes.items()}

@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space
+from raytl.data.synthetic import SYNTHETIC
 from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import apply_freeze
@@ -26,6 +28,7 @@ from raytl.search.summary import total_of
 from raytl.search.trial import epochs_of, refit_epochs_of
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.job import TrainJob
+from raytl.training.step_sources import ratios
 
 _GB = 1e9
 _BATCH = 16
@@ -118,7 +121,8 @@ def _cost(
     sizes = list(backbone.sizes.values())
     trainable = sum(sizes[len(sizes) - 1 - depth :])
     network, inputs, cache_bytes, build_s, val_s = backbone.module, images, 0, 0.0, forward_s
-    split = _split(backbone, depth) if job.feature_seed is not None else None
+    each, turned = passes(job.experiment), bool(job.experiment.auxiliary.rotation)
+    split = _split(backbone, depth) if job.feature_seed is not None and each == 1 else None
     if split is not None:
         with torch.no_grad(), _autocast(images.device, precision):
             inputs = split.prefix(images)
@@ -127,8 +131,16 @@ def _cost(
         cache_bytes, build_s = rows * inputs.shape[1] * inputs.element_size(), rows * forward_s
         val_s = _forward(network, inputs, precision)
     step_s = _step(job, network, inputs, backbone.preprocess.view_size, precision)
-    epoch_s = step_s * train + val_s * val
+    epoch_s = step_s * train * each + val_s * val * (1 + turned)
     return DepthCost(depth, trainable, epoch_s, cache_bytes > 0, cache_bytes, build_s)
+
+
+def passes(experiment: Experiment) -> float:
+    """Return the images that pass through the network in a step for each real labelled one: those of other sources and turned
+    copies too."""
+    beside = ratios(experiment)
+    turned = 1 + beside.get(SYNTHETIC, 0.0) if experiment.auxiliary.rotation else 0.0
+    return 1 + sum(beside.values()) + turned
 
 
 def _split(backbone: Backbone, depth: int) -> SplitModel | None:

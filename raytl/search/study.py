@@ -18,7 +18,7 @@ import optuna
 from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial, TrialState
 
-from raytl.config.fingerprint import ADDED
+from raytl.config.fingerprint import ADDED, OFF
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space
 from raytl.errors import RunError
@@ -336,7 +336,7 @@ class Study:
             self.study.set_user_attr("raytl", dict(wanted))
             return
         compared = [
-            key for key in sorted({*stored, *wanted}) if key in stored or not (key in ADDED or wanted[key] == "none")
+            key for key in sorted({*stored, *wanted}) if key in stored or not (key in ADDED or wanted[key] in OFF)
         ]
         if keys := [key for key in compared if stored.get(key) != wanted.get(key)]:
             raise RunError(

@@ -122,10 +122,15 @@ def open_phase(
 
 
 def _objective_groups(objective: nn.Module | None, experiment: Experiment) -> list[dict[str, Any]]:
-    """Return the optimizer group of what the step's objective owns; none if it has no parameters."""
+    """Return the optimizer groups of what the step's objective owns: its matrices, and vectors and numbers without weight
+    decay; none if it has no parameters."""
     named = {} if objective is None else dict(objective.named_parameters(prefix="objective"))
-    group = {"params": list(named.values()), "names": list(named), "group": "objective"}
-    return [{**group, "lr": experiment.optim.lr, "weight_decay": experiment.optim.weight_decay}] if named else []
+    groups, rate = list[dict[str, Any]](), {"group": "objective", "lr": experiment.optim.lr}
+    for decay, is_vector in ((experiment.optim.weight_decay, False), (0.0, True)):
+        names = [name for name, parameter in named.items() if (parameter.ndim <= 1) == is_vector]
+        if names:
+            groups.append({"params": [named[name] for name in names], "names": names, **rate, "weight_decay": decay})
+    return groups
 
 
 def _updated_buffers(module: nn.Module) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks import auto_recipe
 from raytl.tasks.registry import task_named
 from raytl.tasks.task import Task
-from raytl.training.auxiliary_columns import column_notes, with_auxiliary_columns
+from raytl.training.auxiliary_columns import check_turns, column_notes, with_auxiliary_columns
 from raytl.training.compiled import check_compile
 from raytl.training.dataset import Dataset, listed_dataset, read_dataset
 from raytl.training.first_step import check_first_step
@@ -122,10 +122,12 @@ def make_plan(
     _collect(problems, lambda: _check_adaptable(experiment, backbone))
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
     _collect(problems, lambda: check_compile(experiment, pick_device(experiment.compute.device)))
+    if preprocess:
+        _collect(problems, lambda: check_turns(experiment, preprocess))
     columns: tuple[str, ...] = ()
     if dataset:
-        train = dataset.splits.train
-        columns = _collect(problems, lambda: column_notes(experiment, train)) or ()
+        train, val, change = dataset.splits.train, dataset.splits.val, own
+        columns = _collect(problems, lambda: column_notes(experiment, change.applied(train), val)) or ()
         _collect(problems, lambda: _check_batches(experiment, dataset, backbone))
         if backbone and depth is not None:
             _collect(problems, lambda: check_first_step(experiment, task, backbone, depth, classes, train))

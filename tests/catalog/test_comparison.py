@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tracemalloc
 from pathlib import Path
@@ -35,6 +36,14 @@ def test_config_data_and_result_are_compared(root: str) -> None:
     assert found.validation == {METRIC: (0.75, 0.9)}
     assert (found.split, found.scores, found.tests) == ("", {}, ())
     assert "no reports on the same split" in found.no_test
+
+
+def test_scores_of_auxiliary_heads_are_none_of_the_task(tmp_path: Path) -> None:
+    run = put_run(f"{tmp_path}/one")
+    manifest = json.loads(Path(run, "manifest.json").read_text())
+    manifest["summary"]["metrics"] |= {"auxiliary/camera/accuracy": 0.9, "calibration/ece": 0.1}
+    put(run, {"manifest.json": manifest})
+    assert compare(run, run).validation == {METRIC: (0.75, 0.75)}
 
 
 def test_reports_on_the_same_images_are_tested_in_pairs(root: str) -> None:

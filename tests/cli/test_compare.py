@@ -61,7 +61,7 @@ def test_brackets_in_names_are_no_markup(raytl: Raytl) -> None:
     put_run("runs/[/one]")
     put_run("runs/two")
     manifest = json.loads(Path("runs/[/one]/manifest.json").read_text())
-    manifest["summary"]["metrics"]["[link=evil:x]accuracy[red]"] = 0.5
+    manifest["summary"]["metrics"]["val/[link=evil:x]accuracy[red]"] = 0.5
     put("runs/[/one]", {"manifest.json": manifest})
     done = raytl("compare", "runs/[/one]", "runs/two")
     assert done.code == 0, done.err

@@ -121,7 +121,9 @@ def test_the_end_of_training_says_how_good_each_auxiliary_head_is() -> None:
         for name, values in {"site/floor": (0.9, 0.5, 40.0), "rotation": (0.25, 0.26, 1.0)}.items()
         for key, value in zip(("accuracy", "usual_accuracy", "images"), values, strict=True)
     }
+    heads["auxiliary/camera/accuracy"] = 0.3  # a stored summary of which the rest is missing
     shown = text(train_tables(TrainResult("a", "trained", 5, 9, heads, "raytl evaluate x"), experiment))
+    assert "auxiliary camera" not in shown
     assert "auxiliary site/floor" in shown and "90.0 % of 40 validation images; always the same answer: 50.0 %" in shown
     assert "auxiliary rotation" in shown and "25.0 % of 1 validation image; always the same answer: 26.0 %" in shown
 

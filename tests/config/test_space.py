@@ -94,3 +94,17 @@ def test_a_wrong_space_is_a_problem_of_the_file() -> None:
 def test_several_objectives_leave_no_order_to_prune_by() -> None:
     with pytest.raises(ConfigError, match="2 objectives"):
         override(BASE, {"search.metric": ["val/accuracy", "cost/train_seconds"]})
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "holds"),
+    [
+        ("> 0", "uncertainty", False), ("<= 0", "uncertainty", False), ("== 0.3", "uncertainty", False),
+        ("!= 0.3", "uncertainty", True), ("== uncertainty", "uncertainty", True), ("> 0", 0.3, True), ("> 3", "all", True),
+        ("> 0", None, False),
+    ],
+)  # fmt: skip
+def test_a_word_is_neither_less_nor_more_than_a_number(condition: str, value: Any, holds: bool) -> None:
+    given = {"auxiliary.rotation": {"float": [0.0, 1.0], "when": f"auxiliary.weight {condition}"}}
+    when = space_of(with_space(given)).dimensions[0].when
+    assert when is not None and when.holds(value) is holds

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
-from raytl.models.backbone import build, is_convolutional, native_px, overridden, preprocess_of, square_problem
+from raytl.models.backbone import build, is_convolutional, native_px, overridden, preprocess_of
 from raytl.models.saved_model import Card, load_model, save_model
 from raytl.models.weights import state_digest
 
@@ -192,11 +192,3 @@ def test_a_crop_fraction_beside_a_frame_is_an_error() -> None:
         ModelError, match=r"^model.preprocess.crop_fraction: found 0.9; expected none, as .* Remove the key"
     ):
         overridden(BASE, PreprocessOverride(image_px=(320, 240), crop_fraction=0.9))
-
-
-def test_a_task_that_crops_squares_can_say_why_it_has_no_frame() -> None:
-    assert square_problem(PreprocessOverride(image_px=64)) is None
-    text = square_problem(PreprocessOverride(image_px=(320, 240)))
-    assert text is not None
-    assert text.startswith("model.preprocess.image_px: found [320, 240]; expected one number")
-    assert text.endswith("Write 240")

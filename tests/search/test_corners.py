@@ -66,3 +66,17 @@ def test_the_ends_of_other_keys_come_with_every_combination_of_methods() -> None
         ("coral", 1, 0.1),
         ("none", 4, 0.001),
     }
+
+
+def test_values_that_rules_take_alike_come_once_beside_the_combinations() -> None:
+    space = {
+        "auxiliary.weight": {"choice": [0, 0.1, 0.3, "uncertainty"]},
+        "auxiliary.rotation": {"choice": [0, 0.1, 0.2]},
+        "train.loss": {"choice": ["cross_entropy", "gce", "elr"]},
+    }
+    experiment = override(Experiment.model_validate({**BASE, "adapt": {}}), {"search.space": space})
+    found = list(corners(space_of(experiment)))
+    assert len(found) == 3 * 2 * 2 + 3
+    for key, values in space.items():
+        assert {each[key] for each in found} == {*values["choice"]}
+    assert {"auxiliary.weight": "uncertainty", "auxiliary.rotation": 0.1, "train.loss": "elr"} in found

@@ -233,7 +233,10 @@ def test_a_study_of_another_space_is_refused_with_the_differences(tmp_path: Path
 def test_a_study_resumes_though_keys_were_added_since_it_began(tmp_path: Path) -> None:
     study = partial(Study.open, tmp_path, SearchConfig(), name="toy", space=default_space(), base=BASE, stages=STAGES)
     study(epochs=EPOCHS, same={"data": "one"})
-    study(epochs=EPOCHS, same={"data": "one", "calibrate": "none", "transfer.fallback": "off"})
+    newer = {"auxiliary.columns": [], "auxiliary.rotation": 0.0, "warmup.method": "none", "data.unlabelled": None}
+    study(epochs=EPOCHS, same={"data": "one", "calibrate": "none", "transfer.fallback": "off", **newer})
+    with pytest.raises(RunError, match=r"auxiliary.rotation: - -> 0.1"):
+        study(epochs=EPOCHS, same={"data": "one", "auxiliary.rotation": 0.1})
 
 
 def test_a_database_that_does_not_exist_is_one_clear_error(tmp_path: Path) -> None:

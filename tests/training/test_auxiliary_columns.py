@@ -9,8 +9,9 @@ import pytest
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.data.sample import Sample
-from raytl.errors import DataError
-from raytl.training.auxiliary_columns import column_notes, columns_digest, with_auxiliary_columns
+from raytl.data.transforms import Preprocess
+from raytl.errors import ConfigError, DataError
+from raytl.training.auxiliary_columns import check_turns, column_notes, columns_digest, with_auxiliary_columns
 
 BASE = {"name": "a", "data": {"uri": "photos.csv"}, "model": {"name": "m"}}
 
@@ -38,10 +39,22 @@ def test_the_columns_are_read_beside_those_that_describe_the_images() -> None:
 
 def test_each_column_has_a_note_and_all_problems_are_listed_at_once() -> None:
     both = experiment(auxiliary__columns=["camera", "site"])
-    notes = column_notes(both, samples("abab", "xyxx"))
+    notes = column_notes(both, samples("abab", "xyxx"), [])
     assert [note.split(": ")[1] for note in notes] == ["camera", "site"]
     with pytest.raises(DataError, match=r"(?s)camera: the only value .*\n.*site: no training image has a value"):
-        column_notes(both, samples("aaaa", "    "))
+        column_notes(both, samples("aaaa", "    "), [])
+
+
+def test_turned_copies_of_padded_images_are_refused() -> None:
+    square = Preprocess(64, 64, "center", "bilinear", (0.5,) * 3, (0.5,) * 3)
+    turns, framed = experiment(auxiliary__rotation=0.1), square.fit((80, 64))
+    check_turns(turns, square)
+    check_turns(experiment(), framed)
+    for one, drawn in ((turns, False), (experiment(), True)):
+        with pytest.raises(
+            ConfigError, match="auxiliary.rotation: model.weights fits images into a frame of 80 x 64 px"
+        ):
+            check_turns(one, framed, drawn)
 
 
 def test_the_digest_follows_the_values_of_the_columns_alone() -> None:

@@ -21,6 +21,7 @@ from raytl.data.unicode_names import nfc
 from raytl.errors import DataError
 from raytl.uris import has_scheme
 
+_KEYS = "data.columns, auxiliary.columns"
 _MAX_NAMES = 20
 _NO_GROUP = "rows with an empty group (expected its name; leave out the column, or name each group)"
 _TOO_LONG = f"values of more than {MAX_CELL} characters"
@@ -45,7 +46,7 @@ def with_columns(manifest: Manifest, place: Path, columns: Mapping[str, ColumnRo
         columns_read.check_values(name, role, [row[i] for row in values])
         if role == "group":
             columns_read.check_splits(name, [row[i] for row in values], list(manifest.samples.splits))
-    columns_read.findings.check(manifest.root, "data.columns")
+    columns_read.findings.check(manifest.root, _KEYS)
     coded: Coded[Cells] = Coded.of(tuple(zip(columns, row, strict=True)) for row in values)
     return replace(manifest, samples=manifest.samples.with_columns(coded))
 
@@ -59,7 +60,7 @@ def _positions(header: Sequence[str], columns: Mapping[str, ColumnRole], root: s
         names_listed = ", ".join(map(repr, header[:_MAX_NAMES])) + (", ..." if len(header) > _MAX_NAMES else "")
         hints = [f"{name!r}{_hint(name, header)}" for name in missing or ["path"]]
         raise DataError(
-            f"{root}: data.columns: the table has no column {', '.join(hints)}; expected one of {names_listed}. "
+            f"{root}: {_KEYS}: the table has no column {', '.join(hints)}; expected one of {names_listed}. "
             "Fix the name, or remove it from data.columns or auxiliary.columns"
         )
     return path, [names.index(name.strip().lower()) for name in columns]

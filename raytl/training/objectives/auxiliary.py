@@ -33,7 +33,7 @@ AUXILIARY = "auxiliary"
 class Head:
     """A head of `classes`, which learns `targets(ids, epoch) (b,)` (`NO_VALUE` = none) from the features of `view`.
 
-    `weight` is that of its loss; `fraction` is that of the labelled images that have a target.
+    `weight` is that of its loss; `fraction` is that of the labelled images in the steps of an epoch that have a target, on average.
     """
 
     name: str

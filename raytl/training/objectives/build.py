@@ -24,6 +24,8 @@ from raytl.training.objectives.supervised import Supervised
 from raytl.training.step_sources import counts
 
 ADVERSARIAL = "dann"
+_OF_ANSWERS = {FIXMATCH, ELR}
+"""Terms that need no features of the network."""
 _DISTANCES = {"coral": coral, "mmd": mmd}
 
 
@@ -35,7 +37,8 @@ def step_objective(job: TrainJob, backbone: Backbone, labels: Objective, device:
     """
     terms, auxiliary = _terms(job, backbone, device), auxiliary_of(job, backbone, device)
     if auxiliary is None:
-        return Joint.of(labels, terms, FeatureTap(backbone)) if terms else Supervised(labels)
+        tap = FeatureTap(backbone) if terms.keys() - _OF_ANSWERS else None
+        return Joint.of(labels, terms, tap) if terms else Supervised(labels)
     tap = FeatureTap(backbone)
     terms[AUXILIARY] = auxiliary
     joint = Joint.of(auxiliary.labels(labels), terms, tap, scores_of(job, auxiliary, tap))

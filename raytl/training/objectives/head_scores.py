@@ -23,10 +23,11 @@ PREFIX = "auxiliary/"
 
 @dataclass(frozen=True)
 class HeadTruth:
-    """The `classes (m,)` of the validation images for a head (`NO_VALUE` = none), and the `usual` one in training."""
+    """The `classes (m,)` of the validation images for a head (`NO_VALUE` = none), and the `usual` one in training; None if all are equally
+    frequent there."""
 
     classes: NDArray[np.int64]
-    usual: int
+    usual: int | None
 
 
 @dataclass(frozen=True)
@@ -65,9 +66,10 @@ class HeadScores:
             if not has_class.any():
                 continue
             classes = truth.classes[has_class]
+            usual_accuracy = 1 / head.classes if truth.usual is None else float((classes == truth.usual).mean())
             result |= {
                 f"{PREFIX}{head.name}/accuracy": float((answers[has_class, place] == classes).mean()),
-                f"{PREFIX}{head.name}/usual_accuracy": float((classes == truth.usual).mean()),
+                f"{PREFIX}{head.name}/usual_accuracy": usual_accuracy,
                 f"{PREFIX}{head.name}/images": float(len(classes)),
             }
         return result

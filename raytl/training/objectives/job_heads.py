@@ -51,7 +51,7 @@ def scores_of(job: TrainJob, term: Auxiliary, tap: FeatureTap) -> HeadScores:
     truths = [HeadTruth(each.classes(job.val), _usual(each.classes(job.train))) for each in _columns(job)]
     if TURNED in term.views:
         given = turns.of(torch.arange(len(job.val)), 0)
-        truths.append(HeadTruth(given, _usual(given)))
+        truths.append(HeadTruth(given, None))
     return HeadScores(term, truths, tap, turns)
 
 
@@ -69,9 +69,9 @@ def _column_heads(job: TrainJob) -> Iterator[Head]:
     for column in _columns(job):
         classes = np.full(images, NO_VALUE, np.int64)
         classes[: len(job.train)] = column.classes(job.train)
-        fraction = np.count_nonzero(classes != NO_VALUE) / _drawn_in_an_epoch(job)
+        fraction = _drawn_with_a_value(job, classes[: len(job.train)]) / _drawn_in_an_epoch(job)
         start = 1.0 if isinstance(weight, str) else weight
-        yield Head(column.name, len(column.values), _lookup(classes), start, fraction=float(fraction))
+        yield Head(column.name, len(column.values), _lookup(classes), start, fraction=fraction)
 
 
 def _rotation_head(job: TrainJob) -> Iterator[Head]:
@@ -85,6 +85,15 @@ def _drawn_in_an_epoch(job: TrainJob) -> int:
     images, experiment = len(job.train), job.experiment
     steps = shard.steps_per_epoch(images, labelled_batch(experiment))
     return images + steps * counts(experiment, images).get(SYNTHETIC, 0)
+
+
+def _drawn_with_a_value(job: TrainJob, classes: NDArray[np.int64]) -> float:
+    """Return the number of real labelled images with a value in the steps of an epoch, on average; the sampler repeats some."""
+    has_value = classes != NO_VALUE
+    if job.experiment.train.sampler != "balanced":
+        return float(has_value.sum())
+    weights = job.task.sampling_weights(job.train, job.classes)
+    return float(weights[has_value].sum() / weights.sum() * len(job.train))
 
 
 def _lookup(classes: NDArray[np.int64]) -> Callable[[Tensor, int], NDArray[np.int64]]:

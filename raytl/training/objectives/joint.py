@@ -98,17 +98,17 @@ class FeatureTap:
 
 @dataclass(frozen=True)
 class Joint:
-    """The loss `labels` of the labelled images, and the `terms`."""
+    """The loss `labels` of the labelled images, and the `terms`; without a `tap`, these see no features."""
 
     labels: Objective
     terms: Mapping[str, Term]
-    tap: FeatureTap
+    tap: FeatureTap | None
     state: nn.ModuleDict = field(default_factory=nn.ModuleDict)
     validated: Validated | None = None
 
     @classmethod
     def of(
-        cls, labels: Objective, terms: Mapping[str, Term], tap: FeatureTap, validated: Validated | None = None
+        cls, labels: Objective, terms: Mapping[str, Term], tap: FeatureTap | None, validated: Validated | None = None
     ) -> Joint:
         """Return the objective whose state is that of the terms, by name."""
         owned = {name: term.state for name, term in terms.items() if term.state is not None}
@@ -138,8 +138,8 @@ class Joint:
             sizes, names = [len(own), *map(len, others.values())], [LABELLED, *others]
             parts = logits.split(sizes)
             floats = [part.float() for part in parts]
-            features = self.tap.take().split(sizes)
-            logits_of, features_of = (dict(zip(names, values, strict=True)) for values in (floats, features))
+            logits_of = dict(zip(names, floats, strict=True))
+            features_of = {} if self.tap is None else dict(zip(names, self.tap.take().split(sizes), strict=True))
             none = floats[0].new_empty((0, *logits.shape[1:]))
             answered = {view: answers.get(view, none) for view in requested}
             outputs.append(Outputs(logits_of, features_of, answered, batch.ids))

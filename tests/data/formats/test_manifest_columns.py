@@ -57,9 +57,12 @@ def test_jsonl_and_other_spellings_of_paths_are_read(tmp_path: Path) -> None:
     [
         (
             GOOD.replace("Site", "sites"),
-            r"no column 'site' \(did you mean 'sites'\?\); expected one of 'path', 'label'",
+            r"data.columns, auxiliary.columns: the table has no column 'site' \(did you mean 'sites'\?\); expected one of 'path', 'label'",
         ),
-        (GOOD.replace("south", "north"), r"site \(group\): every row has 'north'"),
+        (
+            GOOD.replace("south", "north"),
+            r"(?s)data.columns, auxiliary.columns cannot be used.*site \(group\): every row has 'north'",
+        ),
         (GOOD.replace("cat,north", "cat,"), r"1 rows with an empty group .*\n.*photos.csv line 2: site"),
         (GOOD.replace(",B\n", f",{'x' * 201}\n"), r"more than 200 characters.*\n.*line 4: camera"),
         (

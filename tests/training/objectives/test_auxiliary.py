@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from raytl.config.override import override
@@ -17,6 +18,7 @@ from raytl.config.schema import Experiment, ModelConfig
 from raytl.data.column_values import NO_VALUE
 from raytl.data.loader import Batch
 from raytl.data.sample import Sample
+from raytl.errors import ModelError
 from raytl.models.backbone import build
 from raytl.models.probe import head_inputs, head_layer
 from raytl.tasks.inference import Network
@@ -32,6 +34,9 @@ from raytl.training.objectives.joint import FeatureTap, Joint, Outputs
 from raytl.training.objectives.objective import LABELLED
 from raytl.training.objectives.rotation import TURNED, Turns, WithTurns, turned
 from raytl.training.objectives.supervised import Supervised
+from raytl.training.phase import open_phase
+from raytl.training.stages import timeline
+from raytl.world import World
 from tests.training.conftest import toy
 from tests.training.in_memory import CLASSES, Fitted, fit
 from tests.training.objectives.test_terms import Step
@@ -165,6 +170,16 @@ def test_an_experiment_has_its_heads_and_averages() -> None:
     assert isinstance(both, WithTurns) and both.state["auxiliary"].log_variances.shape == (3,)
 
 
+def test_early_learning_alone_needs_no_linear_head() -> None:
+    network = build(ModelConfig(name="test_vit", weights="none", preprocess={"image_px": 64}), 3)  # type: ignore[arg-type]
+    network.module.head = nn.Identity()
+    headless = replace(network, head=())
+    early = step_objective(job({"train.loss": "elr"}), headless, lambda *_: torch.zeros(()), CPU)
+    assert isinstance(early, Joint) and early.tap is None
+    with pytest.raises(ModelError, match="has no linear layer"):
+        step_objective(job({"auxiliary.rotation": 0.1}), headless, lambda *_: torch.zeros(()), CPU)
+
+
 def test_made_images_have_no_value_and_count_in_the_batch() -> None:
     network = build(ModelConfig(name="test_vit", weights="none", preprocess={"image_px": 64}), 3)  # type: ignore[arg-type]
     changes = {"auxiliary.columns": ["camera"], "data.synthetic.uri": "made", "data.synthetic.share": 0.5}
@@ -173,6 +188,36 @@ def test_made_images_have_no_value_and_count_in_the_batch() -> None:
     (head,) = term.heads
     assert head.targets(torch.tensor([0, 2, 3, 6, 10]), 0).tolist() == [0, 1, NO_VALUE, NO_VALUE, NO_VALUE]
     assert head.fraction == 4 / 12, "three steps of two real and two made images"
+
+
+def test_the_divisor_is_of_the_images_that_the_sampler_draws() -> None:
+    network = build(ModelConfig(name="test_vit", weights="none", preprocess={"image_px": 64}), 3)  # type: ignore[arg-type]
+    labels = [0] * 6 + [1, 1]
+    rows = [Sample(f"{i}", f"{i}", CLASSES[k], columns=(("camera", "ab"[i % 2] * k),)) for i, k in enumerate(labels)]
+
+    def fraction(sampler: str) -> float:
+        experiment = override(
+            Experiment.model_validate(BASE), {"auxiliary.columns": ["camera"], "train.sampler": sampler}
+        )
+        term = auxiliary_of(TrainJob(experiment, "runs", rows, rows, CLASSES[:2]), network, CPU)
+        assert term is not None
+        return term.heads[0].fraction
+
+    assert fraction("shuffle") == 2 / 8
+    assert fraction("balanced") == pytest.approx(1 / 2), "half of the draws are of the class that has a camera"
+
+
+def test_biases_and_variances_of_heads_do_not_decay() -> None:
+    network = build(ModelConfig(name="test_vit", weights="none", preprocess={"image_px": 64}), 3)  # type: ignore[arg-type]
+    changes = {"auxiliary.columns": ["camera"], "auxiliary.weight": "uncertainty", "optim.weight_decay": 0.1}
+    whole = job(changes)
+    term, stages = auxiliary_of(whole, network, CPU), timeline(whole.experiment.transfer, 0, 1)
+    assert term is not None
+    phase = open_phase(network, stages[-1], stages, whole.experiment, World.solo(), CPU, None, term.state)
+    groups = [group for group in phase.optimizer.param_groups if group["group"] == "objective"]
+    assert {name: group["weight_decay"] for group in groups for name in group["names"]} == {
+        "objective.heads.0.weight": 0.1, "objective.heads.0.bias": 0, "objective.log_variances": 0,
+    }  # fmt: skip
 
 
 def test_a_column_of_which_a_fold_has_one_value_is_left_out() -> None:
@@ -214,6 +259,7 @@ def test_a_resumed_run_ends_with_the_same_bits_and_reports_its_heads(tmp_path: P
     assert one.objective["elr.probabilities"].sum(1).min() > 0, "every image was seen"
     last = whole.records[-1]
     assert last["auxiliary/camera/usual_accuracy"] == pytest.approx(16 / 24)
+    assert last["auxiliary/rotation/usual_accuracy"] == 1 / 4
     assert last["auxiliary/camera/images"] == last["auxiliary/rotation/images"] == 24
     assert 0 <= last["auxiliary/camera/accuracy"] <= 1 and 0 <= last["auxiliary/rotation/accuracy"] <= 1
 
@@ -224,7 +270,7 @@ def test_answers_on_validation_are_those_of_the_features_and_of_turned_copies() 
     heads = Auxiliary(head_layer(network).weight.shape[1], term().heads, learned=False, device=CPU)
     for layer in heads.state.heads:
         layer.weight.data.normal_(generator=torch.Generator().manual_seed(0))  # type: ignore[union-attr, operator]
-    truths = [HeadTruth(np.array([0, 2, NO_VALUE, 2]), 2), HeadTruth(turns.of(torch.arange(4), 0), 0)]
+    truths = [HeadTruth(np.array([0, 2, NO_VALUE, 2]), 2), HeadTruth(turns.of(torch.arange(4), 0), None)]
     scores = HeadScores(heads, truths, tap, turns)
     images = torch.randint(0, 256, (4, 3, 64, 64), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     batch = Batch(images, torch.arange(4))
@@ -238,5 +284,6 @@ def test_answers_on_validation_are_those_of_the_features_and_of_turned_copies() 
     wanted = {"accuracy": float((answers[[0, 1, 3], 0] == [0, 2, 2]).mean()), "usual_accuracy": 2 / 3, "images": 3.0}
     result = scores.scores(answers)
     assert {name: result[f"auxiliary/camera/{name}"] for name in wanted} == wanted
+    assert result["auxiliary/rotation/usual_accuracy"] == 1 / 4, "turns are drawn equally often"
     nobody = HeadScores(heads, [HeadTruth(np.full(4, NO_VALUE), 0), truths[1]], tap, turns)
     assert {key.split("/")[1] for key in nobody.scores(answers)} == {"rotation"}, "no validation image has a value"
