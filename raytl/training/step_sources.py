@@ -65,7 +65,7 @@ def labels_only(experiment: Experiment) -> Experiment:
     """Return the experiment without sources beside its labelled images, warm-up and auxiliary heads, to train on their labels
     alone."""
     methods = dict.fromkeys(("few.method", "adapt.method", "warmup.method"), "none")
-    others = {"data.synthetic.uri": None, STYLE: 0.0, "auxiliary.columns": [], "auxiliary.rotation": 0}
+    others: dict[str, Any] = {"data.synthetic.uri": None, STYLE: 0.0, "auxiliary.columns": [], "auxiliary.rotation": 0}
     return override(experiment, {**methods, **others})
 
 
