@@ -85,13 +85,15 @@ def test_a_solved_head_starts_training_where_a_linear_probe_ends(fit: Fit) -> No
 
 
 def test_labelled_images_have_the_style_of_the_target(photos: Path, tmp_path: Path) -> None:
-    def first_batch(probability: float) -> torch.Tensor:
-        target = {"adapt.target": str(photos)} if probability else {}
-        own = job(toy(photos, tmp_path, {**target, "adapt.style.probability": probability}), tmp_path / "run")
-        loader = prepare(load_run(World.solo(), replace(own, sources={TARGET: own.val}), ignore)).context.loader
+    styled = job(toy(photos, tmp_path, {"adapt.target": str(photos), "adapt.style.probability": 1.0}), tmp_path / "run")
+    styled = replace(styled, sources={TARGET: styled.val})
+
+    def first_batch(own: TrainJob) -> torch.Tensor:
+        loader = prepare(load_run(World.solo(), own, ignore), tensorboard=False).context.loader
         return next(iter(loader.epoch(1)))[0].images.clone()
 
-    assert not torch.equal(first_batch(0.0), first_batch(1.0))
+    plain = replace(styled, experiment=toy(photos, tmp_path))
+    assert not torch.equal(first_batch(plain), first_batch(styled))
 
 
 @pytest.mark.parametrize(
