@@ -49,7 +49,8 @@ def adapt_network(module: nn.Module, views: Views, config: AdaptConfig) -> bool:
     return all(bool(tensor.isfinite().all()) for tensor in module.state_dict().values())
 
 
-def changes_of(config: AdaptConfig) -> str:
-    """Return what the method of `config` changes, for messages."""
-    learned = f", rate {config.tent.lr:g}, passes {config.tent.passes}" if config.method == TENT else ""
-    return f"adapt.method {config.method} (alpha {config.alpha:g}{learned})"
+def changes_of(config: AdaptConfig, module: nn.Module) -> str:
+    """Return what the method of `config` changes in `module`, for messages; alpha is of BatchNorm alone."""
+    settings = [f"alpha {config.alpha:g}"] if norm_layers(module) else []
+    settings += [f"rate {config.tent.lr:g}", f"passes {config.tent.passes}"] if config.method == TENT else []
+    return f"adapt.method {config.method} ({', '.join(settings)})"

@@ -152,12 +152,13 @@ def _idle(whole: Experiment, raw: dict[str, Any], origin: Origin, bad: frozenset
     return [
         one
         for one in rules.idle(whole)
-        if value_at(raw, path_of(one.key))[0] and not {path_of(one.key), path_of(one.cause)} & bad
+        if value_at(raw, path_of(one.key))[0] and not {path_of(key) for key in (one.key, *one.causes)} & bad
     ]
 
 
 def _made_idle(one: Idle, origin: Origin) -> bool:
-    return origin.overridden(path_of(one.cause)) and not origin.overridden(path_of(one.key))
+    by_override = any(origin.overridden(path_of(cause)) for cause in one.causes)
+    return by_override and not origin.overridden(path_of(one.key))
 
 
 def _idle_problem(one: Idle, origin: Origin) -> Problem:

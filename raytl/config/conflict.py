@@ -22,9 +22,15 @@ class Conflict:
 
 @dataclass(frozen=True, slots=True)
 class Idle:
-    """A key that cannot take effect, because `cause` (another key) is as it is."""
+    """A key that cannot take effect, because `cause` (another key) is as it is, and so are `others`, each of which would do."""
 
     key: str
     cause: str
     because: str
     advice: str
+    others: tuple[str, ...] = ()
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Return all keys because of which it cannot take effect."""
+        return (self.cause, *self.others)

@@ -48,8 +48,7 @@ def idle(experiment: Experiment) -> list[Idle]:
 
 def _is_drawn(one: Idle, searched: Mapping[str, Any]) -> bool:
     """Return whether a trial may draw a value with which the key takes effect."""
-    causes = {one.cause, STYLE} if one.key == "adapt.target" else {one.cause}
-    return any(cause in searched for cause in causes & {*LABEL_SOURCES, STYLE})
+    return any(cause in searched for cause in {*one.causes} & {*LABEL_SOURCES, STYLE})
 
 
 def idle_in(recipe: Recipe) -> list[Idle]:
@@ -97,9 +96,11 @@ def idle_in(recipe: Recipe) -> list[Idle]:
 def _idle_of_adapt(recipe: Recipe) -> Iterator[Idle]:
     """Yield the keys of the section `adapt` that its method does not use."""
     method, style = recipe.adapt.method, recipe.adapt.style.probability
-    advice = "set adapt.method to auto, or remove this key"
     if method == "none" and style == 0 and recipe.warmup.method == "none":
-        yield Idle("adapt.target", "adapt.method", "adapt.method is none", advice)
+        because = f"adapt.method and warmup.method are none, and {STYLE} is 0"
+        advice = "remove adapt.target, or set adapt.method to auto"
+        yield Idle("adapt.target", "adapt.method", because, advice, ("warmup.method", STYLE))
+    advice = "set adapt.method to auto, or remove this key"
     if method not in ("adabn_centroids", "auto", *AFTER_TRAINING):
         yield Idle("adapt.alpha", "adapt.method", f"adapt.method is {method}", advice)
     if method != TENT:

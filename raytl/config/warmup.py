@@ -21,4 +21,4 @@ class WarmupConfig(Section):
     temperature: Annotated[float, Field(gt=0)] = 0.1
     """Temperature of the similarities: the lower, the more the images that look most alike count. 0.1 is best in both papers; 0.5 for small images and few epochs (Chen et al. 2020, table 5 and appendix B.9)."""
     lr: Annotated[float, Field(gt=0)] | None = None
-    """Learning rate of the projection head, from which those of the stages follow by transfer.head_lr_ratio and transfer.lr_decay; AdamW with a cosine schedule. null = optim.lr."""
+    """Learning rate of the projection head, from which those of the stages follow by transfer.head_lr_ratio and transfer.lr_decay; AdamW with a cosine schedule. null = optim.lr if optim.name is adamw, whose weight decay and beta are taken too, else 1e-3 and the defaults of both."""

@@ -31,19 +31,21 @@ from raytl.evaluation.photos import Photo, PhotoBatch, batches
 from raytl.evaluation.photos_in_memory import is_tensor, photo_in_memory, unknown_photo
 from raytl.evaluation.settings import in_force, tell_ignored
 from raytl.evaluation.trust import Trust, TrustOptions, trust_of
-from raytl.events import Message, OnEvent, Work, ignore, throttled
+from raytl.events import WARM_UP, Message, OnEvent, Work, ignore, throttled
 from raytl.home import expanded
 from raytl.metrics.aim import texts
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.parallel import computed
 from raytl.models.saved_model import saved_model_directory
-from raytl.run.folder import RunFolder
+from raytl.run import journal
+from raytl.run.folder import WARMUP, RunFolder
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.inference import BatchFeatures, Network
 from raytl.tasks.judgement import Judgement
 from raytl.tasks.reporting import Reporting
 from raytl.tasks.saved import Saved, load_saved
+from raytl.uris import is_remote
 
 _BATCH = {"cpu": 16, "cuda": 64}
 PhotoLike = str | os.PathLike[str] | Image.Image | NDArray[np.uint8]
@@ -302,13 +304,27 @@ def _model_folder(run: str, machine: Machine, on_event: OnEvent) -> tuple[Path, 
     saved = saved_model_directory(run)
     if saved is not None and saved == Path(run):
         refuse_bundle(saved)
+        _refuse_warmup(RunFolder(saved.absolute().parent.parent), run)
         return saved, None
     folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
     if saved_model_directory(folder.root) is None:
         raise RunError(f"{run}: this run has no checkpoint yet; its `raytl train` command writes one after an epoch")
+    _refuse_warmup(folder, run)
     stored = stored_experiment(folder.experiment)
     tell_ignored(stored, machine, 1, on_event)
     return folder.best, stored.recipe
+
+
+def _refuse_warmup(folder: RunFolder, run: str) -> None:
+    """Check that the run is none of a warm-up, whose head never learned.
+
+    Raises:
+        RunError: it is one.
+    """
+    name = run.rstrip("/").rpartition("/")[2] if is_remote(run) else folder.root.resolve().name
+    first = next(iter(journal.read(folder.metrics)), {}) if name == WARMUP else {}
+    if first.get("stage") == WARM_UP:
+        raise RunError(f"{run}: this is the warm-up of a run, whose head has learned nothing; name the run above it")
 
 
 def _items(photos: Any) -> list[Any]:

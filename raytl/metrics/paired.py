@@ -24,6 +24,8 @@ IMAGE_RESAMPLES = 1000
 """Of scores that take longer."""
 LEVEL = 0.95
 _DRAWS_AT_ONCE = 2_000_000
+_DRAWN_AT_ONCE = 20_000_000
+"""Images of the resamples in memory: all of them up to 5,000 images."""
 _ROUNDING = 1e-12
 
 
@@ -85,7 +87,8 @@ def _paired(sample_facts: Facts, metric: str, confidence: float, resamples: int,
     gain = float(direction * (scores[1] - scores[0]))
     correct = sample_facts.predicted == sample_facts.targets
     gained, lost = int((~correct[:count] & correct[count:]).sum()), int((correct[:count] & ~correct[count:]).sum())
-    gains = direction * _differences(sample_facts, _resamples(truth, resamples, rng), metric)
+    blocks = [_differences(sample_facts, _resamples(truth, rows, rng), metric) for rows in _blocks(resamples, count)]
+    gains = direction * np.concatenate(blocks)
     better, worse = (
         mcnemar(gained, lost)
         if metric == "accuracy"
@@ -218,9 +221,17 @@ def _resamples(targets: Ints, resamples: int, rng: np.random.Generator) -> Ints:
     return draws
 
 
+def _blocks(resamples: int, count: int) -> list[int]:
+    """Return the sizes of the blocks of resamples of `count` images that fit in memory."""
+    rows = max(1, _DRAWN_AT_ONCE // count)
+    return [min(rows, resamples - at) for at in range(0, resamples, rows)]
+
+
 def _differences(sample_facts: Facts, draws: Ints, metric: str) -> Floats:
-    count = draws.shape[1]
-    return _score(sample_facts, draws + count, metric) - _score(sample_facts, draws, metric)
+    """Return the scores of the second model less those of the first on `draws`, which are overwritten."""
+    before = _score(sample_facts, draws, metric)
+    draws += draws.shape[1]
+    return _score(sample_facts, draws, metric) - before
 
 
 def _swap_test(
@@ -228,10 +239,15 @@ def _swap_test(
 ) -> tuple[float, float]:
     """Return the p-values of `gain` under random swaps of the two predictions of each image."""
     count = len(sample_facts.targets) // 2
-    swap = rng.integers(0, 2, size=(resamples, count)) * count
-    first, second = np.arange(count) + swap, np.arange(count) + count - swap
-    gains = direction * (_score(sample_facts, second, metric) - _score(sample_facts, first, metric))
-    return _p_values(gains, gain, is_exact=False)
+    parts: list[Floats] = []
+    for rows in _blocks(resamples, count):
+        drawn = rng.integers(0, 2, size=(rows, count))
+        drawn *= count
+        drawn += np.arange(count)
+        first = _score(sample_facts, drawn, metric)
+        np.subtract(2 * np.arange(count) + count, drawn, out=drawn)  # the other prediction of each image
+        parts.append(_score(sample_facts, drawn, metric) - first)
+    return _p_values(direction * np.concatenate(parts), gain, is_exact=False)
 
 
 def _score(sample_facts: Facts, draws: Ints, metric: str) -> Floats:

@@ -39,10 +39,8 @@ def challenger_experiment(
         values |= {"model.weights": experiment.model.weights, "transfer.head_start": experiment.transfer.head_start}
     else:
         values |= {"model.weights": start, "transfer.head_start": "weights"}
-        if (
-            experiment.warmup.method != "none"
-        ):  # the champion learned from a warm-up; a method given anew resets its target
-            values |= {"warmup.method": "none", "adapt.method": experiment.adapt.method}
+        if experiment.warmup.method != "none":
+            values["warmup.method"] = "none"  # the champion learned from a warm-up
         if experiment.recipe == "auto" and "head_first" not in experiment.transfer.model_fields_set:
             values["transfer.head_first"] = 0  # the head is trained already
     return override(base, values)

@@ -27,6 +27,7 @@ from typing import Any, TypeVar
 
 from raytl.errors import NotFound, RunError, Unavailable
 from raytl.run.atomic import replace_dir, write_json
+from raytl.run.folder import WARMUP
 from raytl.run.links import identity_of, link_tree
 from raytl.run.whole import MEMORY_FORMAT, WHOLE_FORMAT, Memory
 from raytl.store.contract import ABSENT, ObjectInfo, ObjectStore
@@ -38,6 +39,8 @@ from raytl.stored.files import FileEntry
 
 WHOLE = "WHOLE.json"
 BEST, LAST = "checkpoints/best", "checkpoints/last"
+_OWN = (BEST, LAST, f"{WARMUP}/{BEST}", f"{WARMUP}/{LAST}")
+"""The checkpoints of the owner of the run, which whoever takes over marks; those of other runs below it have their own fence."""
 _FOLDER = re.compile(r"(?:.*/)?checkpoints/(?:best|last)(?=/|$)")
 """Folders that are replaced atomically: the checkpoints of a run, and of runs below it."""
 _SHARED = {"test_ledger.jsonl"}
@@ -55,10 +58,13 @@ T = TypeVar("T")
 
 class Mirror:
     """The folder `root` as the working copy of `store`. Unpushed changes are retained unless another process wrote to
-    the store, which is authoritative. The subfolder `apart` is excluded, because it has its own working copy."""
+    the store, which is authoritative. The subfolder `apart` is excluded, because it has its own working copy. Checkpoints of
+    generations below `least` are ignored, as those below the fence are."""
 
-    def __init__(self, store: ObjectStore, root: Path, apart: str | None = None, generation: int = 0) -> None:
-        self.store, self.root, self._apart, self.generation = store, root, apart, generation
+    def __init__(
+        self, store: ObjectStore, root: Path, apart: str | None = None, generation: int = 0, least: int = 0
+    ) -> None:
+        self.store, self.root, self._apart, self.generation, self._least = store, root, apart, generation, least
 
     def fetch(self) -> None:
         """Download what changed in the store since the last time, and delete what was deleted there.
@@ -80,6 +86,7 @@ class Mirror:
                 del memory["files"][key]
             names = {key.removesuffix(f"/{WHOLE}") for key in remote if key.endswith(f"/{WHOLE}")}
             fence = self._generation(FENCE) if any(info.key == FENCE for info in listed) else 0
+            fence = max(fence, self._least)
             for name in names | memory["folders"].keys():
                 self._fetch_folder(name, remote.get(f"{name}/{WHOLE}"), memory["folders"], fence)
 
@@ -246,7 +253,7 @@ class Mirror:
 
     def _fetch_folder(self, name: str, whole: ObjectInfo | None, synced: dict[str, Any], fence: int) -> None:
         target = self.root / name
-        if whole is not None and name in (BEST, LAST) and fence and self._generation(whole.key) < fence:
+        if whole is not None and name in _OWN and fence and self._generation(whole.key) < fence:
             whole = None  # a late write of a process that had lost its lease
         if whole is None:
             if synced.pop(name, None):

@@ -16,7 +16,7 @@ from raytl.registry.reader import fetched
 from raytl.registry.reference import is_reference
 from raytl.registry.reports import Reports
 from raytl.run.failure import failure_recorded
-from raytl.run.folder import RunFolder, working_copy
+from raytl.run.folder import WARMUP, RunFolder, working_copy
 from raytl.run.mirror import Mirror
 from raytl.run.owner import set_aside, sole_owner
 from raytl.run.uploader import Uploader
@@ -58,7 +58,12 @@ class RunStore:
         self._private = _private_copy(uri, write_token) if write_token and is_remote(uri) else None
         self.folder = RunFolder(self._private / "run" if self._private else working_copy(uri, s3))
         generation = write_token.generation if write_token else 0
-        self._mirror = Mirror(open_store(uri, s3), self.folder.root, apart, generation) if is_remote(uri) else None
+        self._mirror = None
+        if is_remote(uri):
+            store = open_store(uri, s3)
+            is_warmup = write_token is not None and store.uri == f"{write_token.uri}/{WARMUP}"
+            least = generation if is_warmup else 0  # its owner marked all checkpoints of the warm-up as it took over
+            self._mirror = Mirror(store, self.folder.root, apart, generation, least)
         self._reports: Reports | None = None
         self._lease: Lease | None = None
 

@@ -115,7 +115,7 @@ def adapt_best(
 ) -> None:
     """Replace the best checkpoint by its adapted network if that is better on validation.
 
-    All ranks take the same decision; the main rank alone adapts, so that the number of ranks changes no bit. The adapted
+    All ranks validate; the main rank alone adapts and decides, so that the number of ranks changes no bit. The adapted
     network follows from the checkpoint and the images of the target, and the checkpoint is replaced as a whole and says so:
     a run that was killed here adapts again, or finds it done.
     """
@@ -132,12 +132,15 @@ def adapt_best(
     (is_finite,) = sum_over_ranks(world, [float(adapted is not None)], context.device, "whether it stays finite")
     after = shared_state(context, adapted, module) if is_finite else before
     first, second = (_answered(context, backbone, split, state, fraction) for state in (before, after))
+    if score is None:
+        return
+    world.status.begin("comparing the adapted network")
     verdict = verdict_on(first, second, job.experiment.train.metric, job.task.tie_breaker, is_finite=bool(is_finite))
-    emit(Message(f"{changes_of(job.experiment.adapt)}: {verdict.reason}", "info" if verdict.is_applied else "warning"))
-    if score is not None:
-        module.load_state_dict(after if verdict.is_applied else before)
-        world.status.wait_for_driver()
-        writer.best(module, _with_fallback(verdict.result, score.metrics), score.epoch - 1)
+    changes = changes_of(job.experiment.adapt, module)
+    emit(Message(f"{changes}: {verdict.reason}", "info" if verdict.is_applied else "warning"))
+    module.load_state_dict(after if verdict.is_applied else before)
+    world.status.wait_for_driver()
+    writer.best(module, _with_fallback(verdict.result, score.metrics), score.epoch - 1)
 
 
 def verdict_on(before: Answered, after: Answered, metric: str, tie_breaker: str, *, is_finite: bool = True) -> Verdict:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from raytl.config.schema import Experiment
 from raytl.models.backbone import Backbone
-from raytl.models.card import Card
+from raytl.models.card import Card, read_card
+from raytl.run.folder import RunFolder
 from raytl.training.job import TrainJob
 
 
@@ -22,13 +25,14 @@ def build_network(job: TrainJob, device: torch.device) -> Backbone:
 
 
 def card_of(job: TrainJob, backbone: Backbone) -> Card:
-    """Return the card of the saved models of `job`."""
+    """Return the card of the saved models of `job`; it names `model.weights`, also where training starts from their warm-up."""
     model = job.experiment.model
+    origin = read_card(RunFolder(Path(job.warmed)).best) if job.warmed else backbone
     return Card(
         model=backbone.name,
         classes=job.classes,
         preprocess=backbone.preprocess,
-        weights_digest=backbone.weights_digest,
+        weights_digest=origin.weights_digest,
         task=job.task.name,
         head=model.head,
         neck_channels=model.neck.channels,

@@ -11,7 +11,7 @@ from raytl.config.choice import Choice
 from raytl.config.schema import DataConfig, Experiment
 from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
-from raytl.errors import ConfigError, RaytlError, UserError
+from raytl.errors import ConfigError, ModelError, RaytlError, UserError
 from raytl.events import OnEvent
 from raytl.labelling.change import UNCHANGED, TrainChange
 from raytl.labelling.record import LabelChanges
@@ -21,6 +21,7 @@ from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import learning
 from raytl.models.groups import rates
 from raytl.models.optimizer import check_optimizer, waits_for_device
+from raytl.models.probe import head_layer
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks import auto_recipe
 from raytl.tasks.registry import task_named
@@ -120,6 +121,7 @@ def make_plan(
         backbone = backbone.with_frozen_statistics() if experiment.model.batch_norm == "frozen" else backbone
     depth = _collect(problems, lambda: depth_of(experiment, backbone)) if backbone else None
     _collect(problems, lambda: _check_adaptable(experiment, backbone))
+    _collect(problems, lambda: _check_warmup(experiment, backbone))
     _collect(problems, lambda: check_optimizer(experiment.optim.name))
     _collect(problems, lambda: check_compile(experiment, pick_device(experiment.compute.device)))
     if preprocess:
@@ -199,6 +201,19 @@ def _collect(problems: list[RaytlError], make: Callable[[], T]) -> T | None:
 def _check_adaptable(experiment: Experiment, backbone: Backbone | None) -> None:
     if backbone is not None:
         check_adaptable(backbone.name, backbone.module, experiment.adapt.method)
+
+
+def _check_warmup(experiment: Experiment, backbone: Backbone | None) -> None:
+    """Check that a warm-up has the features below the head."""
+    if backbone is None or experiment.warmup.method == "none":
+        return
+    try:
+        head_layer(backbone)
+    except ModelError as error:
+        raise ConfigError(
+            f"warmup.method: found {experiment.warmup.method}, and the head of {backbone.name} ({', '.join(backbone.head)}) has no "
+            "linear layer, whose inputs a warm-up trains; set warmup.method to none"
+        ) from error
 
 
 def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone | None) -> bool:

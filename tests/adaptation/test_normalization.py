@@ -82,5 +82,8 @@ def test_others_are_accepted(norm: nn.Module, method: str) -> None:
 
 
 def test_messages_say_what_the_method_changes() -> None:
-    assert changes_of(AdaptConfig(method="adabn")) == "adapt.method adabn (alpha 0.5)"
-    assert changes_of(AdaptConfig(method="tent", alpha=1)) == "adapt.method tent (alpha 1, rate 0.0001, passes 1)"
+    module = network(nn.BatchNorm2d(6))
+    assert changes_of(AdaptConfig(method="adabn"), module) == "adapt.method adabn (alpha 0.5)"
+    tent = AdaptConfig(method="tent", alpha=1)
+    assert changes_of(tent, module) == "adapt.method tent (alpha 1, rate 0.0001, passes 1)"
+    assert changes_of(tent, network(nn.GroupNorm(2, 6))) == "adapt.method tent (rate 0.0001, passes 1)"

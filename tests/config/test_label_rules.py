@@ -34,7 +34,7 @@ def test_a_searched_method_needs_a_target_too() -> None:
 @pytest.mark.parametrize(
     ("adapt", "because"),
     [
-        ({"target": "y"}, "adapt.method is none"),
+        ({"target": "y"}, "adapt.method and warmup.method are none, and adapt.style.probability is 0"),
         ({"target": "y", "method": "centroids", "alpha": 0.3}, "adapt.method is centroids"),
     ],
 )

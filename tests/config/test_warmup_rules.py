@@ -51,3 +51,20 @@ def test_a_target_is_used_by_the_warm_up_alone() -> None:
     assert "adapt.target" in {one.key for one in idle(built())}
     warm = built(warmup={"method": "simclr"}, adapt={"target": "t"})
     assert warm.adapt.method == "none" and "adapt.target" not in {one.key for one in idle(warm)}
+
+
+@pytest.mark.parametrize(
+    ("used", "off"),
+    [
+        ({"warmup": {"method": "simclr"}}, {"warmup.method": "none"}),
+        ({"adapt": {"style": {"probability": 0.5}}}, {"adapt.style.probability": 0}),
+        ({"adapt": {"method": "adabn"}}, {"adapt.method": "none"}),
+    ],
+)
+def test_a_target_gives_way_to_whichever_override_ends_its_use(used: dict[str, Any], off: dict[str, Any]) -> None:
+    one = built(**{**used, "adapt": {"target": "t", **used.get("adapt", {})}})
+    assert one.adapt.target == "t" and override(one, off).adapt.target is None
+    with pytest.raises(
+        ConfigError, match=r"cannot take effect: .*\n?.*remove adapt\.target, or set adapt\.method to auto"
+    ):
+        override(one, {**off, "adapt.target": "u"})

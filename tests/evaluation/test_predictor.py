@@ -15,7 +15,8 @@ from PIL import Image
 from raytl.errors import DataError, ModelError, RunError, UserError
 from raytl.evaluation.predict import predict
 from raytl.evaluation.predictor import Predictor, load
-from raytl.run import RunFolder
+from raytl.events import WARM_UP
+from raytl.run import RunFolder, journal
 from raytl.tasks.classification.prediction import Prediction
 from tests.conftest import write_deep_photos, write_photos
 
@@ -97,6 +98,16 @@ def test_threads_may_share_a_predictor(model: Predictor, photos: Path) -> None:
     with ThreadPoolExecutor(3) as pool:
         several = list(pool.map(model.predict, paths))
     assert several == [model.predict(path) for path in paths]
+
+
+def test_the_network_of_a_warm_up_predicts_nothing(run: RunFolder) -> None:
+    shutil.copytree(run.root, run.warmup.root)
+    assert load(run.warmup.root).classes, "a run may have that name"
+    journal.append(run.warmup.metrics, {"epoch": 1, "stage": WARM_UP, "train/loss": 2.0})
+    for place in (run.warmup.root, run.warmup.best):
+        with pytest.raises(RunError, match="warm-up of a run, whose head has learned nothing; name the run above it"):
+            load(place)
+    assert load(run.root).classes
 
 
 def test_a_saved_model_and_a_path_object_are_loaded(run: RunFolder, tmp_path: Path) -> None:

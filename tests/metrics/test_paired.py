@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
+from raytl.metrics import paired as paired_module
 from raytl.metrics.draws import Measure
 from raytl.metrics.paired import classes_by_images, mcnemar, paired, paired_by_images
 
@@ -27,6 +30,22 @@ def test_the_same_predictions_gain_nothing_with_certainty() -> None:
     targets = np.arange(60) % 3
     result = paired(targets, sure(targets, 3), sure(targets, 3), "balanced_accuracy")
     assert (result.gain, result.low, result.high, result.p_better, result.p_worse) == (0, 0, 0, 1, 1)
+
+
+def test_memory_does_not_grow_with_the_resamples(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    targets = np.arange(400) % 3
+    before, after = (sure(noisy(targets, accuracy, rng), 3) for accuracy in (0.80, 0.82))
+    whole = paired(targets, before, after, "balanced_accuracy")
+    for name in ("_DRAWN_AT_ONCE", "_DRAWS_AT_ONCE"):
+        monkeypatch.setattr(paired_module, name, 50_000)
+    tracemalloc.start()
+    parts = paired(targets, before, after, "balanced_accuracy")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4e6, "4000 resamples of 400 images at once are 13 MB"
+    assert parts.gain == whole.gain and abs(parts.p_better - whole.p_better) < 0.03 and parts.p_better != 1
+    assert abs(parts.low - whole.low) < 0.005 and abs(parts.high - whole.high) < 0.005
 
 
 @pytest.mark.parametrize(("gained", "lost"), [(3, 0), (10, 2), (5, 5), (0, 7)])

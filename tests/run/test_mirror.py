@@ -13,8 +13,10 @@ import pytest
 from raytl.errors import Conflict, RunError, StoreError, Unavailable
 from raytl.run import mirror as mirror_module
 from raytl.run.mirror import BEST, WHOLE, Mirror
+from raytl.run.run_store import RunStore
 from raytl.store import retry
 from raytl.store.contract import ObjectInfo, ObjectStore
+from raytl.store.lease import WriteToken
 from raytl.store.memory import MemoryStore
 from raytl.store.open import open_store
 
@@ -228,6 +230,25 @@ def test_a_first_checkpoint_that_was_under_way_while_another_took_over_is_not_ta
     give(there, "two")
     third.fetch()
     assert read(third)[f"{BEST}/model"] == "two"
+
+
+def test_a_late_network_of_a_warm_up_is_not_taken_either(
+    generations: tuple[Mirror, Mirror, Mirror], tmp_path: Path
+) -> None:
+    here, there, third = generations
+    there.fetch()
+    there.take_over()
+    uri = here.store.uri
+    for place in ("warmup", "trials/1"):
+        below = Mirror(open_store(f"{uri}/{place}"), tmp_path / "late" / place, generation=1)
+        give(below, "late")
+    third.fetch()
+    assert [name.partition("/checkpoints")[0] for name in read(third) if name.endswith("/model")] == ["trials/1"]
+    own, trial = (RunStore(f"{uri}/{place}", write_token=WriteToken(uri, "a", 2)) for place in ("warmup", "trials/1"))
+    own.fetch()
+    trial.fetch()
+    assert trial.folder.best.exists(), "a trial resumes from what its sweep had before"
+    assert not own.folder.best.exists(), "the owner would have marked it"
 
 
 def test_who_lost_the_lease_before_its_put_removes_no_file_of_the_successor(

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,23 @@ def test_a_network_that_cannot_be_adapted_is_refused_before_training(
     changes = {"model.name": "test_vit", "model.preprocess": {}, "adapt": {"target": target, "method": "adabn"}}
     with pytest.raises(ConfigError, match="adapt.method: test_vit has no BatchNorm, whose statistics adabn replaces"):
         plan(make_experiment(changes, 8))
+
+
+def test_the_main_rank_alone_compares(monkeypatch: pytest.MonkeyPatch) -> None:
+    validated: list[object] = []
+    replacements: dict[str, Any] = {
+        "sum_over_ranks": lambda _world, values, *_: [1.0] * len(values),
+        "shared_state": lambda *_: {},
+        "_answered": lambda *_: validated.append(1) or answered(5),
+        "verdict_on": None,  # it is not called
+    }
+    for name, value in replacements.items():
+        monkeypatch.setattr(after_training, name, value)
+    context: Any = SimpleNamespace(world=SimpleNamespace(is_main=False), device=None)
+    backbone: Any = SimpleNamespace(module=torch.nn.Identity())
+    nothing: Any = None
+    after_training.adapt_best(nothing, context, backbone, nothing, nothing, SimpleNamespace(best=Path()))  # type: ignore[arg-type]
+    assert len(validated) == 2, "every rank has its part of the images"
 
 
 def shifted(folder: Path, source: Path) -> Path:

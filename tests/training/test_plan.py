@@ -13,6 +13,7 @@ from safetensors.torch import save_file
 from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.errors import ConfigError, ModelError, RunError, UserError
+from raytl.models import probe
 from raytl.training import driver
 from raytl.training.driver import plan, train
 from tests.conftest import MakePhotos
@@ -34,6 +35,14 @@ def test_more_workers_than_images_in_a_batch_are_refused(make_experiment: MakeEx
 def test_an_unfreeze_depth_beyond_the_stages_lists_them(make_experiment: MakeExperiment) -> None:
     with pytest.raises(ModelError, match="(?s)found 99.*5 stages.*layer4.*stem"):
         plan(make_experiment({"transfer.unfreeze": 99}))
+
+
+def test_a_warm_up_of_a_head_without_a_linear_layer_is_refused(
+    make_experiment: MakeExperiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "_is_linear", lambda _: False)
+    with pytest.raises(ConfigError, match=r"found simclr, and the head of test_resnet .* set warmup.method to none"):
+        plan(make_experiment({"warmup.method": "simclr", "transfer.fallback": "off"}, 5))
 
 
 UNCOMPARED = {"fallback": "off"}

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
 
 from raytl.config.schema import Experiment
 from raytl.data.audit import audit
 from raytl.data.formats import scan
+from raytl.data.sources import TARGET
 from raytl.data.split import divide
 from raytl.events import ignore
 from raytl.run import journal
+from raytl.training import worker
 from raytl.training.job import TrainJob
 from raytl.training.worker import load_run, prepare
 from raytl.world import World
@@ -77,3 +82,39 @@ def test_a_solved_head_starts_training_where_a_linear_probe_ends(fit: Fit) -> No
         fit({**changes, "name": start, "transfer.head_start": start})[0]["val/log_loss"] for start in ("zero", "solved")
     )
     assert solved < zero
+
+
+def test_labelled_images_have_the_style_of_the_target(photos: Path, tmp_path: Path) -> None:
+    styled = job(toy(photos, tmp_path, {"adapt.target": str(photos), "adapt.style.probability": 1.0}), tmp_path / "run")
+    styled = replace(styled, sources={TARGET: styled.val})
+
+    def first_batch(own: TrainJob) -> torch.Tensor:
+        loader = prepare(load_run(World.solo(), own, ignore), tensorboard=False).context.loader
+        return next(iter(loader.epoch(1)))[0].images.clone()
+
+    plain = replace(styled, experiment=toy(photos, tmp_path))
+    assert not torch.equal(first_batch(plain), first_batch(styled))
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("adabn", ["fit", "fall_back", "adapt_best", "close"]), ("none", ["fit", "fall_back", "close"])],
+)
+def test_the_network_that_stays_is_adapted(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, expected: list[str]
+) -> None:
+    """After the fallback, which may replace the best network."""
+    called: list[str] = []
+
+    def calls(name: str) -> Callable[..., None]:
+        return lambda *_: called.append(name)
+
+    target = {"adapt.target": str(photos)} if method != "none" else {}
+    own = job(toy(photos, tmp_path, {**target, "adapt.method": method}), tmp_path / "run")
+    loaded = SimpleNamespace(job=own, backbone=None, run_store=SimpleNamespace(folder=None))
+    run = SimpleNamespace(fit=calls("fit"), close=calls("close"), context=None, validation=None, writer=None)
+    replacements = {"load_run": lambda *_: loaded, "prepare": lambda _: run, "may_fall_back": lambda *_: True}
+    for name, value in {**replacements, **{name: calls(name) for name in ("fall_back", "adapt_best")}}.items():
+        monkeypatch.setattr(worker, name, value)
+    worker.train_worker(World.solo(), own, ignore)
+    assert called == expected

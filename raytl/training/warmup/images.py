@@ -28,25 +28,32 @@ class WarmupImages:
 
 def warmup_images(job: TrainJob) -> WarmupImages:
     """Return the images of the warm-up of `job`; each that has no class, or whose class does not count, has its own label."""
-    samples = warmup_samples(job.train, job.sources)
+    samples, train = warmup_samples(job.train, job.sources), _once(job.train, set())
     labels = np.arange(len(samples), dtype=np.int64)
     if job.experiment.warmup.method == "supcon":
         solver = job.task.head_solver
         assert solver is not None and solver.targets_of is not None, "`Task.check` rejects supcon"
         labels += len(job.classes)
-        labels[: len(job.train)] = solver.targets_of(job.train, job.classes)
+        labels[: len(train)] = solver.targets_of(train, job.classes)
     return WarmupImages(samples, labels)
 
 
 def warmup_samples(train: Sequence[Sample], sources: Mapping[str, Sequence[Sample]]) -> SampleTable:
-    """Return the training images, and those of the sources without labels whose content is not among them or another source."""
-    rest: list[Sample] = []
-    seen = {sample.digest for sample in train}
-    for sample in (sample for key in (UNLABELLED, TARGET) for sample in sources.get(key, ())):
+    """Return the training images, then those of the sources without labels; the first of each content, as copies of an image
+    must not be drawn apart."""
+    others = (sources.get(key, ()) for key in (UNLABELLED, TARGET))
+    seen = set[str]()
+    return SampleTable.of([each for part in (train, *others) for each in _once(part, seen)])
+
+
+def _once(samples: Sequence[Sample], seen: set[str]) -> list[Sample]:
+    """Return the first sample of each content that is not in `seen`, and add their digests to it."""
+    first: list[Sample] = []
+    for sample in samples:
         if sample.digest not in seen:
             seen.add(sample.digest)
-            rest.append(sample)
-    return SampleTable.of([*train, *rest]) if rest else SampleTable.of(train)
+            first.append(sample)
+    return first
 
 
 def warmup_note(
@@ -68,7 +75,7 @@ def warmup_note(
             f"{warmup.batch_size}) are too small for compute.workers {workers}: each needs two.\n"
             "  Use larger batches, fewer workers, or more images (data.unlabelled)."
         )
-    others = images - len(train)
+    others = images - len(_once(train, set()))
     return (
         f"warmup.method {warmup.method}: {warmup.epochs} epochs of {steps} steps before training, on {images:,} images, "
         f"{others:,} of them without labels",

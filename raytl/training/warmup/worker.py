@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from raytl.config.dump import to_yaml
-from raytl.config.schema import Experiment
+from raytl.config.schema import Experiment, OptimConfig
 from raytl.data.cache import open_images
 from raytl.data.step_source import StepSource
 from raytl.data.transforms import Preprocess
@@ -92,8 +92,10 @@ def _warm_up_below(world: World, job: TrainJob, emit: OnEvent, device: torch.dev
 def warmup_experiment(experiment: Experiment) -> Experiment:
     """Return the experiment with the length, the batches and the optimizer of its warm-up as those of training."""
     warmup, optim = experiment.warmup, experiment.optim
-    lr = optim.lr if warmup.lr is None else warmup.lr
-    steady = {"name": "adamw", "lr": lr, "schedule": "cosine", "warmup": RISE * warmup.epochs, "ema": None}
+    own = optim if optim.name == "adamw" else OptimConfig()  # rates of another optimizer say nothing of AdamW's
+    lr = own.lr if warmup.lr is None else warmup.lr
+    steady = {"name": "adamw", "lr": lr, "weight_decay": own.weight_decay, "momentum": own.momentum}
+    steady |= {"schedule": "cosine", "warmup": RISE * warmup.epochs, "ema": None}
     length = {"epochs": warmup.epochs, "batch_size": warmup.batch_size, "accumulate": 1, "compile": False}
     return experiment.model_copy(
         update={"optim": optim.model_copy(update=steady), "train": experiment.train.model_copy(update=length)}
@@ -112,7 +114,9 @@ def _warm_up(world: World, job: TrainJob, folder: RunFolder, uploader: Uploader 
     try:
         _opened(context, backbone, writer, folder).run()
     except NonFiniteLoss as error:
-        raise NonFiniteLoss(f"warm-up: {error}\n  Its learning rate is warmup.lr, or optim.lr without it.") from error
+        raise NonFiniteLoss(
+            f"warm-up: {error}\n  Its learning rate is warmup.lr; without it, optim.lr of adamw, or 1e-3."
+        ) from error
     finally:
         context.loader.close()
     if world.is_main:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,6 +34,14 @@ def job(method: str) -> TrainJob:
 def test_each_content_is_learned_from_once_and_the_labelled_images_come_first() -> None:
     assert keys(warmup_samples(TRAIN, SOURCES)) == [*keys(TRAIN), "data.unlabelled:a1", "adapt.target:u"]
     assert keys(warmup_samples(TRAIN, {})) == keys(TRAIN)
+
+
+def test_copies_among_the_labelled_images_are_no_other_images() -> None:
+    copied = [TRAIN[0], Sample("copy", "p", "a", "train", TRAIN[0].digest), *TRAIN[1:]]
+    assert keys(warmup_samples(copied, SOURCES)) == keys(warmup_samples(TRAIN, SOURCES))
+    own = replace(job("supcon"), train=copied)
+    assert warmup_images(own).labels.tolist()[:4] == [0, 0, 1, 1]
+    assert "on 6 images, 2 of them without labels" in warmup_note(own.experiment, copied, SOURCES)[0]
 
 
 def test_simclr_has_no_labels_and_in_supcon_an_image_without_one_is_a_class_of_its_own() -> None:

@@ -22,7 +22,7 @@ from raytl.run import journal
 from raytl.run.folder import RunFolder
 from raytl.training.driver import train
 from raytl.training.job import TrainJob
-from raytl.training.network import build_network
+from raytl.training.network import build_network, card_of
 from raytl.training.warmup.worker import warmed_up, warmup_experiment
 from raytl.world import World
 from tests.conftest import write_photos
@@ -65,6 +65,7 @@ def test_the_stages_that_will_learn_learn_and_no_other(photos: Path, tmp_path: P
         assert moved == (stage in before.stages[-2:]), stage.name
     assert all(torch.equal(end[name], tensors[name]) for name in tensors if name not in before.head)
     assert after.weights_digest != before.weights_digest == "none"
+    assert card_of(job, after).weights_digest == "none", "the run started from model.weights, as its manifest says"
     steps = [event for event in heard.events if isinstance(event, Step)]
     assert [(step.epoch, step.step, step.stage) for step in steps] == [
         (epoch, step, "warm-up") for epoch in (1, 2) for step in (1, 2)
@@ -139,5 +140,12 @@ def test_its_settings_take_the_place_of_those_of_training(photos: Path, tmp_path
         "cosine",
         None,
     )
-    assert changed.optim.weight_decay == own.optim.weight_decay
     assert warmup_experiment(warm(photos, tmp_path)).optim.lr == 0.02
+
+
+def test_rates_of_another_optimizer_are_not_those_of_adamw(photos: Path, tmp_path: Path) -> None:
+    rates = {"optim__lr": 0.1, "optim__weight_decay": 1e-4, "optim__momentum": 0.8}
+    own = warmup_experiment(warm(photos, tmp_path, **rates)).optim
+    assert (own.lr, own.weight_decay, own.momentum) == (0.1, 1e-4, 0.8)
+    other = warmup_experiment(warm(photos, tmp_path, **rates, optim__name="sgd")).optim
+    assert (other.lr, other.weight_decay, other.momentum) == (1e-3, 0.05, 0.9)
