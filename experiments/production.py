@@ -1,17 +1,16 @@
 """From a finished run to production, with the commands of a user: export, compress, bench, a champion behind HTTP, a batch over
 a bucket, the images to label, and a tick of retraining that uses the labels.
 
-    python -m experiments.production [--run runs/trash-mobilenetv2] [--photos 10000] [--folder runs/production] [--write]
+    python -m experiments.production [--only bundle] [--run runs/trash-mobilenetv2] [--photos 10000] [--folder runs/production]
 
 The bucket is a local moto server, the photos are TrashNet's (RAYTL_ASSETS). The run is that of experiments/trash-mobilenetv2.yaml,
-after `raytl report`. `--write` puts the output into docs/production.md.
+after `raytl report`; only the first half, `bundle`, needs it. `--write` puts the output of each half into docs/production.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -31,6 +30,8 @@ PORT = 8765
 MODEL = f"models:s3://{BUCKET}/models/trash@champion"
 FEEDBACK = f"s3://{BUCKET}/feedback"
 PATIENCE_S = 300.0
+KEPT = 100
+"""Answers that the server keeps in a window for each reason."""
 WINDOW_S = 60
 """After which the server stores what it recorded: the batch over the bucket takes longer."""
 
@@ -57,7 +58,8 @@ class Story:
             text=True,
             env={**os.environ, "COLUMNS": "110"},
         )
-        text = "\n".join(line.rstrip() for line in (done.stdout + done.stderr).splitlines()).strip()
+        said = [*done.stdout.splitlines(), *filter(_is_worth_showing, done.stderr.splitlines())]
+        text = "\n".join(line.rstrip() for line in said).strip()
         self.show(f"$ {shown}\n{text}\n[{time.monotonic() - began:.0f} s]")
         if done.returncode != code:
             raise SystemExit(f"{shown}: exit code {done.returncode}; expected {code}")
@@ -68,11 +70,16 @@ class Story:
         self.parts.append(f"```\n{text}\n```\n")
 
 
+def _is_worth_showing(line: str) -> bool:
+    """Return whether a line of the standard error output is more than progress."""
+    return line.startswith(("warning", "error", "Traceback"))
+
+
 @contextmanager
 def serving(log: IO[str]) -> Iterator[str]:
     """Serve the champion with feedback, and yield the URL."""
     words = ["serve", MODEL, "--port", str(PORT), "--poll", "2"]
-    words += ["--feedback", FEEDBACK, "--feedback-window", str(WINDOW_S)]
+    words += ["--feedback", FEEDBACK, "--feedback-window", str(WINDOW_S), "--feedback-images", str(KEPT)]
     process = subprocess.Popen([sys.executable, "-m", "raytl", *words], stdout=log, stderr=log)
     try:
         yield f"http://127.0.0.1:{PORT}"
@@ -114,34 +121,40 @@ def learn(story: Story, traffic: Traffic, photos: int) -> None:
         story.show(traffic.version(url))
 
 
+def write(part: str, story: Story) -> None:
+    """Put the output of a half into the documentation."""
+    begin, end = f"<!-- {part}: begin -->\n", f"<!-- {part}: end -->"
+    text = "".join(story.parts).replace(str(story.folder), "runs/production")
+    before, _, rest = PAGE.read_text().partition(begin)
+    PAGE.write_text(before + begin + text + end + rest.partition(end)[2])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="runs/trash-mobilenetv2")
     parser.add_argument("--photos", type=int, default=10_000)
     parser.add_argument("--folder", type=Path, default=Path("runs/production"))
+    parser.add_argument("--only", choices=("bundle", "use"), help="run one half")
     parser.add_argument("--write", action="store_true", help="write the output into docs/production.md")
     args = parser.parse_args()
     assets = Path(os.environ.get("RAYTL_ASSETS", "../shared/assets"))
     shutil.rmtree(args.folder, ignore_errors=True)
     args.folder.mkdir(parents=True)
-    story = Story(args.folder)
-    deploy(story, args.run)
-    with served(args.folder) as url:
-        os.environ |= {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "none",
-            "AWS_SECRET_ACCESS_KEY": "none",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }
-        learn(story, Traffic(assets / "datasets" / "trashnet_256"), args.photos)
+    stories = {part: Story(args.folder) for part in ("bundle", "use") if args.only in (None, part)}
+    if "bundle" in stories:
+        deploy(stories["bundle"], args.run)
+    if "use" in stories:
+        with served(args.folder) as url:
+            os.environ |= {
+                "AWS_ENDPOINT_URL": url,
+                "AWS_ACCESS_KEY_ID": "none",
+                "AWS_SECRET_ACCESS_KEY": "none",
+                "AWS_DEFAULT_REGION": "us-east-1",
+            }
+            learn(stories["use"], Traffic(assets / "datasets" / "trashnet_256"), args.photos)
     if args.write:
-        text = re.sub(
-            r"(<!-- begin -->\n).*(<!-- end -->)",
-            lambda m: m[1] + "".join(story.parts) + m[2],
-            PAGE.read_text(),
-            flags=re.S,
-        )
-        PAGE.write_text(text.replace(str(args.folder), "runs/production"))
+        for part, story in stories.items():
+            write(part, story)
 
 
 if __name__ == "__main__":

@@ -136,8 +136,7 @@ def filled_in(table: Path, traffic: Traffic) -> str:
     with table.open(newline="") as file:
         rows = list(csv.DictReader(file))
     for row in rows:
-        digest = Path(row["path"]).stem
-        row["label"] = traffic.truth[digest]
+        row["label"] = traffic.truth[row["photo"]]
     with table.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
