@@ -21,7 +21,8 @@ BEGAN = TrainChange(frozenset({"cat/1.jpg"}))
 
 
 def planned(*changes: TrainChange) -> Any:
-    dataset = SimpleNamespace(digest="abc", depth=SimpleNamespace(depth=SimpleNamespace(bits=8), reason=""))
+    depth = SimpleNamespace(depth=SimpleNamespace(bits=8), reason="")
+    dataset = SimpleNamespace(digest="abc", depth=depth, splits=SimpleNamespace(train=()))
     own = {settings_of(EXPERIMENT): change for change in changes}
     return SimpleNamespace(experiment=EXPERIMENT, changes=own, dataset=dataset, sources=SimpleNamespace(digests={}))
 
