@@ -226,7 +226,7 @@ def test_a_column_of_which_a_fold_has_one_value_is_left_out() -> None:
 
 
 def trained(folder: Path, changes: dict[str, Any], resume: checkpoint.Checkpoint | None = None) -> Fitted:
-    """A run of squares whose camera is told by the row of their class, with heads, turned copies and early learning."""
+    """A run of squares whose camera follows from the row of their class, with heads, turned copies and early learning."""
     experiment = toy(Path("photos.csv"), folder, {**changes, **METHODS})
     cells = [Sample(f"{i}", f"{i}", CLASSES[i % 3], columns=(("camera", "ab"[i % 3 // 2]),)) for i in range(24)]
     whole = TrainJob(experiment, "runs", cells, cells, CLASSES)
