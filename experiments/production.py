@@ -100,7 +100,7 @@ def deploy(story: Story, run: str) -> None:
 
 def learn(story: Story, traffic: Traffic, photos: int) -> None:
     """Publish a champion, serve it, predict a bucket, and train again with the labels that come back."""
-    tick = ("retrain", str(FILE), "--set", f"storage.uri={story.folder / 'runs'}")
+    tick = ("retrain", os.path.relpath(FILE), "--set", f"storage.uri={story.folder / 'runs'}")
     story.say("A champion of few photos")
     traffic.publish()
     story.run(*tick)
