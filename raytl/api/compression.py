@@ -26,6 +26,7 @@ def compress(
     student: str | None = None,
     unlabelled: str | None = None,
     epochs: int | None = None,
+    prune_fractions: Sequence[float] = (),
     out: str | os.PathLike[str] | None = None,
     machine: Machine | None = None,
     progress: bool = True,
@@ -37,7 +38,8 @@ def compress(
     Runtime in fp32. The best is the most accurate of those whose call with one photo takes at most `target_ms` on `threads`
     threads; without a target, the fastest. `best` of the result is None if there is none. `methods` are names of candidates;
     by default all that train nothing. `distill` trains `student` (NAME=WEIGHTS; by default the run's own network, which
-    continues) on the answers of `teachers` (by default the run), with the photos at `unlabelled`, for `epochs`.
+    continues) on the answers of `teachers` (by default the run), with the photos at `unlabelled`, for `epochs`. `prune` removes each
+    of `prune_fractions` (by default 0.3) of the channels of each layer, and retrains the network in the same way.
     A second call resumes an interrupted search, and repeats nothing that is done.
 
     Raises:
@@ -58,6 +60,7 @@ def compress(
             student=student,
             unlabelled=unlabelled,
             epochs=epochs,
+            prune_fractions=tuple(prune_fractions),
             out=out,
             machine=machine or machine_of(run),
             on_event=emit,

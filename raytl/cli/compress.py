@@ -25,7 +25,7 @@ Methods = Annotated[
     str | None,
     typer.Option(
         metavar="NAME,NAME",
-        help="What to try: onnx-fp32 (always), openvino-fp32, openvino-bf16, openvino-int8, onnx-int8, and distill, which trains. "
+        help="What to try: onnx-fp32 (always), openvino-fp32, openvino-bf16, openvino-int8, onnx-int8, and distill and prune, which train. "
         "Default: all that train nothing.",
         show_default=False,
     ),
@@ -33,7 +33,7 @@ Methods = Annotated[
 Teacher = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="RUN2", help="For distill: a run that teaches; may be repeated for an ensemble. Default: RUN itself.",
+        metavar="RUN2", help="For distill and prune: a run that teaches; may be repeated for an ensemble. Default: RUN itself.",
         show_default=False,
     ),
 ]  # fmt: skip
@@ -48,7 +48,9 @@ Student = Annotated[
 Unlabelled = Annotated[
     str | None,
     typer.Option(
-        metavar="URI", help="For distill: photos without labels, which the teacher labels.", show_default=False
+        metavar="URI",
+        help="For distill and prune: photos without labels, which the teacher labels.",
+        show_default=False,
     ),
 ]
 
@@ -60,7 +62,15 @@ TargetMs = Annotated[
 ]
 Epochs = Annotated[
     int | None,
-    typer.Option(min=1, metavar="N", help="For distill: epochs. Default: those of RUN.", show_default=False),
+    typer.Option(min=1, metavar="N", help="For distill and prune: epochs. Default: those of RUN.", show_default=False),
+]
+PruneFraction = Annotated[
+    list[float] | None,
+    typer.Option(
+        metavar="F",
+        help="For prune: the fraction of the channels of each layer to remove; may be repeated, to try several. Default: 0.3.",
+        show_default=False,
+    ),
 ]
 Out = Annotated[
     Path | None,
@@ -86,6 +96,7 @@ def compress(
     student: Student = None,
     unlabelled: Unlabelled = None,
     epochs: Epochs = None,
+    prune_fraction: PruneFraction = None,
     out: Out = None,
     device: Device = None,
     set_: Settings = None,
@@ -95,7 +106,7 @@ def compress(
 
     Each candidate is compared with the trained model on validation, and measured on this machine beside ONNX Runtime in fp32:
     one that may lose more than --max-drop, or is not faster, is rejected with the reason. Candidates that train nothing are the
-    default; distill runs if --methods names it. Run the same command again to resume an interrupted search. Exit code 1 if no
+    default; distill and prune run if --methods names them. Run the same command again to resume an interrupted search. Exit code 1 if no
     candidate meets --target-ms.
     """
     terminal = Terminal.open(json)
@@ -114,6 +125,7 @@ def compress(
                 student=student,
                 unlabelled=unlabelled,
                 epochs=epochs,
+                prune_fractions=tuple(prune_fraction or ()),
                 out=out,
                 machine=machine,
                 on_event=on_event,

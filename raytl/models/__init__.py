@@ -7,6 +7,7 @@ family      the interface of timm_family and torchvision_family (names, preproce
 weights     read state dicts from files, saved models and runs; load one into a module, or list the keys that do not match
 pickled     read torch.save files without running code from them
 state_dicts select the state dict of a file that matches a module, and strip its prefix
+pruned      give a network the channels of a pruned saved model
 freeze      freeze modules: no gradients, and evaluation mode even after train()
 groups      learning rates by stage, and the optimizer's parameter groups
 optimizer   AdamW and SGD from torch, all others from timm by name

@@ -16,6 +16,7 @@ from raytl.errors import ModelError
 from raytl.models import stem, timm_family, torchvision_family, weights
 from raytl.models.card import PREPROCESS_FORMAT
 from raytl.models.family import Family, State
+from raytl.models.pruned import fit_channels
 from raytl.models.stages import Stage
 from raytl.models.state_dicts import Candidate, Taken
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -50,6 +51,8 @@ class Backbone:
     has_own_statistics: bool = True
     statistics: str = ""
     """Digest of the BatchNorm statistics that replaced those of the weights; empty if they are those of the weights."""
+    pruned: float | None = None
+    """The fraction of the channels of each layer that the weights lack, as they are of a pruned model; None = none."""
 
     def reading(self, depth: BitDepth) -> Backbone:
         """Return the same backbone for images scaled by `depth`, with its mean and deviation if the model has none of its own."""
@@ -74,7 +77,7 @@ def build(
     s3: S3Settings = ENVIRONMENT,
     unused: Callable[[nn.Module], Sequence[str]] | None = None,
 ) -> Backbone:
-    """Build the model of `config` with a new head of `classes` outputs.
+    """Build the model of `config` with a new head of `classes` outputs; from a pruned model, with its channels.
 
     Always drop the head of the weights, even if its size matches: fine-tuning starts with a new, zero-initialized head.
     `weights: none` draws from torch's global generator, so seed it first. `unused` returns the tensors of the module that
@@ -90,6 +93,10 @@ def build(
     module = family.create(name, config, classes, preprocess.image_px, any_size=unused is not None)
     layout = family.layout(module)
     head = layout.head if unused is None else (*layout.head, *unused(module))
+    pruned = source.pruned if source else None
+    if source is not None and pruned is not None:
+        _check_pruned(source, config, is_dense=unused is not None)
+        fit_channels(module, source.state, head)
     digest, notes = "none", _renamed(config, name)
     if config.weights != "none":
         source = source or _pretrained(family, name, preprocess.image_px)
@@ -106,7 +113,7 @@ def build(
     full = f"{_library(config.name)}{name}"
     backbone = Backbone(
         full, module, layout.stages, layout.head, preprocess, digest, is_convolutional(module), notes,
-        has_own_statistics=config.channels == RGB or config.preprocess.mean is not None,
+        has_own_statistics=config.channels == RGB or config.preprocess.mean is not None, pruned=pruned,
     )  # fmt: skip
     return backbone.with_frozen_statistics() if config.batch_norm == "frozen" else backbone
 
@@ -127,6 +134,21 @@ def batch_norms(module: nn.Module) -> frozenset[str]:
 
 def _pretrained(family: Family, name: str, image_px: int) -> weights.Source:
     return weights.Source((Candidate("", family.pretrained(name, image_px)),), name=name)
+
+
+def _check_pruned(source: weights.Source, config: ModelConfig, is_dense: bool) -> None:
+    """Check that a network can have the channels of a pruned model.
+
+    Raises:
+        ModelError: its task or its images differ.
+    """
+    assert source.preprocess is not None, "only a saved model is pruned"
+    if is_dense or source.preprocess.channels != config.channels:
+        need = "this task needs feature maps" if is_dense else f"model.channels is {config.channels}"
+        raise ModelError(
+            f"model.weights: {config.weights} is a pruned classifier of {source.preprocess.channels} channels, and {need}; "
+            "expected weights that are not pruned. Name the run that it was pruned from"
+        )
 
 
 def _where(config: ModelConfig, source: weights.Source, taken: Taken) -> str:

@@ -26,7 +26,8 @@ class Card:
     `weights_digest` identifies the pretrained tensors ("none" = random), `digest` the saved tensors. `head` and
     `neck_channels` are `model.head` and `model.neck.channels` of the experiment. `temperature` divides the logits of its
     answers; None = 1. `fine_tuned_fraction` is less than 1 if training fell back to an interpolation with the pretrained network
-    and its solved head, and 0 for those alone; None = 1. `predict_score` is the lowest score of the objects that it reports; None
+    and its solved head, and 0 for those alone; None = 1. `pruned` is the fraction of the channels of each layer that pruning
+    removed, so that the shapes of the tensors are their own; None = none. `predict_score` is the lowest score of the objects that it reports; None
     for other tasks, and for models of earlier versions.
     """
 
@@ -41,6 +42,7 @@ class Card:
     temperature: Annotated[float, within(*TEMPERATURES)] | None = None
     fine_tuned_fraction: Annotated[float, within(0, 1)] | None = None
     predict_score: Annotated[float, within(0, 1)] | None = None
+    pruned: Annotated[float, within(0, 1)] | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the card as JSON-compatible values; options that are not set are left out."""

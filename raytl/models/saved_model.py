@@ -18,6 +18,7 @@ from raytl.models import weights
 from raytl.models.backbone import Backbone, build, is_convolutional
 from raytl.models.card import CARD, WEIGHTS, Card, read_card, saved_model_directory
 from raytl.models.predict_score import set_predict_score
+from raytl.models.pruned import fit_channels
 from raytl.models.temperature import set_temperature
 from raytl.run.atomic import write_bytes, write_json
 
@@ -63,6 +64,8 @@ def load_model(
         raise ModelError(f"{folder / WEIGHTS} does not match the digest in {CARD}; copy both files again")
     with torch.random.fork_rng(devices=[]):
         module = builder(card.config, card.classes).module
+    if card.pruned is not None:
+        fit_channels(module, state)
     try:
         module.load_state_dict(state)
     except RuntimeError as exc:

@@ -37,13 +37,14 @@ _FITS = 0.9
 
 @dataclass(frozen=True)
 class Source:
-    """The state dicts in a file, with their preprocessing, architecture and classes if the file has them."""
+    """The state dicts in a file, with their preprocessing, architecture, classes and pruned fraction if the file has them."""
 
     candidates: tuple[Candidate, ...]
     preprocess: Preprocess | None = None
     model: str | None = None
     classes: tuple[str, ...] = ()
     name: str = ""
+    pruned: float | None = None
 
     @property
     def state(self) -> State:
@@ -150,7 +151,7 @@ def _read_saved(folder: Path) -> Source:
         )
     card = read_card(saved)
     tensors = Candidate("", _read_safetensors(saved / WEIGHTS))
-    return Source((tensors,), card.preprocess, card.model, card.classes, folder.name)
+    return Source((tensors,), card.preprocess, card.model, card.classes, folder.name, card.pruned)
 
 
 def _files_in(folder: Path) -> str:

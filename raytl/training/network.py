@@ -36,6 +36,7 @@ def card_of(job: TrainJob, backbone: Backbone) -> Card:
         task=job.task.name,
         head=model.head,
         neck_channels=model.neck.channels,
+        pruned=backbone.pruned,
     )
 
 

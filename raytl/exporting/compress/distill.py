@@ -1,4 +1,5 @@
-"""Train a student on the answers of one or several trained models, by raytl's own training, on labelled and unlabelled images."""
+"""Train a student or a pruned network on the answers of one or several trained models, by raytl's own training, on labelled and
+unlabelled images."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from raytl.data.samples import SAMPLE_FORMAT
 from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.predictor import answers_of, load, reporting_of
 from raytl.events import EpochEnded, Event, Message, OnEvent, Work
+from raytl.exporting.compress.prune import retraining, write_pruned
 from raytl.exporting.trained_run import TrainedRun, open_run
 from raytl.labelling.record import left_out_of
 from raytl.labelling.settings import Settings, settings_of
@@ -31,18 +33,20 @@ from raytl.uris import in_bucket
 
 @dataclass(frozen=True, slots=True)
 class Distillation:
-    """The training of a `student` (NAME or NAME=WEIGHTS; None = the run's own network, which continues) on the answers of the
-    runs `teachers` (empty = the run itself), with the photos at `unlabelled` too, for `epochs` (None = as the run)."""
+    """The training of a `student` (NAME or NAME=WEIGHTS; None = the run's own network, which continues, without the fraction
+    `pruned` of the channels of each layer) on the answers of the runs `teachers` (empty = the run itself), with the photos at
+    `unlabelled` too, for `epochs` (None = as the run)."""
 
     teachers: tuple[str, ...] = ()
     student: str | None = None
     unlabelled: str | None = None
     epochs: int | None = None
+    pruned: float | None = None
 
     @property
     def reason_against(self) -> str:
         """Return why this would teach nothing; empty if it may."""
-        if self.student is None and not self.teachers:
+        if self.student is None and not self.teachers and self.pruned is None:
             return "name a smaller backbone with --student NAME=WEIGHTS, or a better model with --teacher"
         return ""
 
@@ -54,18 +58,20 @@ def distill(run: TrainedRun, distillation: Distillation, folder: Path, on_event:
     of its validation or test.
 
     Raises:
-        ModelError: the student cannot be built, or a teacher lacks a class.
+        ModelError: the student cannot be built or pruned, or a teacher lacks a class.
         TrainingError: training stopped; its checkpoints are intact.
     """
+    start = run.run_store.folder.best.resolve()
+    if distillation.pruned is not None:
+        start = write_pruned(
+            run.saved, distillation.pruned, folder.with_name(f"{folder.name}-start"), on_event
+        ).resolve()
     teachers = [open_run(each, run.machine, on_event) for each in distillation.teachers] or [run]
     recipe = completed(on_this_machine(run.recipe, run.machine))
     train = learned_samples(run, settings_of(recipe), on_event)
     if distillation.unlabelled is not None:
         train += unlabelled_samples(run, teachers[0], distillation.unlabelled, on_event)
-    experiment = override(
-        labels_only(recipe),
-        student_changes(run.recipe.model_dump(), distillation, run),
-    )
+    experiment = override(labels_only(recipe), student_changes(run.recipe.model_dump(), distillation, start))
     job = TrainJob(
         experiment=experiment,
         location=str(folder),
@@ -89,15 +95,16 @@ def learned_samples(run: TrainedRun, settings: Settings, on_event: OnEvent) -> l
     return [sample for sample in run.present("train", on_event) if sample.key not in left_out]
 
 
-def student_changes(recipe: Mapping[str, Any], distillation: Distillation, run: TrainedRun) -> dict[str, Any]:
-    """Return the keys of the run's recipe that a student changes."""
+def student_changes(recipe: Mapping[str, Any], distillation: Distillation, start: Path) -> dict[str, Any]:
+    """Return the keys of the run's recipe that a student changes; `start` is the saved model that it continues, if it does."""
     changes: dict[str, Any] = {"name": f"{recipe['name']}-student", "recipe": "none", "transfer.fallback": "off"}
     if distillation.epochs is not None:
         head_first = min(recipe["transfer"]["head_first"], distillation.epochs - 1)
         changes |= {"train.epochs": distillation.epochs, "transfer.head_first": head_first}
+    if distillation.pruned is not None:
+        return changes | retraining(start)
     if distillation.student is None:
-        own = str(run.run_store.folder.best.resolve())
-        return changes | {"model.weights": own, "transfer.head_start": "weights", "transfer.head_first": 0}
+        return changes | {"model.weights": str(start), "transfer.head_start": "weights", "transfer.head_first": 0}
     name, _, weights = distillation.student.partition("=")
     return changes | {"model.name": name, "model.weights": weights or "pretrained", "transfer.head_start": "zero"}
 
@@ -126,7 +133,7 @@ def unlabelled_samples(run: TrainedRun, teacher: TrainedRun, uri: str, on_event:
 
 def distillation_key(distillation: Distillation, teachers: Sequence[str]) -> str:
     """Return a digest of what is trained and of the weights of the teachers."""
-    parts = [distillation.student, distillation.unlabelled, distillation.epochs, *teachers]
+    parts = [distillation.student, distillation.unlabelled, distillation.epochs, distillation.pruned, *teachers]
     return hashlib.sha256(encode(parts)).hexdigest()
 
 

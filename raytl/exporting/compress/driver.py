@@ -1,4 +1,4 @@
-"""`compress`: open a run, choose the candidates, train a student if that is requested, and search."""
+"""`compress`: open a run, choose the candidates, train students and pruned networks if that is requested, and search."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from raytl.events import Message, OnEvent, ignore
 from raytl.exporting.compress.candidate import REFERENCE, UNTRAINED, Candidate, requested
 from raytl.exporting.compress.distill import Distillation, distill, distillation_key
 from raytl.exporting.compress.outcome import Compression
+from raytl.exporting.compress.prune import FRACTION, check_fractions
 from raytl.exporting.compress.run_source import RunSource
 from raytl.exporting.compress.search import Options, Step, refuse_other_files, search, work_folder
 from raytl.exporting.graph import exporting_for
 from raytl.exporting.trained_run import TrainedRun, open_run
 from raytl.tasks.exporting import exporting_of
 
-DISTILL = "distill"
+DISTILL, PRUNE = "distill", "prune"
 STUDENT_FORMS = ("onnx-fp32", "openvino-fp32", "openvino-int8")
-METHODS = (*(each.name for each in UNTRAINED), DISTILL)
+METHODS = (*(each.name for each in UNTRAINED), DISTILL, PRUNE)
 
 
 def compress(
@@ -35,6 +36,7 @@ def compress(
     student: str | None = None,
     unlabelled: str | None = None,
     epochs: int | None = None,
+    prune_fractions: Sequence[float] = (),
     out: str | os.PathLike[str] | None = None,
     machine: Machine | None = None,
     on_event: OnEvent = ignore,
@@ -48,20 +50,32 @@ def compress(
     """
     distillation = Distillation(tuple(teachers), student, unlabelled, epochs)
     names = requested(methods or [each.name for each in UNTRAINED], METHODS)
-    check_options(target_ms, max_drop, threads, DISTILL in names, distillation)
+    check_options(target_ms, max_drop, threads, names, distillation, prune_fractions)
     trained = open_run(run, machine, on_event)
     refuse_other_answers(trained)
     source = RunSource(trained, max_drop, on_event)
     folder = Path(out) if out is not None else Path("compressed") / trained.run_store.name
     refuse_other_files(folder)
     steps = [Step(source, each) for each in UNTRAINED if each.name in names]
-    if DISTILL in names:
-        steps += _student_steps(trained, source, distillation, folder, on_event)
+    for prefix, each in trainings(names, distillation, prune_fractions).items():
+        steps += _student_steps(prefix, trained, source, each, folder, on_event)
     return search(steps, Options(target_ms, max_drop, threads), folder, on_event)
 
 
+def trainings(names: Sequence[str], distillation: Distillation, fractions: Sequence[float]) -> dict[str, Distillation]:
+    """Return what is trained, by the prefix of its candidates: the networks pruned by `fractions`, then the student."""
+    pruned = sorted(fractions or (FRACTION,)) if PRUNE in names else []
+    students = {f"{PRUNE}-{each:g}": replace(distillation, student=None, pruned=each) for each in pruned}
+    return {**students, **({DISTILL: distillation} if DISTILL in names else {})}
+
+
 def check_options(
-    target_ms: float | None, max_drop: float, threads: int, distills: bool, distillation: Distillation
+    target_ms: float | None,
+    max_drop: float,
+    threads: int,
+    names: Sequence[str],
+    distillation: Distillation,
+    fractions: Sequence[float] = (),
 ) -> None:
     """Check that every option can take effect.
 
@@ -75,18 +89,32 @@ def check_options(
         raise UserError(f"--max-drop {max_drop:g}: expected points of accuracy from 0 to 100")
     if not 1 <= threads <= cpus:
         raise UserError(f"--threads {threads}: expected 1 to {cpus}, the CPUs that this process may use")
-    given = {
-        "--teacher": bool(distillation.teachers),
-        "--student": distillation.student is not None,
-        "--unlabelled": distillation.unlabelled is not None,
-        "--epochs": distillation.epochs is not None,
-    }
-    if idle := [name for name, is_given in given.items() if is_given and not distills]:
-        raise UserError(
-            f"{', '.join(idle)}: nothing is trained; add --methods {DISTILL}, with others such as openvino-int8"
-        )
-    if distills and (reason := distillation.reason_against):
+    _refuse_idle(names, distillation, fractions)
+    if DISTILL in names and (reason := distillation.reason_against):
         raise UserError(f"--methods {DISTILL}: {reason}")
+    if PRUNE in names:
+        check_fractions(fractions)
+
+
+def _refuse_idle(names: Sequence[str], distillation: Distillation, fractions: Sequence[float]) -> None:
+    """Check that what trains with them is requested, for the options that training has.
+
+    Raises:
+        UserError: it is not.
+    """
+    given = {
+        "--teacher": (bool(distillation.teachers), (DISTILL, PRUNE)),
+        "--student": (distillation.student is not None, (DISTILL,)),
+        "--unlabelled": (distillation.unlabelled is not None, (DISTILL, PRUNE)),
+        "--epochs": (distillation.epochs is not None, (DISTILL, PRUNE)),
+        "--prune-fraction": (bool(fractions), (PRUNE,)),
+    }
+    idle = {name: methods for name, (is_given, methods) in given.items() if is_given and not {*methods} & {*names}}
+    if idle:
+        methods = " or ".join(next(iter(idle.values())))
+        raise UserError(
+            f"{', '.join(idle)}: nothing is trained with it; add --methods {methods}, with others such as openvino-int8"
+        )
 
 
 def refuse_other_answers(run: TrainedRun) -> None:
@@ -107,23 +135,23 @@ def refuse_other_answers(run: TrainedRun) -> None:
 
 
 def _student_steps(
-    run: TrainedRun, source: RunSource, distillation: Distillation, folder: Path, on_event: OnEvent
+    prefix: str, run: TrainedRun, source: RunSource, distillation: Distillation, folder: Path, on_event: OnEvent
 ) -> list[Step]:
-    """Train the student, and return the candidates that are made of it."""
+    """Train the student, and return the candidates that are made of it; their names begin with `prefix`."""
     weights = [open_run(each, run.machine, ignore).card.digest for each in distillation.teachers] or [run.card.digest]
     place = (
         work_folder(folder)
         / "students"
         / distillation_key(distillation, [run.card.digest, run.snapshot, *weights])[:16]
     )
-    on_event(Message(f"distill: training the student in {place}"))
+    on_event(Message(f"{prefix}: training the student in {place}"))
     student = replace(source, student=distill(run, distillation, place, on_event))
-    base = f"{DISTILL}-{REFERENCE}"
+    base = f"{prefix}-{REFERENCE}"
     forms = [each for each in UNTRAINED if each.name in STUDENT_FORMS]
     return [
         Step(
             student,
-            Candidate(f"{DISTILL}-{each.name}", each.runtime, each.precision, "" if each.name == REFERENCE else base),
+            Candidate(f"{prefix}-{each.name}", each.runtime, each.precision, "" if each.name == REFERENCE else base),
         )
         for each in forms
     ]

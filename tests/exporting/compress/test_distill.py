@@ -36,12 +36,12 @@ def run(trained: Path) -> TrainedRun:
 
 
 def test_a_student_is_a_smaller_network_or_the_run_s_own_that_continues(run: TrainedRun) -> None:
-    recipe = run.recipe.model_dump()
-    smaller = student_changes(recipe, Distillation(student="mobilenetv2_035=small.safetensors", epochs=4), run)
+    recipe, best = run.recipe.model_dump(), run.run_store.folder.best
+    smaller = student_changes(recipe, Distillation(student="mobilenetv2_035=small.safetensors", epochs=4), best)
     assert smaller["model.name"] == "mobilenetv2_035" and smaller["model.weights"] == "small.safetensors"
     assert smaller["train.epochs"] == 4 and smaller["transfer.head_start"] == "zero"
-    own = student_changes(recipe, Distillation(teachers=("other",)), run)
-    assert own["model.weights"] == str(run.run_store.folder.best.resolve()) and "train.epochs" not in own
+    own = student_changes(recipe, Distillation(teachers=("other",)), best)
+    assert own["model.weights"] == str(best) and "train.epochs" not in own
     assert override(on_this_machine(run.recipe, run.machine), own).transfer.head_start == "weights"
 
 
@@ -53,10 +53,15 @@ def test_a_network_does_not_teach_itself() -> None:
 def test_another_student_or_teacher_is_trained_anew() -> None:
     keys = {
         distillation_key(each, weights)
-        for each in (Distillation(student="a"), Distillation(student="b"), Distillation(student="a", epochs=2))
+        for each in (
+            Distillation(student="a"),
+            Distillation(student="b"),
+            Distillation(pruned=0.3),
+            Distillation(pruned=0.2),
+        )
         for weights in (["1"], ["2"])
-    }
-    assert len(keys) == 6
+    } | {distillation_key(Distillation(student="a", epochs=2), ["1"])}
+    assert len(keys) == 9
 
 
 def test_photos_of_the_run_s_own_data_are_not_learned_without_labels(run: TrainedRun, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from raytl.events import ignore
 from raytl.exporting.base import view_of
 from raytl.exporting.compress import search as searching
 from raytl.exporting.compress.distill import Distillation
-from raytl.exporting.compress.driver import check_options, refuse_other_answers
+from raytl.exporting.compress.driver import check_options, refuse_other_answers, trainings
 from raytl.exporting.compress.outcome import Outcome
 from raytl.exporting.trained_run import open_run
 from tests.cli.conftest import Raytl
@@ -32,15 +32,38 @@ from tests.exporting.compress.outcomes import compression, outcome
         ({"target_ms": 0.0}, "--target-ms 0: expected more than 0"),
         ({"max_drop": -1.0}, "--max-drop -1: expected points of accuracy from 0 to 100"),
         ({"threads": 99_999}, "--threads 99999: expected 1 to"),
-        ({"distillation": Distillation(student="resnet18")}, "--student: nothing is trained; add --methods distill"),
-        ({"distillation": Distillation(("a",), epochs=2)}, "--teacher, --epochs: nothing is trained"),
-        ({"distills": True}, "--methods distill: name a smaller backbone with --student"),
+        (
+            {"distillation": Distillation(student="resnet18")},
+            "--student: nothing is trained with it; add --methods distill,",
+        ),
+        (
+            {"distillation": Distillation(("a",), epochs=2)},
+            "--teacher, --epochs: nothing is trained .* distill or prune",
+        ),
+        (
+            {"fractions": (0.3,), "names": ["distill"]},
+            "--prune-fraction: nothing is trained with it; add --methods prune,",
+        ),
+        ({"names": ["distill"]}, "--methods distill: name a smaller backbone with --student"),
+        ({"names": ["prune"], "fractions": (2.0,)}, "--prune-fraction 2: expected more than 0"),
     ],
 )
 def test_options_that_cannot_take_effect_are_refused(options: dict[str, Any], text: str) -> None:
-    values: dict[str, Any] = {"target_ms": 5.0, "max_drop": 0.5, "threads": 1, "distills": False}
+    values: dict[str, Any] = {"target_ms": 5.0, "max_drop": 0.5, "threads": 1, "names": ["onnx-int8"]}
     with pytest.raises(UserError, match=text):
         check_options(**{**values, "distillation": Distillation(), **options})
+
+
+def test_pruned_networks_are_trained_before_the_student_each_under_its_name() -> None:
+    both = Distillation(("teacher",), "resnet18", epochs=2)
+    pruned = [Distillation(("teacher",), epochs=2, pruned=each) for each in (0.2, 0.4)]
+    assert trainings(["prune", "distill"], both, (0.4, 0.2)) == {
+        "prune-0.2": pruned[0],
+        "prune-0.4": pruned[1],
+        "distill": both,
+    }
+    assert trainings(["onnx-fp32", "prune"], Distillation(), ()) == {"prune-0.3": Distillation(pruned=0.3)}
+    assert trainings(["onnx-fp32"], Distillation(), ()) == {}
 
 
 def test_other_tasks_are_refused_with_the_command_that_serves_them(
@@ -110,3 +133,16 @@ def test_a_student_is_a_candidate(trained: Path, tmp_path: Path) -> None:
     names = [each.name for each in result.outcomes]
     assert names == ["onnx-fp32", "distill-onnx-fp32", "distill-openvino-fp32", "distill-openvino-int8"]
     assert all(each.verdict is not None for each in result.outcomes if each.status != "skipped")
+
+
+@pytest.mark.thorough
+@pytest.mark.lengthy
+def test_a_pruned_network_is_a_candidate_that_predicts_and_exports(trained: Path, tmp_path: Path) -> None:
+    result = compress(trained, max_drop=100, out=tmp_path / "out", methods=["prune"], epochs=1, progress=False)
+    names = [each.name for each in result.outcomes]
+    assert names == ["onnx-fp32", *(f"prune-0.3-{form}" for form in ("onnx-fp32", "openvino-fp32", "openvino-int8"))]
+    assert all(each.verdict is not None for each in result.outcomes if each.status != "skipped")
+    [student] = (tmp_path / "out-search" / "students").glob("*/manifest.json")
+    model = load(str(student.parent))
+    answer = model.predict(open_run(str(trained), None, ignore).recorded("val")[0].path)
+    assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-3)
