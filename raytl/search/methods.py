@@ -42,7 +42,7 @@ def with_simplest(ranked: Sequence[TrialRecord], count: int) -> list[TrialRecord
     """Return the first `count` of `ranked` trials, best first, and the best of those with the fewest methods, if it is not
     among them: without it, nothing would say whether a method helps beyond noise."""
     first = list(ranked[:count])
-    fewest = min((len(methods_of(each.overrides)) for each in ranked), default=0)
-    if first and all(len(methods_of(each.overrides)) > fewest for each in first):
-        first.append(next(each for each in ranked if len(methods_of(each.overrides)) == fewest))
+    least = min((len(methods_of(each.overrides)) for each in ranked), default=0)
+    if first and all(len(methods_of(each.overrides)) > least for each in first):
+        first.append(next(each for each in ranked if len(methods_of(each.overrides)) == least))
     return first
