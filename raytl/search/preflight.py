@@ -22,6 +22,7 @@ from raytl.models.freeze import apply_freeze
 from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_backbone
 from raytl.search.image_scale import area_ratio, measured_at
 from raytl.search.inputs import SweepInputs, sweep_job
+from raytl.search.methods import METHODS
 from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
 from raytl.search.shape import Node, fitting, trial_shape
 from raytl.search.summary import total_of
@@ -233,7 +234,9 @@ def projected(
     fastest, slowest = min(cost.epoch_s for cost in costs), max(cost.epoch_s for cost in costs)
     pruned = expected_epochs(search, epochs)
     likely = min(float(epochs), pruned * _SLACK)
-    replicates = search.replicates.top * (search.replicates.seeds - (growth == 1))
+    top = search.replicates.top
+    repeated_trials = top + (top > 0 and not METHODS.keys().isdisjoint(search.space or ()))  # one more: with_simplest
+    replicates = repeated_trials * (search.replicates.seeds - (growth == 1))
     build = sum(cost.build_s for cost in costs) / concurrency
 
     refit = refit_epochs * mean / (search.folds or 1)
