@@ -35,7 +35,9 @@ def _slice(own: Tensor, given: Tensor | None, keeps_outputs: bool) -> Tensor | N
     if given is None or given.ndim != own.ndim:
         return None
     shape = (own.shape[0], *given.shape[1:]) if keeps_outputs else tuple(given.shape)
-    if shape == tuple(own.shape) or any(length > whole for length, whole in zip(shape, own.shape, strict=True)):
+    if shape == tuple(own.shape) or any(
+        not 0 < length <= whole for length, whole in zip(shape, own.shape, strict=True)
+    ):
         return None
     return own.detach()[tuple(slice(length) for length in shape)].clone()
 

@@ -137,12 +137,14 @@ def test_a_student_is_a_candidate(trained: Path, tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.lengthy
-def test_a_pruned_network_is_a_candidate_that_predicts_and_exports(trained: Path, tmp_path: Path) -> None:
+def test_a_pruned_network_is_a_candidate_and_its_student_predicts(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(searching, "SECONDS", 0.1)
     result = compress(trained, max_drop=100, out=tmp_path / "out", methods=["prune"], epochs=1, progress=False)
     names = [each.name for each in result.outcomes]
     assert names == ["onnx-fp32", *(f"prune-0.3-{form}" for form in ("onnx-fp32", "openvino-fp32", "openvino-int8"))]
     assert all(each.verdict is not None for each in result.outcomes if each.status != "skipped")
-    [student] = (tmp_path / "out-search" / "students").glob("*/manifest.json")
-    model = load(str(student.parent))
-    answer = model.predict(open_run(str(trained), None, ignore).recorded("val")[0].path)
+    [student] = (tmp_path / "out-search" / "students").glob("*/checkpoints/best")
+    answer = load(str(student)).predict(open_run(str(trained), None, ignore).recorded("val")[0].path)
     assert sum(answer.probabilities.values()) == pytest.approx(1, abs=1e-3)
