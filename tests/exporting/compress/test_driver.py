@@ -137,10 +137,7 @@ def test_a_student_is_a_candidate(trained: Path, tmp_path: Path) -> None:
 
 @pytest.mark.thorough
 @pytest.mark.lengthy
-def test_a_pruned_network_is_a_candidate_and_its_student_predicts(
-    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(searching, "SECONDS", 0.1)
+def test_a_pruned_network_is_a_candidate_and_its_student_predicts(trained: Path, tmp_path: Path) -> None:
     result = compress(trained, max_drop=100, out=tmp_path / "out", methods=["prune"], epochs=1, progress=False)
     names = [each.name for each in result.outcomes]
     assert names == ["onnx-fp32", *(f"prune-0.3-{form}" for form in ("onnx-fp32", "openvino-fp32", "openvino-int8"))]
