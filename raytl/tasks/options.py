@@ -69,7 +69,7 @@ RULES: Mapping[str, Sequence[Rule]] = {
     "classification": (
         Rule(
             "train.loss",
-            ("cross_entropy", "focal", "gce", "elr"),
+            ("cross_entropy", "focal", "gce", "elr", "small_loss"),
             "asymmetric is for several labels an image (task: multilabel)",
         ),
     ),

@@ -18,6 +18,7 @@ TABLE: list[tuple[str, Any, set[str]]] = [
     ("train.loss", "asymmetric", {"multilabel"}),
     ("train.loss", "gce", ONE_CLASS),
     ("train.loss", "elr", ONE_CLASS),
+    ("train.loss", "small_loss", ONE_CLASS),
     ("auxiliary.columns", ["camera"], IMAGES),
     ("auxiliary.rotation", 0.1, IMAGES),
     ("labels.noise", "leave_out", ONE_CLASS),
