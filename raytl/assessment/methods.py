@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 from raytl.assessment.texts import percent
 from raytl.config.adapt import AFTER_TRAINING, IN_TRAINING
+from raytl.config.auxiliary_rules import ROBUST_LOSSES
 from raytl.config.fixmatch import FIXMATCH
 from raytl.config.schema import Recipe
 from raytl.run import journal
@@ -21,8 +22,6 @@ from raytl.training.objectives.small_loss import LEFT_OUT
 from raytl.training.records import SCORE_FORMAT
 from raytl.training.run_writer import ADAPTED, BEST_SCORE, FRACTION
 from raytl.uris import in_bucket
-
-_ROBUST = ("gce", "elr", "small_loss")
 
 
 @dataclass(frozen=True)
@@ -123,7 +122,7 @@ def _in_training(facts: MethodFacts) -> Iterator[tuple[str, str]]:
             "auxiliary",
             f"Auxiliary heads, which are not part of the model, learned {', '.join(heads)} beside the labels.",
         )
-    if loss in _ROBUST:
+    if loss in ROBUST_LOSSES:
         count = facts.last_left_out
         left_out = "" if count is None else f"; {_images(int(count))} did not count in the last epoch"
         yield "train.loss", f"The loss expects wrong labels (train.loss: {loss}{left_out})."

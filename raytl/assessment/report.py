@@ -163,10 +163,8 @@ def report(
     _check_writable(folder.evaluation / FOLDER)
     scores = task.reporting.stored(look.report_folder(folder)).overall
     evidence = _evidence(source, look, parts, options, full)
-    sections_by_name, written = _results(parts, evidence, options), str(folder.evaluation / FOLDER)
-    result = Assessment(
-        run_store.name, card, look, quick, _images(evidence), scores, sections_by_name, written, methods
-    )
+    results, written = _results(parts, evidence, options), str(folder.evaluation / FOLDER)
+    result = Assessment(run_store.name, card, look, quick, _images(evidence), scores, results, written, methods)
     _write(result, _operating(evidence, card, look, options, folder))
     run_store.push()
     return result

@@ -13,6 +13,8 @@ ELR = "elr"
 """The value of `train.loss` that remembers what the network said of each image."""
 SMALL_LOSS = "small_loss"
 """The value of `train.loss` that remembers the loss of each image, and leaves out those with the largest."""
+ROBUST_LOSSES = ("gce", ELR, SMALL_LOSS)
+"""The values of `train.loss` for wrong labels."""
 _MIXES = ("mixup", "cutmix")
 _TURNS = ("rotate90", "vflip")
 

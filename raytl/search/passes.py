@@ -1,4 +1,4 @@
-"""How many images the steps of a sweep's trials pass through the network: those of other sources, and turned copies too."""
+"""The number of images that the steps of a sweep's trials pass through the network: those of other sources, and turned copies too."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from raytl.config.space import Dimension, Space
 @dataclass(frozen=True)
 class Passes:
     """The images that pass through the network for each real labelled one: the `mean` of trials that draw the values of a space
-    evenly, and the `most`. `plain` is the fraction of trials that have labelled images alone, as they are, and `turned` that of
-    trials with turned copies, in validation too."""
+    evenly, and the highest, `high`. `plain` is the fraction of trials that have labelled images alone, as they are, and `turned`
+    that of trials with turned copies, in validation too."""
 
     mean: float
-    most: float
+    high: float
     plain: float
     turned: float
 
@@ -34,7 +34,7 @@ def passes(experiment: Experiment, space: Space) -> Passes:
         return [of(value) for value in drawn.get(key, (own,))]
 
     data, few, adapt = experiment.data.synthetic, experiment.few, experiment.adapt
-    synthetic = values("data.synthetic.share", data.share, lambda share: share / (1 - share) if data.uri else 0.0)
+    synthetic = values("data.synthetic.share", data.share, lambda part: part / (1 - part) if data.uri else 0.0)
     guessed = values("few.method", few.method, lambda method: method == FIXMATCH)
     ratio = values("few.fixmatch.ratio", few.fixmatch.ratio, float)
     target = values("adapt.method", adapt.method, lambda method: method in IN_TRAINING)

@@ -20,6 +20,7 @@ from raytl.models.freeze import apply_freeze
 from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_backbone
 from raytl.search.image_scale import area_ratio, measured_at
 from raytl.search.inputs import SweepInputs, sweep_job
+from raytl.search.methods import METHODS
 from raytl.search.passes import Passes, passes
 from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
 from raytl.search.shape import Node, fitting, trial_shape
@@ -139,7 +140,7 @@ def _cost(
     of_val = beside.plain * val_s + (1 - beside.plain + beside.turned) * forward_s
     epoch_s = (beside.plain * plain_s + (beside.mean - beside.plain) * step_s) * train + of_val * val
     most_s = (
-        epoch_s if beside.plain == 1 else beside.most * step_s * train + (1 + bool(beside.turned)) * forward_s * val
+        epoch_s if beside.plain == 1 else beside.high * step_s * train + (1 + bool(beside.turned)) * forward_s * val
     )
     return DepthCost(depth, trainable, epoch_s, cache_bytes > 0, cache_bytes, build_s, most_s)
 
@@ -234,7 +235,9 @@ def projected(
     fastest, slowest = min(cost.epoch_s for cost in costs), max(cost.most_s for cost in costs)
     pruned = expected_epochs(search, epochs)
     likely = min(float(epochs), pruned * _SLACK)
-    replicates = search.replicates.top * (search.replicates.seeds - (growth == 1))
+    top = search.replicates.top
+    repeated_trials = top + (top > 0 and not METHODS.keys().isdisjoint(search.space or ()))  # one more: with_simplest
+    replicates = repeated_trials * (search.replicates.seeds - (growth == 1))
     build = sum(cost.build_s for cost in costs) / concurrency
 
     refit = refit_epochs * mean / (search.folds or 1)

@@ -1,4 +1,5 @@
-"""The ranking of the best trials: by their mean over seeds; if the difference is within noise, the cheaper trial wins."""
+"""The ranking of the best trials: by their mean over seeds; if the difference is within noise, the cheaper trial wins, and of
+two that cost the same, the one with fewer methods."""
 
 from __future__ import annotations
 
@@ -20,13 +21,15 @@ _ROUNDING = 1e-12
 
 @dataclass(frozen=True)
 class Candidate:
-    """A trial with its score for each seed, its own first; NaN for a failed run. `depth` and `trainable` are its cost."""
+    """A trial with its score for each seed, its own first; NaN for a failed run. `trainable`, `depth` and the keys of the
+    `methods` that it adds to training on labels are its cost."""
 
     number: int
     overrides: dict[str, Any]
     trainable: int
     depth: int
     scores: tuple[float, ...]
+    methods: tuple[str, ...] = ()
 
     @property
     def finite_scores(self) -> tuple[float, ...]:
@@ -82,7 +85,7 @@ def rank(
             "runs failed"
         )
     best = standings[0]
-    cheaper = [s for s in standings[1:] if _cost(s.candidate)[:2] < _cost(best.candidate)[:2]]
+    cheaper = [s for s in standings[1:] if _cost(s.candidate)[:3] < _cost(best.candidate)[:3]]
     gaps = [(s, _gap(best.candidate, s.candidate, confidence)) for s in cheaper]
     rivals = [(s, gap) for s, gap in gaps if _within(gap, floor, ceiling)]
     winner, gap = min(rivals, key=lambda rival: _cost(rival[0].candidate), default=(best, None))
@@ -91,8 +94,8 @@ def rank(
     return Ranking(tuple(standings), winner.candidate.number, best.candidate.number, reason)
 
 
-def _cost(candidate: Candidate) -> tuple[int, int, int]:
-    return candidate.trainable, candidate.depth, candidate.number
+def _cost(candidate: Candidate) -> tuple[int, int, int, int]:
+    return candidate.trainable, candidate.depth, len(candidate.methods), candidate.number
 
 
 def _standing(candidate: Candidate, confidence: float, upper: float) -> Standing:
@@ -139,15 +142,20 @@ def _why(best: Standing, standings: Sequence[Standing]) -> str:
 def _why_cheaper(best: Standing, winner: Standing, gap: _Gap) -> str:
     one, other = best.candidate, winner.candidate
     interval = "one seed" if gap.half is None else f"\u00b1 {gap.half:.4f}"
-    saved = (
-        f"trains {other.trainable:,} parameters instead of {one.trainable:,}"
-        if other.trainable < one.trainable
-        else f"is shallower (depth {other.depth} instead of {one.depth})"
-    )
     return (
         f"trial {one.number} has the best mean ({best.mean:.4f}), trial {other.number} ({winner.mean:.4f}) is within noise of "
-        f"it (they differ by {abs(gap.mean):.4f}, {interval}) and {saved}"
+        f"it (they differ by {abs(gap.mean):.4f}, {interval}) and {_saved(one, other)}"
     )
+
+
+def _saved(one: Candidate, other: Candidate) -> str:
+    """Return how `other` is cheaper than `one`, as a phrase."""
+    if other.trainable < one.trainable:
+        return f"trains {other.trainable:,} parameters instead of {one.trainable:,}"
+    if other.depth < one.depth:
+        return f"is shallower (depth {other.depth} instead of {one.depth})"
+    methods = f"the methods of {', '.join(other.methods)} alone" if other.methods else "no method beside the labels"
+    return f"has {methods}, not those of {', '.join(one.methods)}"
 
 
 def _failures(candidates: Sequence[Candidate]) -> list[str]:

@@ -14,6 +14,7 @@ from raytl.run.mirror import BEST, LAST
 from raytl.search.budget import BudgetTracker
 from raytl.search.checkpoints import Checkpoints
 from raytl.search.folds import fold_folders
+from raytl.search.methods import with_simplest
 from raytl.search.noise import NoiseStop
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.record import EndState, TrialRecord, best_first, finalists
@@ -139,7 +140,7 @@ class SweepState:
             self.checkpoints.drop(result.folder, (LAST,))
         keep = max(self.search.keep, self.search.replicates.top)
         ended = [*self._finalists, self.study.record(number)]
-        self._finalists = finalists(ended, self.search.metrics[0])[:keep]
+        self._finalists = with_simplest(finalists(ended, self.search.metrics[0]), keep)
         for record in ended:
             if record.folder and record not in self._finalists:
                 self.checkpoints.drop(record.folder)

@@ -25,6 +25,7 @@ from raytl.run.run_store import RunStore
 from raytl.search.checkpoints import Checkpoints
 from raytl.search.executor import TrialExecutor, run_replicates, trial_factory
 from raytl.search.folds import fold_folders
+from raytl.search.methods import methods_of, with_simplest
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.ranking import Candidate, Ranking, rank
 from raytl.search.record import TrialRecord, finalists
@@ -81,7 +82,7 @@ def select_winner(
     finals = finalists(list(records), metric)
     count = max(1, original.search.replicates.top)
     if sweep.folds:  # their networks are dropped: the winner is trained on train
-        best = finals[:count]
+        best = with_simplest(finals, count)
         own = {record.number: record.values[0] for record in best if record.values}
     else:
         best = _with_checkpoints(finals, count, sweep.s3, on_event)
@@ -104,16 +105,23 @@ def select_winner(
 def _with_checkpoints(
     records: Sequence[TrialRecord], count: int, s3: S3Settings, on_event: OnEvent
 ) -> list[TrialRecord]:
-    """Return the first `count` trials that have a checkpoint."""
+    """Return the first `count` trials that have a checkpoint, and the best one with the fewest methods, if it has one."""
     available: list[TrialRecord] = []
-    for record in (fetched(each, s3) for each in records):
-        if RunFolder(Path(record.folder)).best.exists():
-            available.append(record)
-        else:
-            on_event(Message(f"trial {record.number} is excluded: its checkpoint was lost with its node", "warning"))
-        if len(available) == count:
-            break
+    rest = list(records)
+    while rest and len(available) < count:
+        available += _available(rest.pop(0), s3, on_event)
+    for simplest in with_simplest([*available, *rest], len(available))[len(available) :]:
+        available += _available(simplest, s3, on_event)
     return available
+
+
+def _available(record: TrialRecord, s3: S3Settings, on_event: OnEvent) -> list[TrialRecord]:
+    """Return the trial with its folder on this node, if its checkpoint exists."""
+    here = fetched(record, s3)
+    if RunFolder(Path(here.folder)).best.exists():
+        return [here]
+    on_event(Message(f"trial {record.number} is excluded: its checkpoint was lost with its node", "warning"))
+    return []
 
 
 def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_event: OnEvent) -> Soup | None:
@@ -177,7 +185,8 @@ def _candidate(record: TrialRecord, own: float | None, replicates: Scores) -> Ca
     others = [score for (number, _), score in sorted(replicates.items(), key=str) if number == record.number]
     values = (*([] if own is None else [own]), *(math.nan if score is None else score for score in others))
     depth = depth_number(record.overrides.get("transfer.unfreeze", 0))
-    return Candidate(record.number, dict(record.overrides), record.trainable, depth, values)
+    methods = methods_of(record.overrides)
+    return Candidate(record.number, dict(record.overrides), record.trainable, depth, values, methods)
 
 
 def depth_number(depth: Any) -> int:

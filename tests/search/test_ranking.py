@@ -12,8 +12,10 @@ from raytl.search.ranking import Candidate, rank
 NAN = math.nan
 
 
-def trial(number: int, scores: tuple[float, ...], trainable: int = 100, depth: int = 1) -> Candidate:
-    return Candidate(number, {"transfer.unfreeze": depth}, trainable, depth, scores)
+def trial(
+    number: int, scores: tuple[float, ...], trainable: int = 100, depth: int = 1, methods: tuple[str, ...] = ()
+) -> Candidate:
+    return Candidate(number, {"transfer.unfreeze": depth}, trainable, depth, scores, methods)
 
 
 STEADY = (0.900, 0.901, 0.902)
@@ -36,6 +38,8 @@ FAR = (0.880, 0.881, 0.8825)  # by -0.020, -0.020, -0.0195: it does not
         ),
         pytest.param([trial(1, STEADY, 100, 3), trial(2, NEAR, 100, 2)], 2, 1, id="as many parameters, shallower"),
         pytest.param([trial(1, STEADY, 100, 3), trial(2, STEADY, 10, 1)], 2, 2, id="equal scores"),
+        pytest.param([trial(1, STEADY, methods=("few.method",)), trial(2, NEAR)], 2, 1, id="no method, within noise"),
+        pytest.param([trial(1, STEADY, methods=("few.method",)), trial(2, FAR)], 1, 1, id="no method, outside noise"),
         pytest.param([trial(2, STEADY), trial(1, STEADY)], 1, 1, id="all equal: the earlier"),
         pytest.param([trial(1, (0.90,), 100), trial(2, (0.89,), 10)], 1, 1, id="one seed"),
         pytest.param([trial(1, (0.9005,), 100), trial(2, (0.90,), 10)], 2, 1, id="one seed, below the floor"),
@@ -129,6 +133,11 @@ def test_a_lower_confidence_makes_intervals_narrower_and_noise_smaller() -> None
             [trial(1, (0.9005,), depth=3), trial(2, (0.9,), depth=2)],
             "trial 1 has the best mean (0.9005), trial 2 (0.9000) is within noise of it (they differ by 0.0005, one seed) "
             "and is shallower (depth 2 instead of 3)",
+        ),
+        (
+            [trial(1, STEADY, methods=("few.method", "adapt.method")), trial(2, NEAR, methods=("few.method",))],
+            "trial 1 has the best mean (0.9010), trial 2 (0.8980) is within noise of it (they differ by 0.0030, \u00b1 0.0138) "
+            "and has the methods of few.method alone, not those of few.method, adapt.method",
         ),
         (
             [trial(1, STEADY, 100), trial(2, FAR, 10)],
