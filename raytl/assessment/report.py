@@ -158,8 +158,7 @@ def report(
         photos=photos or PHOTOS,
         open_photos=None if quick else partial(opened_photos, source),
     )
-    look = last_look(source)
-    methods = method_sentences(method_facts(folder, stored_run.recipe))
+    look, methods = last_look(source), method_sentences(method_facts(folder, stored_run.recipe))
     _check_writable(folder.evaluation / FOLDER)
     scores = task.reporting.stored(look.report_folder(folder)).overall
     evidence = _evidence(source, look, parts, options, full)
