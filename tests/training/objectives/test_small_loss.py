@@ -168,6 +168,7 @@ def trained(folder: Path, resume: checkpoint.Checkpoint | None = None) -> Fitted
     return fit(experiment, folder, resume, step=lambda backbone, labels: step_objective(job, backbone, labels, CPU))
 
 
+@pytest.mark.thorough
 def test_a_run_that_resumes_inside_an_epoch_ends_with_the_same_bits(tmp_path: Path) -> None:
     whole = trained(tmp_path / "whole")
     assert [record[LEFT_OUT] for record in whole.records] == [0, 9, 9], (
