@@ -24,6 +24,7 @@ METHODS: Mapping[str, Mapping[str, Any]] = {
     "gce": {"train": {"loss": "gce"}},
     "elr": {"train": {"loss": "elr"}},
     "elr, weight 1": {"train": {"loss": "elr", "elr_weight": 1.0}},
+    "small loss": {"train": {"loss": "small_loss"}},
     "flagged left out": {"labels": {"noise": "leave_out"}},
 }
 ORACLE = "cross-entropy, right labels"

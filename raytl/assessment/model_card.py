@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from raytl.assessment.section import SectionResult, Table
@@ -30,6 +30,7 @@ def model_card(result: Assessment) -> str:
         f"# {cell(result.run)}",
         f"{cell(result.card.model)}, fine-tuned with raytl. Weights: `{cell(result.card.digest)}`.",
         _use(result),
+        *_methods(result.methods),
         "## Scores on the test split\n\n" + _scores(result.scores),
         *(_section(section) for section in result.sections.values()),
     ]
@@ -68,6 +69,10 @@ def _use(result: Assessment) -> str:
         f"It {answer} {len(result.card.classes):,} classes: {names}{f' and {more:,} more' if more > 0 else ''}. "
         f"Images: {images}. Choices were made on validation and confirmed on test.{again}"
     )
+
+
+def _methods(sentences: Sequence[str]) -> list[str]:
+    return ["## Data and methods\n\n" + "\n".join(f"- {cell(text)}" for text in sentences)] if sentences else []
 
 
 def _scores(scores: Mapping[str, Interval]) -> str:

@@ -14,6 +14,7 @@ from raytl.assessment.corrupted import collected_robustness
 from raytl.assessment.findings.evidence import FindingEvidence
 from raytl.assessment.fine_tuned import fine_tuned_gaps
 from raytl.assessment.live import Model, opened_photos
+from raytl.assessment.methods import method_facts, method_sentences
 from raytl.assessment.model_card import model_card
 from raytl.assessment.operating import operating_points
 from raytl.assessment.page import page
@@ -54,7 +55,8 @@ _PNG_IN = 8.0
 class Assessment:
     """The report of a run: its sections by name, and the `folder` with report.html, report.json, MODEL_CARD.md and pictures.
 
-    `images` counts those of each split that was used, `scores` are those of the evaluation of test.
+    `images` counts those of each split that was used, `scores` are those of the evaluation of test. `methods` are sentences on
+    what changed labels, images and domain; most runs have none.
     """
 
     run: str
@@ -65,6 +67,7 @@ class Assessment:
     scores: Mapping[str, Interval]
     sections: Mapping[str, SectionResult]
     folder: str
+    methods: tuple[str, ...] = ()
 
     @property
     def unmet(self) -> tuple[str, ...]:
@@ -85,6 +88,7 @@ class Assessment:
             "images": dict(self.images),
             "scores": {name: [each.value, each.low, each.high] for name, each in self.scores.items()},
             "unmet": list(self.unmet),
+            "methods": list(self.methods),
             "sections": {name: _section_json(each) for name, each in self.sections.items()},
         }
 
@@ -154,12 +158,12 @@ def report(
         photos=photos or PHOTOS,
         open_photos=None if quick else partial(opened_photos, source),
     )
-    look = last_look(source)
+    look, methods = last_look(source), method_sentences(method_facts(folder, stored_run.recipe))
     _check_writable(folder.evaluation / FOLDER)
     scores = task.reporting.stored(look.report_folder(folder)).overall
     evidence = _evidence(source, look, parts, options, full)
-    sections_by_name, written = _results(parts, evidence, options), str(folder.evaluation / FOLDER)
-    result = Assessment(run_store.name, card, look, quick, _images(evidence), scores, sections_by_name, written)
+    results, written = _results(parts, evidence, options), str(folder.evaluation / FOLDER)
+    result = Assessment(run_store.name, card, look, quick, _images(evidence), scores, results, written, methods)
     _write(result, _operating(evidence, card, look, options, folder))
     run_store.push()
     return result

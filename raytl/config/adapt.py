@@ -10,8 +10,9 @@ from raytl.config.section import Fraction, Section
 
 IN_TRAINING = ("coral", "mmd", "dann")
 """The values of `adapt.method` that add a loss to each step of training."""
+ADABN = "adabn"
 TENT = "tent"
-AFTER_TRAINING = ("adabn", TENT)
+AFTER_TRAINING = (ADABN, TENT)
 """The values of `adapt.method` that change the normalization of the trained network."""
 
 

@@ -1,4 +1,4 @@
-"""Rules of what is learned from single images beside their labels: auxiliary heads, and train.loss: elr."""
+"""Rules of what is learned from single images: auxiliary heads, and train.loss: elr and small_loss."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from raytl.uris import is_table_name
 
 ELR = "elr"
 """The value of `train.loss` that remembers what the network said of each image."""
+SMALL_LOSS = "small_loss"
+"""The value of `train.loss` that remembers the loss of each image, and leaves out those with the largest."""
+ROBUST_LOSSES = ("gce", ELR, SMALL_LOSS)
+"""The values of `train.loss` for wrong labels."""
 _MIXES = ("mixup", "cutmix")
 _TURNS = ("rotate90", "vflip")
 
@@ -39,10 +43,16 @@ def image_conflicts(recipe: Recipe) -> Iterator[Conflict]:
             "set transfer.unfreeze to 1 or more, or the weight to 0",
         )
     causes = [key for key, _ in _of_single_images(recipe)] + ["auxiliary.rotation"] * bool(auxiliary.rotation)
+    if recipe.train.loss == SMALL_LOSS and recipe.train.epochs == 1:
+        yield Conflict(
+            ("train.loss", "train.epochs", "search.space"),
+            "found small_loss, and train.epochs is 1: images are left out from the second epoch on, by their loss in the first",
+            "train for more epochs, or set train.loss to cross_entropy",
+        )
     if recipe.train.compile and causes:
         yield Conflict(
             ("train.compile", causes[0], "search.space"),
-            f"found true, and {causes[0]} adds to the loss of each step, which is then not compiled",
+            f"found true, and {causes[0]} changes the loss of each step, which is then not compiled",
             "set train.compile to false",
         )
 
@@ -56,6 +66,10 @@ def idle_beside(recipe: Recipe) -> Iterator[Idle]:
     if loss != ELR:
         for name in ("elr_weight", "elr_momentum"):
             yield Idle(f"train.{name}", "train.loss", f"train.loss is {loss}", "set train.loss to elr, or remove it")
+    if loss != SMALL_LOSS:
+        for name in ("small_loss_keep", "small_loss_ramp"):
+            advice = "set train.loss to small_loss, or remove it"
+            yield Idle(f"train.{name}", "train.loss", f"train.loss is {loss}", advice)
 
 
 def _learns_columns(recipe: Recipe) -> bool:
@@ -68,6 +82,8 @@ def _of_single_images(recipe: Recipe) -> Iterator[tuple[str, str]]:
         yield "auxiliary.columns", "auxiliary.columns has a value for each image"
     if recipe.train.loss == ELR:
         yield "train.loss", "train.loss is elr, which remembers what the network said of each image"
+    if recipe.train.loss == SMALL_LOSS:
+        yield "train.loss", "train.loss is small_loss, which remembers the loss of each image"
 
 
 def _rotation_conflicts(recipe: Recipe) -> Iterator[Conflict]:

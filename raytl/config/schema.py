@@ -222,8 +222,8 @@ class TrainConfig(Section):
     """auto = bf16 on hardware that computes it faster (GPUs, CPUs with AVX512-BF16 or AMX), else fp32."""
     channels_last: bool | Literal["auto"] = "auto"
     """Use the NHWC memory layout. auto = for convolutional networks."""
-    loss: Literal["cross_entropy", "focal", "asymmetric", "gce", "elr"] = "cross_entropy"
-    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017). asymmetric = for many labels an image, most of them absent (Ridnik et al. 2021; multilabel only). gce = generalized cross-entropy, which learns less from labels that the network contradicts, as wrong ones (Zhang & Sabuncu 2018; classification only). elr = early-learning regularization: cross-entropy, and a term that keeps the network at what it said of each training image so far, as it learns wrong labels late (Liu et al. 2020; classification only)."""
+    loss: Literal["cross_entropy", "focal", "asymmetric", "gce", "elr", "small_loss"] = "cross_entropy"
+    """focal = cross-entropy with a higher weight for hard samples (Lin et al. 2017). asymmetric = for many labels an image, most of them absent (Ridnik et al. 2021; multilabel only). gce = generalized cross-entropy, which learns less from labels that the network contradicts, as wrong ones (Zhang & Sabuncu 2018; classification only). elr = early-learning regularization: cross-entropy, and a term that keeps the network at what it said of each training image so far, as it learns wrong labels late (Liu et al. 2020; classification only). small_loss = cross-entropy, of the images of each class whose loss is smallest, averaged over epochs; it is large for wrong labels (Han et al. 2018, Huang et al. 2019; classification only)."""
     focal_gamma: Annotated[float, Field(ge=0)] = 2.0
     """Gamma of the focal loss."""
     gce_q: Annotated[float, Field(gt=0, le=1)] = 0.7
@@ -232,6 +232,10 @@ class TrainConfig(Section):
     """Weight of the term of elr beside the cross-entropy. The paper has 3 for CIFAR-10, and 7 for CIFAR-100."""
     elr_momentum: Annotated[float, Field(ge=0, lt=1)] = 0.7
     """Momentum of the average of what the network said of an image, which moves once each time that it is seen. The state is one number for each training image and class."""
+    small_loss_keep: Annotated[float, Field(gt=0, lt=1)] = 0.8
+    """Fraction of the images of each class that count with small_loss: 1 minus that of wrong labels, or more. The default is for one wrong label in five, as on the benchmarks of the papers; fewer wrong labels need a higher fraction, as hard images are left out first."""
+    small_loss_ramp: Annotated[WholeEpochs, Field(ge=1)] = 4
+    """Epochs in which small_loss grows from leaving out none, in the first epoch, to 1 - small_loss_keep (T_k of Co-teaching)."""
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Fraction of the target that is spread over all classes."""
     class_weights: Literal["none", "balanced"] | dict[str, float] = "none"

@@ -204,9 +204,10 @@ def _applied(manifest: Manifest, newest: Mapping[str, Correction], relabel: str)
     is_kept = np.array([newest[key].label != LEAVE_OUT if key in newest else True for key in samples.keys])
     table = replace(samples, targets=written.column(), origin=None).where(is_kept)
     absent = newest.keys() - set(samples.keys)
-    notes = [f"labels.relabel: {relabel}: labels corrected: {changed:,}, images left out: {int((~is_kept).sum()):,}"]
+    counts = {"relabelled": changed, "left_out": int((~is_kept).sum())}
+    notes = [f"labels.relabel: {relabel}: labels corrected: {changed:,}, images left out: {counts['left_out']:,}"]
     if absent:
         notes.append(f"{len(absent)} corrections of images that the data no longer has:\n{listed(sorted(absent), 3)}")
     if stale:
         notes.append(f"{len(stale)} labels changed in the data after they were corrected:\n{listed(stale, 3)}")
-    return replace(manifest, samples=table, warnings=(*manifest.warnings, *notes))
+    return replace(manifest, samples=table, warnings=(*manifest.warnings, *notes), corrections=counts)

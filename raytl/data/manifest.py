@@ -55,6 +55,8 @@ class Manifest:
     """The store's listing of samples that stay in their bucket, by path."""
     notes: tuple[Note, ...] = ()
     """The objects that were dropped or clipped."""
+    corrections: Mapping[str, int] = field(default_factory=dict)
+    """The number of images that `labels.relabel` relabelled and left out; empty without it."""
 
 
 def build_manifest(

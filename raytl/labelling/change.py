@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -39,6 +40,10 @@ class TrainChange:
         content = json.dumps([sorted(self.left_out), dataset_digest(self.added)]).encode()
         digest = hashlib.sha256(content).hexdigest()
         return {"left_out": len(self.left_out), "added": len(self.added), "digest": digest}
+
+    def by_method(self) -> dict[str, int]:
+        """Return the number of images that each method left out or added."""
+        return dict(Counter(reason.by for reason in self.reasons.values()))
 
     def applied(self, train: Sequence[Sample]) -> Sequence[Sample]:
         """Return the training images after the change; the same object if nothing changes."""

@@ -149,9 +149,10 @@ def _read_saved(folder: Path) -> Source:
         raise ModelError(
             f"model.weights: no saved model in {folder}; expected a run folder with checkpoints/best{_files_in(folder)}"
         )
-    card = read_card(saved)
-    tensors = Candidate("", _read_safetensors(saved / WEIGHTS))
-    return Source((tensors,), card.preprocess, card.model, card.classes, folder.name, card.pruned)
+    card, tensors = read_card(saved), _read_safetensors(saved / WEIGHTS)
+    if state_digest(tensors) != card.digest:
+        raise ModelError(f"model.weights: {saved / WEIGHTS} does not match the digest in {CARD}; copy both files again")
+    return Source((Candidate("", tensors),), card.preprocess, card.model, card.classes, folder.name, card.pruned)
 
 
 def _files_in(folder: Path) -> str:

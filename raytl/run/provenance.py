@@ -17,7 +17,7 @@ from typing import Annotated, Any
 
 from raytl.sanitize import redacted
 from raytl.stored import Format
-from raytl.stored.bounds import GitState, Name, at_most, within
+from raytl.stored.bounds import Count, GitState, Name, at_most, within
 
 _PACKAGES = ("raytl", "torch", "torchvision", "timm", "ray", "numpy", "pillow", "safetensors", "pydantic")
 
@@ -47,6 +47,10 @@ class Provenance:
     """The digest of the images of each other source, by its key in the experiment."""
     auxiliary: Name = ""
     """The digest of the values of the training images in auxiliary.columns."""
+    label_methods: Annotated[dict[Name, Count], at_most(20, "methods")] = field(default_factory=dict)
+    """The number of training images that each label method added or left out."""
+    corrections: Annotated[dict[Name, Count], at_most(20, "kinds")] = field(default_factory=dict)
+    """The number of images that labels.relabel relabelled and left out."""
     git: GitState | None = None
     time: Any = None
     user: Any = None

@@ -24,7 +24,7 @@ _CROSSED = (
 )
 """Keys whose values are tried in every combination: a method may need a value between the ends of another key."""
 _WEIGHTS = ("auxiliary.weight", "auxiliary.rotation")
-_LOSSES_WITH_RULES = ("elr", "focal")
+_LOSSES_WITH_RULES = ("elr", "small_loss", "focal")
 
 
 def check_corners(experiment: Experiment, space: Space) -> None:

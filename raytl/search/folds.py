@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.data.column_values import ColumnValues
 from raytl.data.group_split import group_columns, kept_together
 from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
@@ -50,6 +51,24 @@ def fold_numbers(samples: Sequence[Sample], folds: int, groups: Collection[str] 
     together = kept_together(samples, groups)
     fold[order] = folds_of(np.array([numbers[name] for name in names]), folds, together[order])
     return fold
+
+
+def fold_column_notes(
+    columns: Sequence[str], samples: SampleTable, folds: int, groups: Collection[str] = ()
+) -> tuple[str, ...]:
+    """Return a note for each of the auxiliary `columns` that the networks of some folds do not learn, as their training images
+    have a single value there."""
+    if not columns:
+        return ()
+    fold, notes = fold_numbers(samples, folds, groups), list[str]()
+    for name in columns:
+        values = [len(ColumnValues.of(name, samples.where(fold != number)).values) for number in range(folds)]
+        if without := sum(count < 2 for count in values):
+            notes.append(
+                f"auxiliary.columns: {name}: not learned in {without} of {folds} folds, whose training images have a single value; "
+                "a score is the mean over all folds"
+            )
+    return tuple(notes)
 
 
 def fold_folder(trial: str, fold: int) -> str:

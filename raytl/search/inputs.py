@@ -22,7 +22,7 @@ from raytl.labelling.record import stored_changes, write_changes
 from raytl.run.atomic import write_json
 from raytl.search.corners import check_corners
 from raytl.search.earlier import Wanted, earlier_sweeps
-from raytl.search.folds import FEW_IMAGES, check_folds, fold_jobs
+from raytl.search.folds import FEW_IMAGES, check_folds, fold_column_notes, fold_jobs
 from raytl.search.prior import FILE as PRIOR
 from raytl.search.prior import NO_PRIOR, Prior, load
 from raytl.search.study import TRIALS, Study
@@ -78,7 +78,10 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     splits = train_plan.dataset.splits
     if folds := experiment.search.folds:
         groups = group_columns(experiment.data.columns)
-        check_folds(SampleTable.of([*splits.train, *splits.val]), splits.classes, folds, groups)
+        table = SampleTable.of([*splits.train, *splits.val])
+        check_folds(table, splits.classes, folds, groups)
+        for note in fold_column_notes(experiment.auxiliary.columns, table, folds, groups):
+            on_event(Message(note, "warning"))
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
     base = {**decisive(experiment.model_copy()), **_by_key(experiment)}

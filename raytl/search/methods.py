@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from raytl.config.auxiliary_rules import ROBUST_LOSSES
 from raytl.search.record import TrialRecord
 
 
@@ -13,7 +14,7 @@ def _is_on(value: Any) -> bool:
 
 
 def _is_robust(value: Any) -> bool:
-    return value in ("gce", "elr")
+    return value in ROBUST_LOSSES
 
 
 def _leaves_out(value: Any) -> bool:

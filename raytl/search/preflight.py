@@ -12,10 +12,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space
-from raytl.data.synthetic import SYNTHETIC
 from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import apply_freeze
@@ -23,13 +21,13 @@ from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_ba
 from raytl.search.image_scale import area_ratio, measured_at
 from raytl.search.inputs import SweepInputs, sweep_job
 from raytl.search.methods import METHODS
+from raytl.search.passes import Passes, passes
 from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
 from raytl.search.shape import Node, fitting, trial_shape
 from raytl.search.summary import total_of
 from raytl.search.trial import epochs_of, refit_epochs_of
 from raytl.training.allocator import retain_freed_memory
 from raytl.training.job import TrainJob
-from raytl.training.step_sources import ratios
 
 _GB = 1e9
 _BATCH = 16
@@ -47,7 +45,8 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
     trials, epochs = max(total_of(inputs.folder, search, add).trials, done + add), epochs_of(experiment)
     device = pick_device(experiment.compute.device)
     depths = depths_of(inputs.space, inputs.base, inputs.stages)
-    costs = depth_costs(sweep_job(inputs), depths, device, pick_precision(experiment.train.precision, device))
+    job, precision = sweep_job(inputs), pick_precision(experiment.train.precision, device)
+    costs = depth_costs(job, depths, device, precision, passes(job.experiment, inputs.space))
     growth = area_ratio(inputs)
     refit = refit_epochs_of(experiment)
     wall = projected(costs, trials - done, fit.concurrency, search, epochs, refit, growth)
@@ -97,7 +96,7 @@ def _cache_warning(cache_bytes: int, limit_gb: float) -> list[str]:
 
 
 def depth_costs(
-    job: TrainJob, depths: Sequence[int], device: torch.device, precision: torch.dtype
+    job: TrainJob, depths: Sequence[int], device: torch.device, precision: torch.dtype, beside: Passes
 ) -> tuple[DepthCost, ...]:
     """Return the cost of a trial at each of `depths`, measured by steps on random images of the right size."""
     if device.type == "cpu":
@@ -111,19 +110,25 @@ def depth_costs(
             memory_format=layout
         )
         forward_s = _forward(backbone.module, images, precision)
-        return tuple(_cost(job, backbone, depth, images, forward_s, precision) for depth in depths)
+        return tuple(_cost(job, backbone, depth, images, forward_s, precision, beside) for depth in depths)
 
 
 def _cost(
-    job: TrainJob, backbone: Backbone, depth: int, images: torch.Tensor, forward_s: float, precision: torch.dtype
+    job: TrainJob,
+    backbone: Backbone,
+    depth: int,
+    images: torch.Tensor,
+    forward_s: float,
+    precision: torch.dtype,
+    beside: Passes,
 ) -> DepthCost:
     apply_freeze(backbone, depth)
     train, val = (sum(len(getattr(each, split)) for each in job.folds or (job,)) for split in ("train", "val"))
-    sizes = list(backbone.sizes.values())
+    sizes, size = list(backbone.sizes.values()), backbone.preprocess.view_size
     trainable = sum(sizes[len(sizes) - 1 - depth :])
-    network, inputs, cache_bytes, build_s, val_s = backbone.module, images, 0, 0.0, forward_s
-    each, turned = passes(job.experiment), bool(job.experiment.auxiliary.rotation)
-    split = _split(backbone, depth) if job.feature_seed is not None and each == 1 else None
+    split = _split(backbone, depth) if job.feature_seed is not None and beside.plain else None
+    step_s = 0.0 if split is not None and beside.plain == 1 else _step(job, backbone.module, images, size, precision)
+    plain_s, val_s, cache_bytes, build_s = step_s, forward_s, 0, 0.0
     if split is not None:
         with torch.no_grad(), _autocast(images.device, precision):
             inputs = split.prefix(images)
@@ -131,17 +136,13 @@ def _cost(
         rows = job.experiment.search.views * train + val
         cache_bytes, build_s = rows * inputs.shape[1] * inputs.element_size(), rows * forward_s
         val_s = _forward(network, inputs, precision)
-    step_s = _step(job, network, inputs, backbone.preprocess.view_size, precision)
-    epoch_s = step_s * train * each + val_s * val * (1 + turned)
-    return DepthCost(depth, trainable, epoch_s, cache_bytes > 0, cache_bytes, build_s)
-
-
-def passes(experiment: Experiment) -> float:
-    """Return the images that pass through the network in a step for each real labelled one: those of other sources and turned
-    copies too."""
-    beside = ratios(experiment)
-    turned = 1 + beside.get(SYNTHETIC, 0.0) if experiment.auxiliary.rotation else 0.0
-    return 1 + sum(beside.values()) + turned
+        plain_s = _step(job, network, inputs, size, precision)
+    of_val = beside.plain * val_s + (1 - beside.plain + beside.turned) * forward_s
+    epoch_s = (beside.plain * plain_s + (beside.mean - beside.plain) * step_s) * train + of_val * val
+    most_s = (
+        epoch_s if beside.plain == 1 else beside.high * step_s * train + (1 + bool(beside.turned)) * forward_s * val
+    )
+    return DepthCost(depth, trainable, epoch_s, cache_bytes > 0, cache_bytes, build_s, most_s)
 
 
 def _split(backbone: Backbone, depth: int) -> SplitModel | None:
@@ -231,7 +232,7 @@ def projected(
     An epoch of the last two takes `growth` times as long as one of a trial.
     """
     mean = statistics.fmean(cost.epoch_s for cost in costs)
-    fastest, slowest = min(cost.epoch_s for cost in costs), max(cost.epoch_s for cost in costs)
+    fastest, slowest = min(cost.epoch_s for cost in costs), max(cost.most_s for cost in costs)
     pruned = expected_epochs(search, epochs)
     likely = min(float(epochs), pruned * _SLACK)
     top = search.replicates.top

@@ -11,7 +11,7 @@ from functools import reduce
 from typing import Any
 
 from raytl.config import space
-from raytl.config.adapt import IN_TRAINING
+from raytl.config.adapt import ADABN, IN_TRAINING
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
 
@@ -41,7 +41,7 @@ _MANY_LABELS = (
     *_NO_LABEL_NOISE,
     Rule("warmup.method", ("none", "simclr"), f"supcon draws the images of a class together: {_ONE_CLASS}"),
     _NO_FEW,
-    Rule("adapt.method", ("none", *IN_TRAINING), "the others need one class an image; set it to none"),
+    Rule("adapt.method", ("none", *IN_TRAINING, ADABN), "the others need one class an image; set it to none"),
     Rule("train.sampler", ("shuffle",), f"{_ONE_CLASS}; set train.class_weights to balanced instead"),
     Rule("augment.mixup", (0,), f"{_ONE_CLASS}: a mixed image has the labels of both; set it to 0"),
     Rule("augment.cutmix", (0,), f"{_ONE_CLASS}: the patch may not show what the label says; set it to 0"),
@@ -69,7 +69,7 @@ RULES: Mapping[str, Sequence[Rule]] = {
     "classification": (
         Rule(
             "train.loss",
-            ("cross_entropy", "focal", "gce", "elr"),
+            ("cross_entropy", "focal", "gce", "elr", "small_loss"),
             "asymmetric is for several labels an image (task: multilabel)",
         ),
     ),

@@ -11,25 +11,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-import numpy as np
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor
 
-from raytl.adaptation.choice import METRIC, SIGNIFICANCE
+from raytl.adaptation.choice import SIGNIFICANCE
 from raytl.adaptation.normalization import adapt_network, changes_of
 from raytl.adaptation.views import by_content, normalized_views
 from raytl.data.sources import TARGET
 from raytl.events import Message, OnEvent
-from raytl.metrics.paired import Paired, paired
-from raytl.metrics.scores import QUICK, softmax
+from raytl.metrics.paired import LEVEL, Paired
 from raytl.models.backbone import Backbone
 from raytl.models.card import WEIGHTS
 from raytl.run.folder import RunFolder
 from raytl.tasks.calibration import divided
-from raytl.tasks.inference import Truths
+from raytl.tasks.inference import Truths, set_buffers
 from raytl.tasks.probe_solver import even_sample
-from raytl.tasks.task import Validation
+from raytl.tasks.reporting import Evaluated
+from raytl.tasks.task import Task, Validation
 from raytl.training.best_network import State, copied_state, report, score_text, score_value, shared_state
 from raytl.training.collectives import sum_over_ranks
 from raytl.training.job import TrainJob
@@ -48,11 +46,10 @@ _OF_TARGET = (
 
 @dataclass(frozen=True)
 class Answered:
-    """The validation of a network, the class of each image `(n,)` and its probabilities `(n, classes)`."""
+    """The validation of a network, and its calibrated answers, with the thresholds that validation chose."""
 
     result: Validation
-    targets: NDArray[np.int64]
-    probabilities: NDArray[np.float64]
+    answers: Evaluated
 
 
 @dataclass(frozen=True)
@@ -94,7 +91,7 @@ class Verdict:
             return "kept off: its weights are no longer finite. Lower adapt.tent.lr"
         without = score_text(self.metric, self.before.result.metrics)
         adapted = score_value(self.metric, self.after.result.metrics)
-        scores = f"{without} without and {adapted} with it on {len(self.before.targets)} validation images"
+        scores = f"{without} without and {adapted} with it on {len(self.before.answers.samples)} validation images"
         if not self.is_applied:
             beyond = "beyond chance" if self.gain.p_worse <= SIGNIFICANCE else "or the same, within chance"
             return f"kept off: {scores}, which is worse {beyond}. {_OF_TARGET}"
@@ -131,11 +128,11 @@ def adapt_best(
     adapted = _adapted(job, backbone, emit) if world.is_main else None
     (is_finite,) = sum_over_ranks(world, [float(adapted is not None)], context.device, "whether it stays finite")
     after = shared_state(context, adapted, module) if is_finite else before
-    first, second = (_answered(context, backbone, split, state, fraction) for state in (before, after))
+    first, second = (_answered(job, context, backbone, split, state, fraction) for state in (before, after))
     if score is None:
         return
     world.status.begin("comparing the adapted network")
-    verdict = verdict_on(first, second, job.experiment.train.metric, job.task.tie_breaker, is_finite=bool(is_finite))
+    verdict = verdict_on(job.task, first, second, job.experiment.train.metric, is_finite=bool(is_finite))
     changes = changes_of(job.experiment.adapt, module)
     emit(Message(f"{changes}: {verdict.reason}", "info" if verdict.is_applied else "warning"))
     module.load_state_dict(after if verdict.is_applied else before)
@@ -143,12 +140,14 @@ def adapt_best(
     writer.best(module, _with_fallback(verdict.result, score.metrics), score.epoch - 1)
 
 
-def verdict_on(before: Answered, after: Answered, metric: str, tie_breaker: str, *, is_finite: bool = True) -> Verdict:
+def verdict_on(task: Task, before: Answered, after: Answered, metric: str, *, is_finite: bool = True) -> Verdict:
     """Return the comparison of a network before and after it was adapted, by `metric` (`val/...`)."""
-    name = metric.removeprefix("val/")
-    tested = name if name in QUICK else METRIC
-    gain = paired(before.targets, before.probabilities, after.probabilities, tested)
-    own, other = (rank(each.result.metrics, metric, tie_breaker) for each in (before, after))
+    name, reporting = metric.removeprefix("val/"), task.reporting
+    tested = name if name in reporting.gate_metrics else reporting.gate_metrics[0]
+    old, new = before.answers, after.answers
+    gain = reporting.compare(old, new, [False] * len(new.samples), tested, LEVEL).paired
+    assert gain is not None, "there are two networks"
+    own, other = (rank(each.result.metrics, metric, task.tie_breaker) for each in (before, after))
     return Verdict(metric, before, after, gain, other > own, is_finite)
 
 
@@ -165,14 +164,20 @@ def _adapted(job: TrainJob, backbone: Backbone, emit: OnEvent) -> State | None:
     return copied_state(module) if adapt_network(module, views, experiment.adapt) else None
 
 
-def _answered(context: TrainContext, backbone: Backbone, split: ValSplit, state: State, fraction: float) -> Answered:
+def _answered(
+    job: TrainJob, context: TrainContext, backbone: Backbone, split: ValSplit, state: State, fraction: float
+) -> Answered:
     """Return the answers of the network with the tensors `state` on validation, the same on every rank."""
-    backbone.module.load_state_dict(state)
-    rows = split_answers(context, backbone.module, split)
+    module = backbone.module
+    module.load_state_dict(state)
+    rows = split_answers(context, module, split)
     result = calibrated(context, rows, split, fraction)
-    assert split.task.calibration is not None, "a task whose images have one class has probabilities"
-    targets, logits = split.task.calibration(Truths(split.encoder), rows)
-    return Answered(result, targets, softmax(divided(logits, result.temperature or 1.0)))
+    if result.buffers:  # thresholds, with which it answers
+        set_buffers(module, result.buffers)
+        rows = split_answers(context, module, split)
+    calibrated_rows = (divided(rows[0], result.temperature or 1.0), *rows[1:])
+    answers = Evaluated(job.val, Truths(split.encoder), calibrated_rows, split.classes, len(split.classes))
+    return Answered(result, answers)
 
 
 def _with_fallback(result: Validation, earlier: Mapping[str, float]) -> Validation:

@@ -44,6 +44,8 @@ class Dataset:
     """The objects to download to this node, by URI. If there are any, no image was validated and the digest is empty."""
     notes: tuple[Note, ...] = ()
     """The annotated objects that were dropped or clipped."""
+    corrections: Mapping[str, int] = field(default_factory=dict)
+    """The number of images that `labels.relabel` relabelled and left out; empty without it."""
 
     @property
     def snapshot(self) -> str:
@@ -95,6 +97,7 @@ def read_dataset(
         digest=digest,
         depth=depth,
         notes=audited.notes,
+        corrections=manifest.corrections,
     )
 
 

@@ -198,14 +198,18 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
         record["auxiliary"] = columns
     if changed := _label_changes(run_plan):
         record["label_changes"] = changed
+    change = run_plan.changes.get(settings_of(experiment), UNCHANGED)
+    if by_method := change.by_method():
+        record["label_methods"] = by_method
+    if dataset.corrections:
+        record["corrections"] = dict(dataset.corrections)
     lines = records(dataset.samples.by_key(), lambda value: encode(value).decode())
     write_bytes(folder.samples, b"".join(line.encode() + b"\n" for line in lines))
     write_bytes(folder.skipped, b"".join(encode(asdict(bad)) + b"\n" for bad in dataset.skipped))
     write_json(folder.classes, list(splits.classes))
     write_json(folder.provenance, record)
-    doubtful = run_plan.changes.get(settings_of(experiment), UNCHANGED).doubtful
-    if doubtful:
-        write_text(folder.root / sheet.TABLE, sheet.table(doubtful))
+    if change.doubtful:
+        write_text(folder.root / sheet.TABLE, sheet.table(change.doubtful))
     if run_plan.recipe:  # a start before the first checkpoint adopts the choices of the one before
         write_choices(folder.root, run_plan.recipe)
     write_changes(folder.root, run_plan.changes)

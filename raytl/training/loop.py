@@ -160,6 +160,7 @@ def _end_epoch(
         "train/seconds": progress.seconds,
         **result.metrics,
         "val/seconds": time.monotonic() - started,
+        **context.objective.records,
         **{f"lr/{group}": rate for group, rate in rates.items()},
     }
     if context.world.is_main:

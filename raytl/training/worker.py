@@ -28,6 +28,7 @@ from raytl.training.loop import Outcome, RunWriter, epochs
 from raytl.training.network import build_network, card_of, channels_last
 from raytl.training.objectives.build import step_objective
 from raytl.training.objectives.objective import StepObjective
+from raytl.training.objectives.small_loss import left_out_note
 from raytl.training.plan import depth_of
 from raytl.training.rank import device_of, loader_workers, open_run_store, seed_everything
 from raytl.training.run_writer import run_writer
@@ -135,6 +136,8 @@ def train_worker(world: World, job: TrainJob, emit: OnEvent) -> Outcome | Paused
     run = prepare(loaded)
     try:
         outcome = run.fit()
+        if world.is_main and (note := left_out_note(run.context.objective.records, len(loaded.job.train))):
+            emit(Message(note))
         if may_fall_back(loaded.job, loaded.backbone):
             fall_back(loaded.job, run.context, loaded.backbone, run.validation, run.writer, loaded.run_store.folder)
         if loaded.job.experiment.adapt.method in AFTER_TRAINING:

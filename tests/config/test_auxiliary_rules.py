@@ -30,6 +30,7 @@ def raw(changes: dict[str, Any]) -> Experiment:
 CAMERA = {"auxiliary.columns": ["camera"]}
 ROTATION = {"auxiliary.rotation": 0.1}
 ELR = {"train.loss": "elr"}
+SMALL_LOSS = {"train.loss": "small_loss"}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +56,10 @@ ELR = {"train.loss": "elr"}
         ({**ELR, "transfer.unfreeze": 0}, []),
         ({**ELR, "train.compile": True}, ["train.compile"]),
         ({**ROTATION, "train.compile": True}, ["train.compile"]),
+        (SMALL_LOSS, []),
+        ({**SMALL_LOSS, "augment.mixup": 0.2}, ["augment.mixup"]),
+        ({**SMALL_LOSS, "train.compile": True}, ["train.compile"]),
+        ({**SMALL_LOSS, "train.epochs": 1, "transfer.head_first": 0}, ["train.loss"]),
     ],
 )
 def test_contradictions(changes: dict[str, Any], expected: list[str]) -> None:
@@ -67,6 +72,8 @@ def test_contradictions(changes: dict[str, Any], expected: list[str]) -> None:
         ({"auxiliary.weight": 0.1}, "auxiliary.weight"),
         ({**ROTATION, "auxiliary.weight": 0.1}, "auxiliary.weight"),
         ({"train.elr_weight": 1.0}, "train.elr_weight"),
+        ({"train.small_loss_keep": 0.9}, "train.small_loss_keep"),
+        ({"train.loss": "elr", "train.small_loss_ramp": 2}, "train.small_loss_ramp"),
         ({"train.loss": "gce", "train.elr_momentum": 0.9}, "train.elr_momentum"),
     ],
 )

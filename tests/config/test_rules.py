@@ -122,5 +122,6 @@ def test_keys_with_effect_are_not_idle() -> None:
         "data.synthetic.",
         "train.gce_q",
         "train.elr_",
+        "train.small_loss_",
     )  # of methods that are off, and of another loss
     assert [one.key for one in idle(full) if not one.key.startswith(others)] == []

@@ -80,3 +80,10 @@ def test_a_column_that_is_nearly_empty_is_an_error() -> None:
 def test_a_coarser_column_than_the_labels_can_be_learned() -> None:
     train = samples("aabbb", "ccdee")
     assert "2 values" in ColumnValues.of("camera", train).check(train, train)
+
+
+def test_hostile_cells_are_text_in_the_note() -> None:
+    cell = "\x1b[31m<b>\u202e${HOME}"
+    train = [Sample(f"{i}", f"{i}", "ab"[i % 2], columns=(("camera", cell if i < 3 else "b"),)) for i in range(4)]
+    note = ColumnValues.of("camera", train).check(train, train)
+    assert "always '\\x1b[31m<b>\\u202e${HOME}' is right" in note and note.isprintable()

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from raytl.config.labels import LabelsConfig
 from raytl.config.schema import DataConfig
+from raytl.data import corrections
 from raytl.data.corrections import Correction, parsed, read_corrections, text_of, with_corrections
 from raytl.data.manifest import Manifest, Sample, build_manifest
 from raytl.data.snapshot import take
-from raytl.errors import DataError
+from raytl.errors import DataError, StoreError
 
 NOW = "2026-11-29T17:50:08+00:00"
 SPLITS = ("train", "train", "train", "val", "test")
@@ -96,6 +98,13 @@ def test_every_wrong_row_is_listed() -> None:
 def test_another_file_is_refused(content: bytes, problem: str) -> None:
     with pytest.raises(DataError, match=problem):
         parsed(content, "fixes.csv")
+
+
+def test_a_file_above_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corrections, "CORRECTION_FORMAT", replace(corrections.CORRECTION_FORMAT, max_bytes=100))
+    (tmp_path / "fixes.csv").write_bytes(b"x" * 101)
+    with pytest.raises(StoreError, match=r"fixes\.csv: holds more than 100 bytes; expected at most 100"):
+        read_corrections(str(tmp_path / "fixes.csv"))
 
 
 def test_hostile_names_come_back_as_they_were(tmp_path: Path) -> None:

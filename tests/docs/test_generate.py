@@ -28,6 +28,8 @@ BESIDE: dict[str, dict[str, Any]] = {
     "train.gce_q": {"train.loss": "gce"},
     "train.elr_weight": {"train.loss": "elr"},
     "train.elr_momentum": {"train.loss": "elr"},
+    "train.small_loss_keep": {"train.loss": "small_loss"},
+    "train.small_loss_ramp": {"train.loss": "small_loss"},
     "auxiliary.columns": {"data.uri": "photos.csv"},
     "auxiliary.weight": {"auxiliary.columns": ["camera"], "data.uri": "photos.csv"},
     "few.fraction": {"few.method": "auto", "data.unlabelled": "all"},

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -86,6 +88,20 @@ def test_bad_images_stop_or_are_skipped_as_the_data_says(tmp_path: Path, labelle
     found = read(tmp_path, labelled, on_bad_image="skip")
     assert len(found.samples) == 1
     assert any("cannot be decoded and are skipped" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("key", [KEY, "adapt.target"])
+def test_an_image_of_too_many_pixels_is_refused_by_its_header(tmp_path: Path, labelled: list[Sample], key: str) -> None:
+    """A source gives styles and views too: its images are decoded once, within the same limits, before any step."""
+    texture(tmp_path / "all/10.png", 10)
+    content = texture(tmp_path / "all/bomb.png", 11).read_bytes()
+    header = b"IHDR" + struct.pack(">II", 30_000, 30_000) + content[24:29]
+    (tmp_path / "all/bomb.png").write_bytes(
+        content[:12] + header + struct.pack(">I", zlib.crc32(header)) + content[33:]
+    )
+    experiment = Experiment(name="few", data=str(tmp_path / "own"), model="mobilenetv2_100")
+    with pytest.raises(DataError, match=r"1 of 2 images cannot be decoded(.|\n)*bomb\.png.*30000 x 30000"):
+        read_source(str(tmp_path / "all"), key, experiment, labelled)
 
 
 def test_the_digest_follows_the_content(tmp_path: Path, labelled: list[Sample]) -> None:

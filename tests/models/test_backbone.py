@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.transforms import Preprocess
@@ -90,6 +90,19 @@ def test_a_run_of_another_model_is_refused_and_named(tmp_path: Path) -> None:
     run, _ = run_folder(tmp_path / "run")
     with pytest.raises(ModelError, match=r"run .of test_resnet. does not match this architecture"):
         build(config("torchvision:resnet18", run), 3)
+
+
+def test_other_tensors_than_those_of_the_card_are_no_start(tmp_path: Path) -> None:
+    """Of a run, or of a warm-up below it."""
+    run, _ = run_folder(tmp_path / "run/warmup")
+    place = run / "checkpoints/best/model.safetensors"
+    tensors = load_file(place)
+    tensors["fc.bias"] += 1
+    save_file(tensors, place)
+    with pytest.raises(
+        ModelError, match=r"model.weights: .*model.safetensors does not match the digest in model.json; copy"
+    ):
+        build(config("test_resnet", run), 5)
 
 
 def test_overrides_of_the_preprocessing_come_last() -> None:

@@ -13,7 +13,7 @@ from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Box, Boxes
 from raytl.errors import DataError
-from raytl.search.folds import check_folds, fold_folders, fold_jobs, fold_numbers
+from raytl.search.folds import check_folds, fold_column_notes, fold_folders, fold_jobs, fold_numbers
 from raytl.training.job import TrainJob
 
 
@@ -89,3 +89,16 @@ def test_a_group_is_in_one_fold_and_too_few_groups_are_an_error() -> None:
     check_folds(SampleTable.of(samples), ("cat", "dog"), 4, ["site"])
     with pytest.raises(DataError, match=r"search\.folds: 5 folds need as many groups of site .*; found 4\. Lower"):
         check_folds(SampleTable.of(samples), ("cat", "dog"), 5, ["site"])
+
+
+def test_a_column_that_folds_do_not_learn_is_noted() -> None:
+    samples = images({"cat": 12, "dog": 12})
+    fold = fold_numbers(samples, 3)
+    rare = [("site", "b") if number == 1 and i % 2 else ("site", "a") for i, number in enumerate(fold)]
+    columns = [(site, ("camera", "xy"[i % 2])) for i, site in enumerate(rare)]
+    table = SampleTable.of([replace(each, columns=cells) for each, cells in zip(samples, columns, strict=True)])
+    assert fold_column_notes(["camera", "site"], table, 3) == (
+        "auxiliary.columns: site: not learned in 1 of 3 folds, whose training images have a single value; a score is the mean "
+        "over all folds",
+    )
+    assert fold_column_notes(["camera"], table, 3) == fold_column_notes([], table, 3) == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import astuple
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +13,14 @@ import torch
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.config.space import Space
+from raytl.config.space import Dimension, Space
 from raytl.data.sample import Sample
 from raytl.errors import RunError
 from raytl.labelling.change import TrainChange
+from raytl.search import preflight
 from raytl.search.inputs import SweepInputs, _advice, open_study
-from raytl.search.preflight import depth_costs, passes
+from raytl.search.passes import Passes, passes
+from raytl.search.preflight import depth_costs
 from raytl.training.job import TrainJob
 
 NO_IMAGES = SimpleNamespace(train=[])
@@ -30,18 +33,51 @@ def test_folds_are_recommended_for_few_validation_images(folds: int | None, val:
     assert not said or ("50 validation images" in text and "all 250 images" in text)
 
 
-def test_the_cost_of_a_trial_counts_turned_copies_and_other_sources() -> None:
-    base = Experiment(name="x", data="own.csv", model={"name": "test_vit", "preprocess": {"image_px": 64}})
-    made = {"data.synthetic.uri": "made", "data.synthetic.share": 0.5}
-    turning = override(base, {"auxiliary.rotation": 0.1})
-    assert [passes(each) for each in (base, turning, override(turning, made))] == [1, 2, 4]
+BASE = Experiment(name="x", data="own.csv", model={"name": "test_vit", "preprocess": {"image_px": 64}})
+MADE = {"data.synthetic.uri": "made", "data.synthetic.share": 0.5}
+TURNING = override(BASE, {"auxiliary.rotation": 0.1})
+FIXMATCH = override(BASE, {"data.unlabelled": "all", "few.method": "fixmatch"})
+
+
+def choice(key: str, *values: Any) -> Dimension:
+    return Dimension(key, "choice", choices=values)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "dimensions", "expected"),
+    [
+        (BASE, (), Passes(1, 1, 1, 0)),
+        (TURNING, (), Passes(2, 2, 0, 1)),
+        (override(TURNING, MADE), (), Passes(4, 4, 0, 1)),
+        (FIXMATCH, (), Passes(3, 3, 0, 0)),
+        (BASE, (choice("auxiliary.rotation", 0, 0.1, 0.3),), Passes(1 + 2 / 3, 2, 1 / 3, 2 / 3)),
+        (FIXMATCH, (choice("few.method", "none", "fixmatch"), choice("few.fixmatch.ratio", 1, 7)), Passes(3, 8, 0.5, 0)),
+        (BASE, (choice("adapt.method", "none", "dann", "centroids"),), Passes(1 + 1 / 3, 2, 2 / 3, 0)),
+        (override(BASE, MADE), (Dimension("data.synthetic.share", "float", 0, 0.5),), Passes(13 / 9, 2, 1 / 3, 0)),
+        (BASE, (choice("adapt.style.probability", 0, 0.5),), Passes(1, 1, 0.5, 0)),
+    ],
+)  # fmt: skip
+def test_images_beside_labelled_ones_are_those_that_trials_draw(
+    experiment: Experiment, dimensions: tuple[Dimension, ...], expected: Passes
+) -> None:
+    found = passes(experiment, Space(dimensions))
+    assert astuple(found) == pytest.approx(astuple(expected))
+
+
+def test_the_cost_of_a_trial_counts_turned_copies_of_its_space(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "_step", lambda job, network, inputs, *_: 1.0 if inputs.ndim == 4 else 0.1)
+    monkeypatch.setattr(preflight, "_forward", lambda network, inputs, *_: 0.25 if inputs.ndim == 4 else 0.01)
     images = [Sample(f"{i}", f"{i}", "ab"[i % 2]) for i in range(4)]
-    cached = []
-    for experiment in (base, turning):
-        job = TrainJob(experiment, "runs", images, images, ("a", "b"), feature_seed=0)
-        (cost,) = depth_costs(job, [0], torch.device("cpu"), torch.float32)
-        cached.append(cost.cache_bytes > 0)
-    assert cached == [True, False], "turned copies pass through the whole network"
+    job = TrainJob(BASE, "runs", images, images, ("a", "b"), feature_seed=0)
+    space = Space((choice("auxiliary.rotation", 0, 0.1),))
+    costs = [
+        depth_costs(job, [0], torch.device("cpu"), torch.float32, each)[0]
+        for each in (passes(BASE, Space(())), passes(BASE, space), passes(TURNING, Space(())))
+    ]
+    plain, drawn, turning = [4 * 0.1 + 4 * 0.01, 0.5 * (4 * 0.1 + 4 * 0.01) + 0.5 * (8 + 8 * 0.25), 8 + 8 * 0.25]
+    assert [cost.epoch_s for cost in costs] == pytest.approx([plain, drawn, turning])
+    assert [cost.most_s for cost in costs] == pytest.approx([plain, turning, turning])
+    assert [cost.cache_bytes > 0 for cost in costs] == [True, True, False], "copies pass through the whole network"
 
 
 def test_a_sweep_resumes_with_the_images_of_other_sources_that_it_began_with(tmp_path: Path) -> None:

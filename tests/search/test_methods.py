@@ -22,6 +22,7 @@ def trial(number: int, few: str, noise: str = "none") -> TrialRecord:
         ({}, ()),
         ({"few.method": "none", "adapt.style.probability": 0.0, "train.loss": "focal", "labels.noise": "rank"}, ()),
         ({"few.method": "pseudo", "train.loss": "elr"}, ("few.method", "train.loss")),
+        ({"train.loss": "small_loss"}, ("train.loss",)),
         (
             {"auxiliary.weight": "uncertainty", "data.synthetic.share": 0.3},
             ("data.synthetic.share", "auxiliary.weight"),

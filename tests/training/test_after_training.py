@@ -17,19 +17,26 @@ from safetensors.torch import load_file
 
 from raytl.config.override import override
 from raytl.config.schema import Experiment
+from raytl.data.sample import Sample
+from raytl.data.targets import Labels
 from raytl.errors import ConfigError
 from raytl.events import Message, Recorder
 from raytl.models.card import read_card
 from raytl.run.folder import RunFolder
+from raytl.tasks.registry import task_named
+from raytl.tasks.reporting import Evaluated
 from raytl.tasks.task import Confusion, Validation
 from raytl.training import after_training
 from raytl.training.after_training import Answered, verdict_on
 from raytl.training.driver import plan, train
 from tests.conftest import write_photos
 from tests.training.conftest import MakeExperiment, toy
+from tests.training.scenes import toy_task, write_scenes
 
 METRIC = "val/accuracy"
 COUNT = 60
+CLASSES = ("a", "b", "c")
+TASK = task_named("classification")
 
 
 def answered(wrong: int, seed: int = 0) -> Answered:
@@ -42,7 +49,9 @@ def answered(wrong: int, seed: int = 0) -> Answered:
     score = 1 - wrong / COUNT
     metrics = {METRIC: score, "val/balanced_accuracy": score, "val/macro_f1": score, "val/log_loss": wrong / COUNT}
     metrics |= {"val/other": score}
-    return Answered(Validation(metrics, Confusion(("a",), np.zeros((1, 1), np.int64))), targets, table)
+    samples = [Sample(f"{i}", f"{i}", CLASSES[target]) for i, target in enumerate(targets)]
+    answers = Evaluated(samples, targets.tolist(), (np.log(table).astype(np.float32),), CLASSES, len(CLASSES))
+    return Answered(Validation(metrics, Confusion(("a",), np.zeros((1, 1), np.int64))), answers)
 
 
 @pytest.mark.parametrize(
@@ -57,7 +66,7 @@ def answered(wrong: int, seed: int = 0) -> Answered:
     ids=["better", "better within chance", "the same", "worse within chance", "worse"],
 )  # fmt: skip
 def test_it_is_kept_off_unless_it_is_better(before: int, after: int, applied: bool, says: str) -> None:
-    verdict = verdict_on(answered(before), answered(after), METRIC, "log_loss")
+    verdict = verdict_on(TASK, answered(before), answered(after), METRIC)
     assert verdict.is_applied is applied
     assert re.search(says, verdict.reason), verdict.reason
     metrics = verdict.result.metrics
@@ -69,21 +78,58 @@ def test_it_is_kept_off_unless_it_is_better(before: int, after: int, applied: bo
 @pytest.mark.parametrize("metric", ["val/balanced_accuracy", "val/macro_f1", "val/log_loss", "val/other"])
 def test_the_metric_that_selects_epochs_decides(metric: str) -> None:
     expected = "balanced_accuracy" if metric == "val/other" else metric.removeprefix("val/")
-    verdict = verdict_on(answered(5), answered(30), metric, "log_loss")
+    verdict = verdict_on(TASK, answered(5), answered(30), metric)
     assert verdict.gain.metric == expected and not verdict.is_applied
-    assert verdict_on(answered(30), answered(5), metric, "log_loss").is_applied
+    assert verdict_on(TASK, answered(30), answered(5), metric).is_applied
 
 
 def test_a_tie_goes_to_the_lower_log_loss() -> None:
     surer = answered(5)
     surer.result.metrics["val/log_loss"] = 0.01
-    verdict = verdict_on(answered(5), surer, METRIC, "log_loss")
+    verdict = verdict_on(TASK, answered(5), surer, METRIC)
     assert verdict.is_applied and "which is better by the tie breaker alone: label more" in verdict.reason
-    assert not verdict_on(surer, answered(5), METRIC, "log_loss").is_applied
+    assert not verdict_on(TASK, surer, answered(5), METRIC).is_applied
+
+
+def labelled(right: int) -> Answered:
+    """Answers on two labels of 20 images: those to the first `right` images are right, at thresholds of their own."""
+    vectors = np.stack([[i % 2, i // 2 % 2] for i in range(20)]).astype(np.int8)
+    signs = np.where(np.arange(20) < right, 1, -1)[:, None] * (2 * vectors - 1)
+    rows = (3 + signs.astype(np.float32), np.full((20, 2), 1 / (1 + np.exp(-3)), np.float32))
+    samples = [Sample(f"{i}", f"{i}", Labels(())) for i in range(20)]
+    result = Validation(
+        {"val/macro_f1": right / 20, "val/log_loss": 1.0}, Confusion(("a",), np.zeros((1, 1), np.int64))
+    )
+    return Answered(result, Evaluated(samples, list(vectors), rows, ("a", "b"), 2))
+
+
+def test_labels_are_compared_image_by_image() -> None:
+    task = task_named("multilabel")
+    better = verdict_on(task, labelled(8), labelled(20), "val/macro_f1")
+    assert better.is_applied and better.gain.metric == "macro_f1" and better.gain.p_better < 0.01
+    assert better.gain.after == 1 and "on 20 validation images, which is better beyond chance" in better.reason
+    assert not verdict_on(task, labelled(20), labelled(8), "val/macro_f1").is_applied
+
+
+@pytest.mark.thorough
+def test_a_network_of_labels_is_adapted_with_its_thresholds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scenes = write_scenes(tmp_path / "scenes")
+    target = shifted(tmp_path / "target", scenes / "photos")
+    monkeypatch.setattr(after_training.Verdict, "is_applied", True)
+    changes: dict[str, Any] = {"adapt.target": str(target), "adapt.method": "adabn"}
+    result = train(toy_task("multilabel", scenes, tmp_path / "runs", changes))
+    saved = load_file(RunFolder.open(result.run).best / "model.safetensors")
+    plain = RunFolder.open(train(toy_task("multilabel", scenes, tmp_path / "plain")).run)
+    own = load_file(plain.best / "model.safetensors")
+    changed = {name.rpartition(".")[2] for name in saved if not torch.equal(saved[name], own[name])}
+    assert {"running_mean", "running_var"} <= changed <= {"running_mean", "running_var", "thresholds"}
+    assert (
+        result.metrics["val/map"] == result.metrics["adaptation/with_map"] != result.metrics["adaptation/without_map"]
+    )
 
 
 def test_weights_that_are_not_finite_are_kept_off() -> None:
-    verdict = verdict_on(answered(30), answered(5), METRIC, "log_loss", is_finite=False)
+    verdict = verdict_on(TASK, answered(30), answered(5), METRIC, is_finite=False)
     assert not verdict.is_applied and "Lower adapt.tent.lr" in verdict.reason
 
 

@@ -112,7 +112,8 @@ def test_the_network_that_stays_is_adapted(
     target = {"adapt.target": str(photos)} if method != "none" else {}
     own = job(toy(photos, tmp_path, {**target, "adapt.method": method}), tmp_path / "run")
     loaded = SimpleNamespace(job=own, backbone=None, run_store=SimpleNamespace(folder=None))
-    run = SimpleNamespace(fit=calls("fit"), close=calls("close"), context=None, validation=None, writer=None)
+    context = SimpleNamespace(objective=SimpleNamespace(records={}))
+    run = SimpleNamespace(fit=calls("fit"), close=calls("close"), context=context, validation=None, writer=None)
     replacements = {"load_run": lambda *_: loaded, "prepare": lambda _: run, "may_fall_back": lambda *_: True}
     for name, value in {**replacements, **{name: calls(name) for name in ("fall_back", "adapt_best")}}.items():
         monkeypatch.setattr(worker, name, value)

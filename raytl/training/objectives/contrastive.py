@@ -8,6 +8,7 @@ have gradients: the derivative of the whole loss is the sum over the ranks of th
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -74,6 +75,7 @@ class Contrastive:
 
     validated = None
     needs_answers = False
+    records: Mapping[str, float] = MappingProxyType({})
 
     def __init__(
         self, tap: FeatureTap, head: nn.Module, temperature: float, world: World, device: torch.device

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from raytl.training.collectives import Sum
+from raytl.training.objectives.image_averages import SeenRows
 from raytl.training.objectives.joint import Outputs
 from raytl.training.objectives.objective import LABELLED, Network
 from raytl.training.transfer import on_device
@@ -33,10 +33,7 @@ class Averages(nn.Module):
 
 
 class EarlyLearning:
-    """`weight` times log(1 - <p, t>): p are the probabilities of an image, t their moving average with this step's.
-
-    An image that `train.sampler: balanced` draws twice in a step moves its average once, by the mean of both.
-    """
+    """`weight` times log(1 - <p, t>): p are the probabilities of an image, t their moving average with this step's."""
 
     views: Sequence[str] = ()
     requested: Sequence[str] = ()
@@ -44,8 +41,7 @@ class EarlyLearning:
     def __init__(self, images: int, classes: int, weight: float, momentum: float, device: torch.device) -> None:
         self.state = Averages(images, classes, device)
         self._weight, self._momentum = weight, momentum
-        self._seen: list[tuple[Tensor, Tensor]] = []
-        self._count = 0
+        self._seen = SeenRows("the averages of early learning")
 
     def loss(self, outputs: Outputs, network: Network) -> Tensor:
         """Return the micro-batch's part of the mean over the labelled images."""
@@ -54,32 +50,10 @@ class EarlyLearning:
         probabilities = logits.softmax(dim=1).clamp(SMALLEST, 1 - SMALLEST)
         said = probabilities.detach()
         said = said / said.sum(dim=1, keepdim=True)
-        self._seen.append((ids, said))
-        self._count = network.count
+        self._seen.add(ids, said, network.count)
         targets = torch.lerp(said, self.state.probabilities[ids], self._momentum)
         return self._weight * torch.log1p(-(probabilities * targets).sum(dim=1)).sum() / network.count
 
     def end_step(self, world: World, device: torch.device) -> None:
         """Move the averages of the images of the global batch, the same on all ranks."""
-        ids, said = (torch.cat(parts) for parts in zip(*self._seen, strict=True))
-        self._seen = []
-        ids, said, counted = _gathered(world, ids, said, self._count)
-        averages = self.state.probabilities
-        times = torch.zeros(len(averages), device=device).index_add_(0, ids, counted)
-        steps = (said - averages[ids]) * (counted / times[ids].clamp_min(1)).unsqueeze(1)
-        averages.index_add_(0, ids, steps, alpha=1 - self._momentum)
-
-
-def _gathered(world: World, ids: Tensor, said: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the ids and probabilities of all ranks, and 1 for each row that is an image: ranks with fewer fill up with 0.
-
-    A rank has its nearly equal part of `count` images, so the sizes are known without asking.
-    """
-    if world.size == 1:
-        return ids, said, torch.ones(len(ids), device=said.device)
-    longest = -(-count // world.size)
-    rows = torch.zeros(world.size, longest, said.shape[1] + 2, dtype=torch.float64, device=said.device)
-    own = rows[world.rank, : len(ids)]
-    own[:, 0], own[:, 1], own[:, 2:] = ids, 1, said
-    merged = Sum(world, rows, "the averages of early learning").on_device().flatten(0, 1)
-    return merged[:, 0].long(), merged[:, 2:].float(), merged[:, 1].float()
+        self._seen.move(self.state.probabilities, self._momentum, world, device)

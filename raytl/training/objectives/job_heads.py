@@ -10,23 +10,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from raytl.config.auxiliary import ROTATION, UNCERTAINTY
-from raytl.data import shard
 from raytl.data.column_values import NO_VALUE, ColumnValues
-from raytl.data.synthetic import SYNTHETIC
 from raytl.models.backbone import Backbone
 from raytl.models.probe import head_layer
 from raytl.training.job import TrainJob
 from raytl.training.objectives.auxiliary import Auxiliary, Head
+from raytl.training.objectives.drawn import drawn_fraction, labelled_images
 from raytl.training.objectives.head_scores import HeadScores, HeadTruth
 from raytl.training.objectives.joint import FeatureTap
 from raytl.training.objectives.rotation import TURNED, TURNS, Turns
-from raytl.training.step_sources import counts, labelled_batch
-
-
-def labelled_images(job: TrainJob) -> int:
-    """Return the number of labelled images of the job, made ones too: ids are below it."""
-    synthetic = job.sources[SYNTHETIC] if SYNTHETIC in counts(job.experiment, len(job.train)) else ()
-    return len(job.train) + len(synthetic)
 
 
 def turns_of(job: TrainJob) -> Turns:
@@ -69,7 +61,7 @@ def _column_heads(job: TrainJob) -> Iterator[Head]:
     for column in _columns(job):
         classes = np.full(images, NO_VALUE, np.int64)
         classes[: len(job.train)] = column.classes(job.train)
-        fraction = _drawn_with_a_value(job, classes[: len(job.train)]) / _drawn_in_an_epoch(job)
+        fraction = drawn_fraction(job, classes != NO_VALUE)
         start = 1.0 if isinstance(weight, str) else weight
         yield Head(column.name, len(column.values), _lookup(classes), start, fraction=fraction)
 
@@ -78,22 +70,6 @@ def _rotation_head(job: TrainJob) -> Iterator[Head]:
     weight = job.experiment.auxiliary.rotation
     if weight:
         yield Head(ROTATION, TURNS, turns_of(job).of, weight, TURNED)
-
-
-def _drawn_in_an_epoch(job: TrainJob) -> int:
-    """Return the number of labelled images in the steps of an epoch, made ones too."""
-    images, experiment = len(job.train), job.experiment
-    steps = shard.steps_per_epoch(images, labelled_batch(experiment))
-    return images + steps * counts(experiment, images).get(SYNTHETIC, 0)
-
-
-def _drawn_with_a_value(job: TrainJob, classes: NDArray[np.int64]) -> float:
-    """Return the number of real labelled images with a value in the steps of an epoch, on average; the sampler repeats some."""
-    has_value = classes != NO_VALUE
-    if job.experiment.train.sampler != "balanced":
-        return float(has_value.sum())
-    weights = job.task.sampling_weights(job.train, job.classes)
-    return float(weights[has_value].sum() / weights.sum() * len(job.train))
 
 
 def _lookup(classes: NDArray[np.int64]) -> Callable[[Tensor, int], NDArray[np.int64]]:

@@ -105,6 +105,7 @@ class Joint:
     tap: FeatureTap | None
     state: nn.ModuleDict = field(default_factory=nn.ModuleDict)
     validated: Validated | None = None
+    records: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def of(

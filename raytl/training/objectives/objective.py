@@ -90,6 +90,11 @@ class StepObjective(Protocol):
         """Return whether its steps ask for `Network.answers`."""
         ...
 
+    @property
+    def records(self) -> Mapping[str, float]:
+        """Return the numbers that it adds to the record of the epoch, the same on all ranks."""
+        ...
+
     def normalizer(self, targets: Any) -> float | None:
         """Return the normalizer of the labelled images (see `raytl.tasks.task.Objective`)."""
         ...

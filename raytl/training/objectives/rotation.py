@@ -8,17 +8,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from raytl.data.loader import Batch
-from raytl.training.objectives.objective import LABELLED, LossSum, Network, StepObjective, Validated
+from raytl.training.objectives.objective import LABELLED, Network
 from raytl.training.transfer import on_device
-from raytl.world import World
 
 TURNED = "turned"
 """The name of the view of the copies."""
@@ -43,6 +41,10 @@ class Turns:
         """Return a copy of the batch whose images are turned; they are square."""
         return Batch(turned(batch.images, self.of(batch.ids, epoch)), batch.ids)
 
+    def beside(self, network: Network, batches: Mapping[str, Batch]) -> Mapping[str, Batch]:
+        """Return the batches with turned copies of the labelled images as the view `TURNED`."""
+        return {**batches, TURNED: self.turned(batches[LABELLED], network.epoch)}
+
 
 @lru_cache(maxsize=2)
 def _of_epoch(count: int, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -57,39 +59,3 @@ def turned(images: Tensor, turns: NDArray[np.int64]) -> Tensor:
         places = on_device(torch.from_numpy(np.flatnonzero(turns == turn)), images.device)
         result[places] = images[places].rot90(turn, (2, 3))
     return result
-
-
-@dataclass(frozen=True)
-class WithTurns:
-    """The objective `inner`, whose steps have turned copies of the labelled images as the view `TURNED`."""
-
-    inner: StepObjective
-    turns: Turns
-
-    @property
-    def state(self) -> nn.Module | None:
-        """Return what `inner` owns."""
-        return self.inner.state
-
-    @property
-    def validated(self) -> Validated | None:
-        """Return what `inner` scores."""
-        return self.inner.validated
-
-    @property
-    def needs_answers(self) -> bool:
-        """Return whether `inner` asks for answers."""
-        return self.inner.needs_answers
-
-    def normalizer(self, targets: Any) -> float | None:
-        """Return the normalizer of `inner`."""
-        return self.inner.normalizer(targets)
-
-    def step(self, network: Network, batches: Mapping[str, Batch]) -> LossSum:
-        """Return the loss of `inner`."""
-        copies = self.turns.turned(batches[LABELLED], network.epoch)
-        return self.inner.step(network, {**batches, TURNED: copies})
-
-    def end_step(self, world: World, device: torch.device) -> None:
-        """Update what `inner` owns."""
-        self.inner.end_step(world, device)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -22,6 +22,7 @@ class Supervised:
     state: None = None
     validated: None = None
     needs_answers: bool = False
+    records: Mapping[str, float] = field(default_factory=dict)
 
     def normalizer(self, targets: Any) -> float | None:
         """Return the normalizer of `labels`."""

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from raytl.config.schema import Experiment
+from raytl.data.formats import unlabelled
 from raytl.data.formats.unlabelled import scan_unlabelled
 from raytl.data.sample_table import SampleTable
 from raytl.data.sources import UNLABELLED, located, other_sources
@@ -58,6 +59,17 @@ def test_archives_and_shards_need_no_labels(source: Path, tmp_path: Path) -> Non
 def test_a_manifest_needs_only_a_column_of_paths(source: Path) -> None:
     (source / "list.csv").write_text("path\nloose.jpg\ncat/1.png\nloose.jpg\n")
     assert keys(source / "list.csv") == ["cat/1.png", "loose.jpg"]
+
+
+@pytest.mark.parametrize("path", ["../secret.png", "/etc/secret.png", "a/../../secret.png"])
+def test_a_manifest_from_a_bucket_names_no_file_of_this_machine(
+    source: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    (source / "list.csv").write_text(f"path\nloose.jpg\n{path}\n")
+    monkeypatch.setattr(unlabelled, "pulled_parts", lambda *_: ("s3://b/all", source / "list.csv", ["list.csv"], []))
+    monkeypatch.setattr(unlabelled, "pull", lambda *_, **__: source)
+    with pytest.raises(DataError, match="secret.png' is outside the manifest's folder; expected paths below it"):
+        scan_unlabelled("s3://b/all/list.csv", KEY)
 
 
 def test_rows_of_a_test_have_that_split(source: Path) -> None:

@@ -32,7 +32,8 @@ from raytl.training.objectives.head_scores import HeadScores, HeadTruth
 from raytl.training.objectives.job_heads import auxiliary_of
 from raytl.training.objectives.joint import FeatureTap, Joint, Outputs
 from raytl.training.objectives.objective import LABELLED
-from raytl.training.objectives.rotation import TURNED, Turns, WithTurns, turned
+from raytl.training.objectives.prepared import Prepared
+from raytl.training.objectives.rotation import TURNED, Turns, turned
 from raytl.training.objectives.supervised import Supervised
 from raytl.training.phase import open_phase
 from raytl.training.stages import timeline
@@ -167,7 +168,7 @@ def test_an_experiment_has_its_heads_and_averages() -> None:
     assert joint.state["elr"].probabilities.shape == (6, 3)
     assert [layer.weight.shape[0] for layer in joint.state["auxiliary"].heads] == [2]
     both = objective({"auxiliary.columns": ["camera"], "auxiliary.rotation": 0.1, "auxiliary.weight": "uncertainty"})
-    assert isinstance(both, WithTurns) and both.state["auxiliary"].log_variances.shape == (3,)
+    assert isinstance(both, Prepared) and both.state["auxiliary"].log_variances.shape == (3,)
 
 
 def test_early_learning_alone_needs_no_linear_head() -> None:

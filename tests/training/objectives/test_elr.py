@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from raytl.training.objectives import elr
+from raytl.training.objectives import image_averages
 from raytl.training.objectives.elr import EarlyLearning
 from raytl.training.objectives.joint import Outputs
 from raytl.training.objectives.objective import LABELLED
@@ -105,7 +105,7 @@ def test_ranks_end_with_the_averages_of_one(monkeypatch: pytest.MonkeyPatch) -> 
         def on_device(self) -> Tensor:
             return self._whole
 
-    monkeypatch.setattr(elr, "Sum", Added)
+    monkeypatch.setattr(image_averages, "Sum", Added)
     ids = [4, 2, 0, 1]
     alone = term()
     alone.loss(outputs(LOGITS[0], ids), Step(count=4))
