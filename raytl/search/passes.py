@@ -36,7 +36,7 @@ def passes(experiment: Experiment, space: Space) -> Passes:
     data, few, adapt = experiment.data.synthetic, experiment.few, experiment.adapt
     synthetic = values("data.synthetic.share", data.share, lambda part: part / (1 - part) if data.uri else 0.0)
     guessed = values("few.method", few.method, lambda method: method == FIXMATCH)
-    ratio = values("few.fixmatch.ratio", few.fixmatch.ratio, float)
+    views = values("few.fixmatch.ratio", few.fixmatch.ratio, lambda ratio: 2 * ratio)  # weak and strong
     target = values("adapt.method", adapt.method, lambda method: method in IN_TRAINING)
     turned = values("auxiliary.rotation", experiment.auxiliary.rotation, lambda weight: weight > 0)
     styled = values(STYLE, adapt.style.probability, float)
@@ -45,8 +45,8 @@ def passes(experiment: Experiment, space: Space) -> Passes:
     for each in (synthetic, guessed, target, turned, styled):
         plain *= each.count(0) / len(each)
     return Passes(
-        fmean(labelled) * (1 + fmean(guessed) * fmean(ratio) + fmean(target) + fmean(turned)),
-        max(labelled) * (1 + max(guessed) * max(ratio) + max(target) + max(turned)),
+        fmean(labelled) * (1 + fmean(guessed) * fmean(views) + fmean(target) + fmean(turned)),
+        max(labelled) * (1 + max(guessed) * max(views) + max(target) + max(turned)),
         plain,
         fmean(turned),
     )

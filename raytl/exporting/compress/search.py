@@ -12,7 +12,7 @@ import hashlib
 import shutil
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Protocol
@@ -78,7 +78,7 @@ class Options:
     target_ms: float | None
     max_drop: float
     threads: int = 1
-    seconds: float = SECONDS
+    seconds: float = field(default_factory=lambda: SECONDS)
 
 
 @dataclass(frozen=True, eq=False)
