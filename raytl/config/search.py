@@ -55,7 +55,7 @@ class SearchConfig(Section):
     soup: Literal["off", "uniform", "greedy"] = "off"
     """Average the weights of the best trials into one more candidate: uniform = all kept trials; greedy = those that do not lower the score."""
     keep: Annotated[int, Field(ge=1)] = 3
-    """Number of best trials whose checkpoints are kept."""
+    """Number of best trials whose checkpoints are kept, and beside them that of the best trial with fewer methods, if all of these have some."""
     max_errors: Annotated[int, Field(ge=1)] = 3
     """Stop the sweep after this many trials failed with the same error."""
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0

@@ -39,11 +39,15 @@ def methods_of(overrides: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(key for key, adds in METHODS.items() if key in overrides and adds(overrides[key]))
 
 
+def simpler_than(trials: Sequence[TrialRecord], others: Sequence[TrialRecord]) -> list[TrialRecord]:
+    """Return those of `others`, best first, with fewer methods than each of `trials`; first those with the fewest."""
+    least = min((len(methods_of(each.overrides)) for each in trials), default=0)
+    simpler = [each for each in others if len(methods_of(each.overrides)) < least]
+    return sorted(simpler, key=lambda each: len(methods_of(each.overrides)))
+
+
 def with_simplest(ranked: Sequence[TrialRecord], count: int) -> list[TrialRecord]:
     """Return the first `count` of `ranked` trials, best first, and the best of those with the fewest methods, if it is not
     among them: without it, nothing would say whether a method helps beyond noise."""
-    first = list(ranked[:count])
-    least = min((len(methods_of(each.overrides)) for each in ranked), default=0)
-    if first and all(len(methods_of(each.overrides)) > least for each in first):
-        first.append(next(each for each in ranked if len(methods_of(each.overrides)) == least))
-    return first
+    first, rest = list(ranked[:count]), ranked[count:]
+    return first + simpler_than(first, rest)[:1]

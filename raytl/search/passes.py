@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import fmean
@@ -26,32 +27,47 @@ class Passes:
     turned: float
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """What trials draw of a source: the `mean` of its images for each labelled one, the highest, and the fraction `off` of the
+    trials that draw none."""
+
+    mean: float
+    high: float
+    off: float
+
+
 def passes(experiment: Experiment, space: Space) -> Passes:
     """Return the images of the trials of `space`, whose dimensions are drawn independently of each other."""
-    drawn = {dimension.key: _values(dimension) for dimension in space.dimensions}
+    dimensions = {dimension.key: dimension for dimension in space.dimensions}
 
-    def values(key: str, own: Any, of: Callable[[Any], float]) -> list[float]:
-        return [of(value) for value in drawn.get(key, (own,))]
+    def drawn(key: str, own: Any, of: Callable[[Any], float]) -> _Drawn:
+        dimension = dimensions.get(key)
+        even, ends = ((own,), (own,)) if dimension is None else (_even(dimension), _ends(dimension))
+        values = [of(value) for value in even]
+        return _Drawn(fmean(values), max(map(of, ends)), values.count(0) / len(values))
 
     data, few, adapt = experiment.data.synthetic, experiment.few, experiment.adapt
-    synthetic = values("data.synthetic.share", data.share, lambda part: part / (1 - part) if data.uri else 0.0)
-    guessed = values("few.method", few.method, lambda method: method == FIXMATCH)
-    views = values("few.fixmatch.ratio", few.fixmatch.ratio, lambda ratio: 2 * ratio)  # weak and strong
-    target = values("adapt.method", adapt.method, lambda method: method in IN_TRAINING)
-    turned = values("auxiliary.rotation", experiment.auxiliary.rotation, lambda weight: weight > 0)
-    styled = values(STYLE, adapt.style.probability, float)
-    labelled = [1 + each for each in synthetic]
-    plain = 1.0
-    for each in (synthetic, guessed, target, turned, styled):
-        plain *= each.count(0) / len(each)
+    made = drawn("data.synthetic.share", data.share, lambda part: part / (1 - part) if data.uri else 0.0)
+    guessed = drawn("few.method", few.method, lambda method: method == FIXMATCH)
+    views = drawn("few.fixmatch.ratio", few.fixmatch.ratio, lambda ratio: 2 * ratio)  # weak and strong
+    target = drawn("adapt.method", adapt.method, lambda method: method in IN_TRAINING)
+    turned = drawn("auxiliary.rotation", experiment.auxiliary.rotation, lambda weight: weight > 0)
+    styled = drawn(STYLE, adapt.style.probability, float)
     return Passes(
-        fmean(labelled) * (1 + fmean(guessed) * fmean(views) + fmean(target) + fmean(turned)),
-        max(labelled) * (1 + max(guessed) * max(views) + max(target) + max(turned)),
-        plain,
-        fmean(turned),
+        (1 + made.mean) * (1 + guessed.mean * views.mean + target.mean + turned.mean),
+        (1 + made.high) * (1 + guessed.high * views.high + target.high + turned.high),
+        math.prod(each.off for each in (made, guessed, target, turned, styled)),
+        turned.mean,
     )
 
 
-def _values(dimension: Dimension) -> tuple[Any, ...]:
-    """Return the choices of a dimension, or its lowest, middle and highest value."""
-    return dimension.choices or (dimension.low, (dimension.low + dimension.high) / 2, dimension.high)
+def _even(dimension: Dimension) -> tuple[Any, ...]:
+    """Return the choices of a dimension, or the middles of the thirds of its range: the probability of its ends is zero."""
+    return dimension.choices or tuple(
+        dimension.low + (dimension.high - dimension.low) * place / 6 for place in (1, 3, 5)
+    )
+
+
+def _ends(dimension: Dimension) -> tuple[Any, ...]:
+    return dimension.choices or (dimension.low, dimension.high)

@@ -1,5 +1,5 @@
-"""The ranking of the best trials: by their mean over seeds; if the difference is within noise, the cheaper trial wins, and of
-two that cost the same, the one with fewer methods."""
+"""The ranking of the best trials: by their mean over seeds; within noise, the one with fewer methods wins, and of those with as
+many, the cheaper one."""
 
 from __future__ import annotations
 
@@ -64,7 +64,8 @@ def rank(
     floor: float = FLOOR,
     ceiling: float = CEILING,
 ) -> Ranking:
-    """Rank `candidates`: the best mean wins, unless a cheaper one is within noise of it; of several, the cheapest.
+    """Rank `candidates`: the best mean wins, unless a cheaper one, first by its methods, is within noise of it; of several, the
+    cheapest.
 
     Within noise: the means differ by at most `floor`, or by at most `ceiling` and the t-interval of the difference
     (paired by seed with two or more common seeds, else Welch's) contains zero. Failed runs are excluded, and the reason
@@ -95,7 +96,7 @@ def rank(
 
 
 def _cost(candidate: Candidate) -> tuple[int, int, int, int]:
-    return candidate.trainable, candidate.depth, len(candidate.methods), candidate.number
+    return len(candidate.methods), candidate.trainable, candidate.depth, candidate.number
 
 
 def _standing(candidate: Candidate, confidence: float, upper: float) -> Standing:
@@ -150,12 +151,12 @@ def _why_cheaper(best: Standing, winner: Standing, gap: _Gap) -> str:
 
 def _saved(one: Candidate, other: Candidate) -> str:
     """Return how `other` is cheaper than `one`, as a phrase."""
+    if len(other.methods) < len(one.methods):
+        methods = f"the methods of {', '.join(other.methods)} alone" if other.methods else "no method beside the labels"
+        return f"has {methods}, not those of {', '.join(one.methods)}"
     if other.trainable < one.trainable:
         return f"trains {other.trainable:,} parameters instead of {one.trainable:,}"
-    if other.depth < one.depth:
-        return f"is shallower (depth {other.depth} instead of {one.depth})"
-    methods = f"the methods of {', '.join(other.methods)} alone" if other.methods else "no method beside the labels"
-    return f"has {methods}, not those of {', '.join(one.methods)}"
+    return f"is shallower (depth {other.depth} instead of {one.depth})"
 
 
 def _failures(candidates: Sequence[Candidate]) -> list[str]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from raytl.run.run_store import RunStore
 from raytl.search.checkpoints import Checkpoints
 from raytl.search.executor import TrialExecutor, run_replicates, trial_factory
 from raytl.search.folds import fold_folders
-from raytl.search.methods import methods_of, with_simplest
+from raytl.search.methods import methods_of, simpler_than, with_simplest
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.ranking import Candidate, Ranking, rank
 from raytl.search.record import TrialRecord, finalists
@@ -88,7 +89,9 @@ def select_winner(
         best = _with_checkpoints(finals, count, sweep.s3, on_event)
         own = {record.number: rescore(record, sweep, metric) for record in best}
     replicates = _replicates(best, jobs, executor, folder, on_event, checkpoints)
-    candidates = [_candidate(record, None if jobs.differ else own[record.number], replicates) for record in best]
+    candidates = [
+        _candidate(record, None if _repeats_own(record, jobs) else own[record.number], replicates) for record in best
+    ]
     ranking = rank(candidates, lower_is_better(metric))
     record = next(record for record in best if record.number == ranking.winner)
     experiment = winner_experiment(original, record.overrides, winner_name(original))
@@ -109,19 +112,19 @@ def _with_checkpoints(
     available: list[TrialRecord] = []
     rest = list(records)
     while rest and len(available) < count:
-        available += _available(rest.pop(0), s3, on_event)
-    for simplest in with_simplest([*available, *rest], len(available))[len(available) :]:
-        available += _available(simplest, s3, on_event)
-    return available
+        record = rest.pop(0)
+        if (here := _with_checkpoint(record, s3)) is not None:
+            available.append(here)
+        else:
+            on_event(Message(f"trial {record.number} is excluded: its checkpoint was lost with its node", "warning"))
+    simpler = (here for each in simpler_than(available, rest) if (here := _with_checkpoint(each, s3)) is not None)
+    return [*available, *islice(simpler, 1)]
 
 
-def _available(record: TrialRecord, s3: S3Settings, on_event: OnEvent) -> list[TrialRecord]:
-    """Return the trial with its folder on this node, if its checkpoint exists."""
+def _with_checkpoint(record: TrialRecord, s3: S3Settings) -> TrialRecord | None:
+    """Return the trial with its folder on this node; None without a checkpoint."""
     here = fetched(record, s3)
-    if RunFolder(Path(here.folder)).best.exists():
-        return [here]
-    on_event(Message(f"trial {record.number} is excluded: its checkpoint was lost with its node", "warning"))
-    return []
+    return here if RunFolder(Path(here.folder)).best.exists() else None
 
 
 def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_event: OnEvent) -> Soup | None:
@@ -156,13 +159,16 @@ def _replicates(
     on_event: OnEvent,
     checkpoints: Checkpoints,
 ) -> Scores:
-    """Train the finalists with other seeds, at another size of images with their own too, and return their scores."""
+    """Train the finalists with other seeds, and with their own where its score cannot be compared; return the scores."""
     sweep = jobs.finalists
     search, own_seed = sweep.experiment.search, sweep.experiment.train.seed
     if search.replicates.top == 0:
         return {}
-    seeds = range(own_seed + (not jobs.differ), own_seed + search.replicates.seeds)
-    suggestions = [Suggestion(record.number, record.overrides, seed=seed) for record in best for seed in seeds]
+    suggestions = [
+        Suggestion(record.number, record.overrides, seed=own_seed + number)
+        for record in best
+        for number in range(not _repeats_own(record, jobs), search.replicates.seeds)
+    ]
     replicas = Replicas(suggestions, folder / "replicates.jsonl", retry=jobs.differ)
     done = len(suggestions) - len(replicas.remaining)
     factory = trial_factory(sweep, executor.shape)
@@ -173,6 +179,11 @@ def _replicates(
         done += 1
         on_event(Work("replicates", done, len(suggestions), "runs"))
     return replicas.scores()
+
+
+def _repeats_own(record: TrialRecord, jobs: Jobs) -> bool:
+    """Return whether the trial is repeated with its own seed too: its images were smaller, or it was stopped early."""
+    return jobs.differ or (record.state != "complete" and jobs.trials.experiment.search.replicates.top > 0)
 
 
 def _best_score(results: Sequence[TrialResult], metric: str) -> float | None:

@@ -40,6 +40,12 @@ FAR = (0.880, 0.881, 0.8825)  # by -0.020, -0.020, -0.0195: it does not
         pytest.param([trial(1, STEADY, 100, 3), trial(2, STEADY, 10, 1)], 2, 2, id="equal scores"),
         pytest.param([trial(1, STEADY, methods=("few.method",)), trial(2, NEAR)], 2, 1, id="no method, within noise"),
         pytest.param([trial(1, STEADY, methods=("few.method",)), trial(2, FAR)], 1, 1, id="no method, outside noise"),
+        pytest.param(
+            [trial(1, STEADY, 9, methods=("few.method",)), trial(2, NEAR, 99, 2)], 2, 1, id="no method, deeper"
+        ),
+        pytest.param(
+            [trial(1, STEADY, 99, 2), trial(2, NEAR, 9, methods=("few.method",))], 1, 1, id="a method, cheaper"
+        ),
         pytest.param([trial(2, STEADY), trial(1, STEADY)], 1, 1, id="all equal: the earlier"),
         pytest.param([trial(1, (0.90,), 100), trial(2, (0.89,), 10)], 1, 1, id="one seed"),
         pytest.param([trial(1, (0.9005,), 100), trial(2, (0.90,), 10)], 2, 1, id="one seed, below the floor"),

@@ -1,0 +1,50 @@
+"""The trials from which the winner is chosen: those with a checkpoint, and how often each is repeated."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from raytl.config.override import override
+from raytl.config.schema import Experiment
+from raytl.data.manifest import Sample
+from raytl.events import Message, Recorder
+from raytl.search.record import State, TrialRecord
+from raytl.search.winner import Jobs, _repeats_own, _with_checkpoints
+from raytl.store.s3_settings import ENVIRONMENT
+from raytl.training.job import TrainJob
+
+
+@pytest.mark.parametrize(
+    ("stored", "expected", "lost"),
+    [
+        ({0, 1, 2, 3, 4}, [0, 1, 3], []),
+        ({0, 2, 4}, [0, 2, 4], [1]),
+        ({0, 1, 2}, [0, 1], []),
+        ({3, 4}, [3, 4], [0, 1, 2]),
+    ],
+)
+def test_the_best_trial_with_fewer_methods_whose_checkpoint_exists_is_compared(
+    tmp_path: Path, stored: set[int], expected: list[int], lost: list[int]
+) -> None:
+    records = []
+    for number, method in enumerate(("pseudo", "propagate", "pseudo", "none", "none")):
+        folder = tmp_path / str(number)
+        (folder / "checkpoints" / "best" if number in stored else folder).mkdir(parents=True)
+        records.append(TrialRecord(number, "complete", {"few.method": method}, (0.5,), folder=str(folder)))
+    events = Recorder()
+    best = _with_checkpoints(records, 2, ENVIRONMENT, events)
+    assert [each.number for each in best] == expected
+    texts = [event.text for event in events.events if isinstance(event, Message)]
+    assert texts == [f"trial {number} is excluded: its checkpoint was lost with its node" for number in lost]
+
+
+@pytest.mark.parametrize(
+    ("state", "top", "expected"), [("complete", 3, False), ("pruned", 3, True), ("pruned", 0, False)]
+)
+def test_a_trial_that_was_stopped_is_repeated_with_its_own_seed(state: State, top: int, expected: bool) -> None:
+    experiment = Experiment(name="x", data="own.csv", model="test_vit")
+    images = [Sample("a/1", "1", "a")]
+    job = TrainJob(override(experiment, {"search.replicates.top": top}), "runs", images, images, ("a", "b"))
+    assert _repeats_own(TrialRecord(0, state, {}, (0.5,)), Jobs(job, job)) is expected
