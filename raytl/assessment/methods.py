@@ -20,7 +20,7 @@ from raytl.score_names import title
 from raytl.tasks.score_text import score_text
 from raytl.training.objectives.small_loss import LEFT_OUT
 from raytl.training.records import SCORE_FORMAT
-from raytl.training.run_writer import ADAPTED, BEST_SCORE, FRACTION
+from raytl.training.run_writer import ADAPTED, BEST_SCORE, FINITE, FRACTION
 from raytl.uris import in_bucket
 
 
@@ -35,6 +35,8 @@ class MethodFacts:
     corrections: Mapping[str, int] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     last_left_out: float | None = None
+    is_counted: bool = True
+    """False for a run before raytl counted the images of each label method."""
 
 
 def method_facts(folder: RunFolder, recipe: Recipe) -> MethodFacts:
@@ -52,6 +54,7 @@ def method_facts(folder: RunFolder, recipe: Recipe) -> MethodFacts:
         record.corrections if record else {},
         SCORE_FORMAT.load(score).metrics if score.exists() else {},
         epochs[-1].get(LEFT_OUT) if epochs else None,
+        record is None or not record.label_changes or bool(record.label_methods),
     )
 
 
@@ -81,7 +84,7 @@ def _labels(facts: MethodFacts) -> Iterator[str]:
             yield f"{_images(count)} {_were(count)} added to training with labels that a method gave them, not people ({by})."
     others = {"few.method": ("none", FIXMATCH), "adapt.method": ("none", *IN_TRAINING, *AFTER_TRAINING)}
     for key, method in (("few.method", few), ("adapt.method", adapt)):
-        if method not in others[key] and not any(by.startswith(key) for by in facts.changed):
+        if facts.is_counted and method not in others[key] and not any(by.startswith(key) for by in facts.changed):
             yield f"{key}: {method} added no images."
 
 
@@ -132,15 +135,18 @@ def _after_training(facts: MethodFacts) -> Iterator[str]:
     adapt, applied = facts.recipe.adapt, facts.metrics.get(ADAPTED)
     if adapt.method not in AFTER_TRAINING or applied is None:
         return
+    target = _place(adapt.target)
+    if facts.metrics.get(FINITE) == 0:
+        yield f"adapt.method: {adapt.method} with images of {target} was not kept, as its weights did not stay finite."
+        return
     name = facts.recipe.train.metric.removeprefix("val/")
     scores = [facts.metrics.get(f"adaptation/{each}_{name}") for each in ("without", "with")]
     texts = [score_text(name, each) for each in scores if each is not None]
-    change = f": {title(name)} from {' to '.join(texts)} on validation" if len(texts) == 2 else ""
-    target = _place(adapt.target)
+    both = f": {title(name)} on validation is {texts[0]} without and {texts[1]} with it" if len(texts) == 2 else ""
     if applied:
-        yield f"After training the network was adapted to images without labels, {target} (adapt.method: {adapt.method}){change}."
+        yield f"After training the network was adapted to images without labels, {target} (adapt.method: {adapt.method}){both}."
     else:
-        yield f"adapt.method: {adapt.method} with images of {target} was not kept, as it is not better{change}."
+        yield f"adapt.method: {adapt.method} with images of {target} was not kept, as it is not better{both}."
 
 
 def _images(count: int, unit: str = "image") -> str:
@@ -155,4 +161,5 @@ def _place(uri: str | None) -> str:
     """Return a source for readers elsewhere: a URI without secrets, and of a path on a machine its last part alone."""
     if uri is None:
         return "a source that is not named"
-    return redacted(uri) if in_bucket(uri) else redacted(PurePath(uri).name or uri)
+    masked = redacted(uri)
+    return masked if in_bucket(uri) else PurePath(masked).name or masked

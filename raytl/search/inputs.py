@@ -80,7 +80,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
         groups = group_columns(experiment.data.columns)
         table = SampleTable.of([*splits.train, *splits.val])
         check_folds(table, splits.classes, folds, groups)
-        for note in fold_column_notes(experiment.auxiliary.columns, table, folds, groups):
+        for note in fold_column_notes(_learned_columns(experiment), table, folds, groups):
             on_event(Message(note, "warning"))
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
@@ -89,6 +89,12 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     check_turns(experiment, train_plan.preprocess, "auxiliary.rotation" in {each.key for each in space.dimensions})
     inputs = SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
     return replace(inputs, prior=_prior(inputs, on_event))
+
+
+def _learned_columns(experiment: Experiment) -> list[str]:
+    """Return the columns of auxiliary heads that some trial may learn."""
+    is_learned = experiment.auxiliary.weight != 0 or "auxiliary.weight" in (experiment.search.space or {})
+    return experiment.auxiliary.columns if is_learned else []
 
 
 def _refuse_warmup(experiment: Experiment) -> None:

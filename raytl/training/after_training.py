@@ -34,7 +34,7 @@ from raytl.training.job import TrainJob
 from raytl.training.loop import RunWriter, rank
 from raytl.training.objectives.head_scores import PREFIX
 from raytl.training.records import SCORE_FORMAT
-from raytl.training.run_writer import ADAPTED, BEST_SCORE, FRACTION
+from raytl.training.run_writer import ADAPTED, BEST_SCORE, FINITE, FRACTION
 from raytl.training.steps import TrainContext
 from raytl.training.validate import ValSplit, calibrated, split_answers
 
@@ -42,6 +42,8 @@ _OF_TARGET = (
     "Validation photos should be labelled photos of the target: on those of the source, a network that is adapted to the "
     "target is expected to lose"
 )
+_MOST_COMPARED = 1000
+"""The paired test of images with several labels takes the square of their number: seconds for this many."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,7 @@ class Verdict:
         name = self.metric.removeprefix("val/")
         record = {
             ADAPTED: float(self.is_applied),
+            FINITE: float(self.is_finite),
             f"adaptation/without_{name}": self.before.result.metrics[self.metric],
             f"adaptation/with_{name}": self.after.result.metrics[self.metric],
             "adaptation/p_worse": self.gain.p_worse,
@@ -144,11 +147,21 @@ def verdict_on(task: Task, before: Answered, after: Answered, metric: str, *, is
     """Return the comparison of a network before and after it was adapted, by `metric` (`val/...`)."""
     name, reporting = metric.removeprefix("val/"), task.reporting
     tested = name if name in reporting.gate_metrics else reporting.gate_metrics[0]
-    old, new = before.answers, after.answers
+    old, new = (_compared(task, each.answers) for each in (before, after))
     gain = reporting.compare(old, new, [False] * len(new.samples), tested, LEVEL).paired
     assert gain is not None, "there are two networks"
     own, other = (rank(each.result.metrics, metric, task.tie_breaker) for each in (before, after))
     return Verdict(metric, before, after, gain, other > own, is_finite)
+
+
+def _compared(task: Task, answers: Evaluated) -> Evaluated:
+    """Return the answers that are tested: an even part of many images with several labels, of which a draw recounts all."""
+    solver = task.head_solver
+    step = 1 if solver is not None and solver.targets_of is not None else -(-len(answers.samples) // _MOST_COMPARED)
+    if step <= 1:
+        return answers
+    rows = tuple(each[::step] for each in answers.rows)
+    return replace(answers, samples=answers.samples[::step], truths=answers.truths[::step], rows=rows)
 
 
 def _adapted(job: TrainJob, backbone: Backbone, emit: OnEvent) -> State | None:

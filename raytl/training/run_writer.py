@@ -24,7 +24,7 @@ from raytl.training.scalars import write_scalars
 BEST_SCORE = "validation.json"
 FRACTION = "fallback/fine_tuned_fraction"
 """The metric that says how much of the saved network is the fine-tuned one; absent if all of it is."""
-ADAPTED = "adaptation/applied"
+ADAPTED, FINITE = "adaptation/applied", "adaptation/finite"
 """The metric that is 1 if the saved network was adapted after training, and 0 if it was better without; absent before that."""
 
 

@@ -64,7 +64,11 @@ def test_each_method_has_a_sentence(changes: dict[str, Any], more: dict[str, Any
 def test_adaptation_after_training_says_whether_it_was_kept(applied: float, expected: str) -> None:
     scores = {"adaptation/without_balanced_accuracy": 0.5, "adaptation/with_balanced_accuracy": 0.613}
     (sentence,) = said({**TARGET, "adapt.method": "adabn"}, metrics={"adaptation/applied": applied, **scores})
-    assert expected in sentence and "balanced accuracy from 50.0 % to 61.3 % on validation" in sentence
+    assert expected in sentence and "balanced accuracy on validation is 50.0 % without and 61.3 % with it" in sentence
+    (infinite,) = said(
+        {**TARGET, "adapt.method": "adabn"}, metrics={"adaptation/applied": 0.0, "adaptation/finite": 0.0}
+    )
+    assert "did not stay finite" in infinite
     assert said({**TARGET, "adapt.method": "adabn"}) == [], "its outcome is not on record"
 
 
@@ -97,6 +101,10 @@ def test_the_facts_are_those_of_the_files(tmp_path: Path) -> None:
     facts = method_facts(folder, recipe)
     assert (facts.changed, facts.corrections, facts.last_left_out) == ({"few.method: pseudo": 7}, {"relabelled": 3}, 9)
     assert LEFT_OUT == "train/left_out"
+    write_json(folder.provenance, {"label_changes": {"left_out": 0, "added": 812, "digest": "0"}})
+    assert not method_facts(folder, recipe).is_counted
+    few = override(recipe, {"data.unlabelled": "all", "few.method": "propagate"})
+    assert not any("added no images" in each for each in method_sentences(method_facts(folder, few))), "it may have"
     write_json(folder.provenance, {"label_methods": {"few.method: pseudo": -7}})
     with pytest.raises(RunError, match="label_methods"):
         method_facts(folder, recipe)

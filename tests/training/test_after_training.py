@@ -112,6 +112,14 @@ def test_labels_are_compared_image_by_image() -> None:
 
 
 @pytest.mark.thorough
+def test_of_many_images_with_labels_an_even_part_is_tested(monkeypatch: pytest.MonkeyPatch) -> None:
+    task = task_named("multilabel")
+    whole = verdict_on(task, labelled(6), labelled(20), "val/macro_f1").gain
+    monkeypatch.setattr(after_training, "_MOST_COMPARED", 7)
+    part = verdict_on(task, labelled(6), labelled(20), "val/macro_f1").gain
+    assert (whole.gained, part.gained) == (14, 5), "of the images 0, 3, 6 ... 18, two are right before"
+
+
 def test_a_network_of_labels_is_adapted_with_its_thresholds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scenes = write_scenes(tmp_path / "scenes")
     target = shifted(tmp_path / "target", scenes / "photos")
