@@ -16,7 +16,7 @@ from raytl.errors import ModelError
 from raytl.models import stem, timm_family, torchvision_family, weights
 from raytl.models.card import PREPROCESS_FORMAT
 from raytl.models.family import Family, State
-from raytl.models.pruned import fit_channels
+from raytl.models.pruned import check_answers, fit_channels
 from raytl.models.stages import Stage
 from raytl.models.state_dicts import Candidate, Taken
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -95,7 +95,7 @@ def build(
     head = layout.head if unused is None else (*layout.head, *unused(module))
     pruned = source.pruned if source else None
     if source is not None and pruned is not None:
-        _check_pruned(source, config, is_dense=unused is not None)
+        _check_pruned(source, config, name, is_dense=unused is not None)
         fit_channels(module, source.state, head)
     digest, notes = "none", _renamed(config, name)
     if config.weights != "none":
@@ -109,6 +109,8 @@ def build(
         notes += (f"model.weights: {source.name}: {taken.text}",) if taken.text else ()
         notes += _stem_note(config, module, taken.tensors)
         weights.fit(module, fitted(taken.tensors), head, _where(config, source, taken))
+        if pruned is not None:
+            check_answers(module, preprocess, classes, f"model.weights: {config.weights}")
         zero_init_head(module, layout.head)
     full = f"{_library(config.name)}{name}"
     backbone = Backbone(
@@ -136,13 +138,18 @@ def _pretrained(family: Family, name: str, image_px: int) -> weights.Source:
     return weights.Source((Candidate("", family.pretrained(name, image_px)),), name=name)
 
 
-def _check_pruned(source: weights.Source, config: ModelConfig, is_dense: bool) -> None:
-    """Check that a network can have the channels of a pruned model.
+def _check_pruned(source: weights.Source, config: ModelConfig, name: str, is_dense: bool) -> None:
+    """Check that the network `name` of a library can have the channels of a pruned model.
 
     Raises:
-        ModelError: its task or its images differ.
+        ModelError: its architecture, its task or its images differ.
     """
-    assert source.preprocess is not None, "only a saved model is pruned"
+    assert source.preprocess is not None and source.model is not None, "only a saved model is pruned"
+    if _architecture(source.model) != _architecture(f"{_library(config.name)}{name}"):
+        raise ModelError(
+            f"model.weights: {config.weights} is a pruned {source.model}, and model.name is {config.name}; expected weights of "
+            "the same architecture. Set model.name to the architecture of the weights"
+        )
     if is_dense or source.preprocess.channels != config.channels:
         need = "this task needs feature maps" if is_dense else f"model.channels is {config.channels}"
         raise ModelError(
@@ -248,6 +255,15 @@ def _family(full: str) -> tuple[Family, str]:
     name = family.current_name(full.removeprefix(prefix))
     family.check_name(name)
     return family, name
+
+
+def _architecture(full: str) -> str:
+    """Return the current name of a model without the tag of its weights; a name that no library has, as it is."""
+    try:
+        name = _family(full)[1]
+    except ModelError:
+        return full
+    return f"{_library(full)}{name.partition('.')[0]}"
 
 
 def _library(full: str) -> str:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+
+from raytl.data.transforms import Preprocess
+from raytl.errors import ModelError, first_line
 
 
 def fit_channels(module: nn.Module, state: Mapping[str, Tensor], head: Sequence[str] = ()) -> None:
     """Reduce each tensor of `module` to its shape in `state`; the values that remain are the first of each dimension.
 
-    The outputs of the layers of `head`, which are classes, stay. A tensor that is larger in `state`, or of other dimensions,
-    stays too: whoever loads `state` reports it.
+    The outputs of the layers of `head`, which are classes, stay. A tensor that is larger in `state`, or of other dimensions or
+    kernels, stays too: whoever loads `state` reports it.
     """
     for path, part in module.named_modules():
         prefix = f"{path}." if path else ""
@@ -30,9 +34,33 @@ def fit_channels(module: nn.Module, state: Mapping[str, Tensor], head: Sequence[
             _describe(part)
 
 
+def check_answers(module: nn.Module, preprocess: Preprocess, classes: int, where: str) -> None:
+    """Check that a network with the channels of a pruned model answers an image with `classes` numbers: tensors that load one by
+    one may not fit each other.
+
+    Raises:
+        ModelError: it does not; the error begins with `where`.
+    """
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.no_grad():
+            answers = module(torch.zeros(1, preprocess.channels, *preprocess.view_size))
+        problem = "" if answers.shape == (1, classes) else f"it answers an image with shape {tuple(answers.shape)}"
+    except Exception as error:  # layers raise errors of many kinds
+        problem = first_line(error)[:200]
+    finally:
+        module.train(was_training)
+    if problem:
+        raise ModelError(
+            f"{where} has the channels of no network that answers with {classes} classes ({problem}); expected a pruned model. "
+            "Copy it again, or prune it again"
+        )
+
+
 def _slice(own: Tensor, given: Tensor | None, keeps_outputs: bool) -> Tensor | None:
     """Return a copy of `own` in the shape of `given`; None if it has that shape, or cannot have it."""
-    if given is None or given.ndim != own.ndim:
+    if given is None or given.ndim != own.ndim or given.shape[2:] != own.shape[2:]:
         return None
     shape = (own.shape[0], *given.shape[1:]) if keeps_outputs else tuple(given.shape)
     if shape == tuple(own.shape) or any(

@@ -18,7 +18,7 @@ from raytl.models import weights
 from raytl.models.backbone import Backbone, build, is_convolutional
 from raytl.models.card import CARD, WEIGHTS, Card, read_card, saved_model_directory
 from raytl.models.predict_score import set_predict_score
-from raytl.models.pruned import fit_channels
+from raytl.models.pruned import check_answers, fit_channels
 from raytl.models.temperature import set_temperature
 from raytl.run.atomic import write_bytes, write_json
 
@@ -55,7 +55,7 @@ def load_model(
     `directory` is a saved model, or a run folder, of which the best checkpoint is loaded. `builder` builds the network of its task.
 
     Raises:
-        ModelError: there is no saved model, or its tensors do not match the digest in the card.
+        ModelError: there is no saved model, or its tensors do not match the digest in the card or each other.
     """
     folder = saved_model_directory(directory) or Path(directory)
     card = read_card(folder, on_event)
@@ -63,13 +63,16 @@ def load_model(
     if weights.state_digest(state) != card.digest:
         raise ModelError(f"{folder / WEIGHTS} does not match the digest in {CARD}; copy both files again")
     with torch.random.fork_rng(devices=[]):
-        module = builder(card.config, card.classes).module
+        built = builder(card.config, card.classes)
+    module = built.module
     if card.pruned is not None:
-        fit_channels(module, state)
+        fit_channels(module, state, built.head)
     try:
         module.load_state_dict(state)
     except RuntimeError as exc:
         raise ModelError(f"{folder} does not fit {card.model} as this version builds it: {exc}") from exc
+    if card.pruned is not None:
+        check_answers(module, card.preprocess, len(card.classes), str(folder))
     if is_convolutional(module):
         module = module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     set_temperature(module, card.temperature)

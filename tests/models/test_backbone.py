@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from raytl.config.schema import ModelConfig, PreprocessOverride
 from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
+from raytl.models import timm_family
 from raytl.models.backbone import build, is_convolutional, native_px, overridden, preprocess_of
 from raytl.models.saved_model import Card, load_model, save_model
 from raytl.models.weights import state_digest
@@ -205,3 +206,25 @@ def test_a_crop_fraction_beside_a_frame_is_an_error() -> None:
         ModelError, match=r"^model.preprocess.crop_fraction: found 0.9; expected none, as .* Remove the key"
     ):
         overridden(BASE, PreprocessOverride(image_px=(320, 240), crop_fraction=0.9))
+
+
+def save_as_pruned(folder: Path, name: str, stored: str) -> None:
+    """Write a saved model whose card says that it is pruned, with random weights of the network `name`."""
+    built = build(config(name), 3)
+    preprocess = replace(built.preprocess, image_px=32, resize_px=32)
+    save_model(folder, built.module, Card(stored, ("a", "b", "c"), preprocess, "none", pruned=0.3))
+
+
+def test_a_pruned_model_is_no_backbone_of_another_architecture(tmp_path: Path) -> None:
+    save_as_pruned(tmp_path, "lcnet_035", "lcnet_035")
+    text = r"is a pruned lcnet_035, and model.name is lcnet_050; .* Set model.name to the architecture of the weights"
+    with pytest.raises(ModelError, match=text):
+        build(config("lcnet_050", tmp_path), 3)
+
+
+def test_a_pruned_model_is_a_backbone_of_its_architecture_under_all_its_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(timm_family, "get_deprecated_models", lambda: {"former_resnet": "test_resnet"})
+    save_as_pruned(tmp_path, "test_resnet", "former_resnet")
+    assert build(config("test_resnet.r160_in1k", tmp_path), 2).pruned == 0.3

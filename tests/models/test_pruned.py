@@ -45,6 +45,12 @@ def test_a_depthwise_convolution_keeps_its_outputs_for_each_channel() -> None:
     assert (large.in_channels, large.out_channels, large.groups) == (4, 8, 4)
 
 
+def test_the_kernel_of_a_convolution_stays() -> None:
+    large = nn.Conv2d(6, 12, 3)
+    fit_channels(large, {"weight": torch.zeros(8, 4, 1, 1)})
+    assert large.weight.shape == (12, 6, 3, 3)
+
+
 def test_the_outputs_of_the_head_stay() -> None:
     large = network(16, outputs=5)
     fit_channels(large, network(8).state_dict(), ("8.weight", "8.bias"))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from raytl.config.auxiliary_rules import ELR, SMALL_LOSS
 from raytl.config.override import override
 from raytl.config.stored import on_this_machine
 from raytl.data.manifest import Sample
@@ -61,11 +62,7 @@ def distill(run: TrainedRun, distillation: Distillation, folder: Path, on_event:
         ModelError: the student cannot be built or pruned, or a teacher lacks a class.
         TrainingError: training stopped; its checkpoints are intact.
     """
-    start = run.run_store.folder.best.resolve()
-    if distillation.pruned is not None:
-        start = write_pruned(
-            run.saved, distillation.pruned, folder.with_name(f"{folder.name}-start"), on_event
-        ).resolve()
+    start = write_start(run, distillation, folder, on_event)
     teachers = [open_run(each, run.machine, on_event) for each in distillation.teachers] or [run]
     recipe = completed(on_this_machine(run.recipe, run.machine))
     train = learned_samples(run, settings_of(recipe), on_event)
@@ -84,6 +81,18 @@ def distill(run: TrainedRun, distillation: Distillation, folder: Path, on_event:
     return train_here(job, _epochs_as_work(on_event)).best
 
 
+def write_start(run: TrainedRun, distillation: Distillation, folder: Path, on_event: OnEvent) -> Path:
+    """Return the saved model that the student in `folder` continues, if it does: the run's own, or the pruned one, which is written
+    unless it is there.
+
+    Raises:
+        ModelError: the network cannot be pruned.
+    """
+    if distillation.pruned is None:
+        return run.run_store.folder.best.resolve()
+    return write_pruned(run.saved, distillation.pruned, folder.with_name(f"{folder.name}-start"), on_event).resolve()
+
+
 def learned_samples(run: TrainedRun, settings: Settings, on_event: OnEvent) -> list[Sample]:
     """Return the labelled images that the run learned from: without those that its label methods, as `settings` say, left out.
 
@@ -98,15 +107,22 @@ def learned_samples(run: TrainedRun, settings: Settings, on_event: OnEvent) -> l
 def student_changes(recipe: Mapping[str, Any], distillation: Distillation, start: Path) -> dict[str, Any]:
     """Return the keys of the run's recipe that a student changes; `start` is the saved model that it continues, if it does."""
     changes: dict[str, Any] = {"name": f"{recipe['name']}-student", "recipe": "none", "transfer.fallback": "off"}
+    if recipe["train"]["loss"] in (ELR, SMALL_LOSS):  # what it remembers would stand against the teachers
+        changes["train.loss"] = "cross_entropy"
     if distillation.epochs is not None:
-        head_first = min(recipe["transfer"]["head_first"], distillation.epochs - 1)
-        changes |= {"train.epochs": distillation.epochs, "transfer.head_first": head_first}
+        changes |= _shortened(recipe, distillation.epochs)
     if distillation.pruned is not None:
         return changes | retraining(start)
     if distillation.student is None:
         return changes | {"model.weights": str(start), "transfer.head_start": "weights", "transfer.head_first": 0}
     name, _, weights = distillation.student.partition("=")
     return changes | {"model.name": name, "model.weights": weights or "pretrained", "transfer.head_start": "zero"}
+
+
+def _shortened(recipe: Mapping[str, Any], epochs: int) -> dict[str, Any]:
+    """Return the keys of a training of `epochs`; what comes first in it, and would last as long, is shorter."""
+    warmup = {"optim.warmup": epochs / 10} if recipe["optim"]["warmup"] >= epochs else {}
+    return {"train.epochs": epochs, "transfer.head_first": min(recipe["transfer"]["head_first"], epochs - 1), **warmup}
 
 
 def unlabelled_samples(run: TrainedRun, teacher: TrainedRun, uri: str, on_event: OnEvent) -> list[Sample]:
@@ -133,7 +149,8 @@ def unlabelled_samples(run: TrainedRun, teacher: TrainedRun, uri: str, on_event:
 
 def distillation_key(distillation: Distillation, teachers: Sequence[str]) -> str:
     """Return a digest of what is trained and of the weights of the teachers."""
-    parts = [distillation.student, distillation.unlabelled, distillation.epochs, distillation.pruned, *teachers]
+    pruned = [] if distillation.pruned is None else [distillation.pruned]
+    parts = [distillation.student, distillation.unlabelled, distillation.epochs, *pruned, *teachers]
     return hashlib.sha256(encode(parts)).hexdigest()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from raytl.config.machine import Machine
 from raytl.errors import UserError
 from raytl.events import Message, OnEvent, ignore
 from raytl.exporting.compress.candidate import REFERENCE, UNTRAINED, Candidate, requested
-from raytl.exporting.compress.distill import Distillation, distill, distillation_key
+from raytl.exporting.compress.distill import Distillation, distill, distillation_key, write_start
 from raytl.exporting.compress.outcome import Compression
 from raytl.exporting.compress.prune import FRACTION, check_fractions
 from raytl.exporting.compress.run_source import RunSource
@@ -53,12 +53,19 @@ def compress(
     check_options(target_ms, max_drop, threads, names, distillation, prune_fractions)
     trained = open_run(run, machine, on_event)
     refuse_other_answers(trained)
+    trained.recorded("val")  # raises before anything is written
     source = RunSource(trained, max_drop, on_event)
     folder = Path(out) if out is not None else Path("compressed") / trained.run_store.name
     refuse_other_files(folder)
     steps = [Step(source, each) for each in UNTRAINED if each.name in names]
-    for prefix, each in trainings(names, distillation, prune_fractions).items():
-        steps += _student_steps(prefix, trained, source, each, folder, on_event)
+    students = {
+        prefix: (each, _student_folder(trained, each, folder))
+        for prefix, each in trainings(names, distillation, prune_fractions).items()
+    }
+    for each, place in students.values():  # all at first: a network that cannot be pruned ends no search after hours
+        write_start(trained, each, place, on_event)
+    for prefix, (each, place) in students.items():
+        steps += _student_steps(prefix, source, each, place, on_event)
     return search(steps, Options(target_ms, max_drop, threads), folder, on_event)
 
 
@@ -111,10 +118,17 @@ def _refuse_idle(names: Sequence[str], distillation: Distillation, fractions: Se
     }
     idle = {name: methods for name, (is_given, methods) in given.items() if is_given and not {*methods} & {*names}}
     if idle:
-        methods = " or ".join(next(iter(idle.values())))
         raise UserError(
-            f"{', '.join(idle)}: nothing is trained with it; add --methods {methods}, with others such as openvino-int8"
+            f"{', '.join(idle)}: nothing is trained with it; add --methods {_remedy(idle)}, with others such as openvino-int8"
         )
+
+
+def _remedy(idle: Mapping[str, tuple[str, ...]]) -> str:
+    """Return the methods that use the options `idle`, by option if they differ."""
+    options = {methods: [name for name in idle if idle[name] == methods] for methods in idle.values()}
+    if len(options) == 1:
+        return " or ".join(next(iter(options)))
+    return " and ".join(f"{' or '.join(methods)} for {', '.join(names)}" for methods, names in options.items())
 
 
 def refuse_other_answers(run: TrainedRun) -> None:
@@ -134,18 +148,19 @@ def refuse_other_answers(run: TrainedRun) -> None:
         )
 
 
-def _student_steps(
-    prefix: str, run: TrainedRun, source: RunSource, distillation: Distillation, folder: Path, on_event: OnEvent
-) -> list[Step]:
-    """Train the student, and return the candidates that are made of it; their names begin with `prefix`."""
+def _student_folder(run: TrainedRun, distillation: Distillation, folder: Path) -> Path:
+    """Return the folder in which the student is trained, of its own for each student."""
     weights = [open_run(each, run.machine, ignore).card.digest for each in distillation.teachers] or [run.card.digest]
-    place = (
-        work_folder(folder)
-        / "students"
-        / distillation_key(distillation, [run.card.digest, run.snapshot, *weights])[:16]
-    )
+    key = distillation_key(distillation, [run.card.digest, run.snapshot, *weights])
+    return work_folder(folder) / "students" / key[:16]
+
+
+def _student_steps(
+    prefix: str, source: RunSource, distillation: Distillation, place: Path, on_event: OnEvent
+) -> list[Step]:
+    """Train the student in `place`, and return the candidates that are made of it; their names begin with `prefix`."""
     on_event(Message(f"{prefix}: training the student in {place}"))
-    student = replace(source, student=distill(run, distillation, place, on_event))
+    student = replace(source, student=distill(source.run, distillation, place, on_event))
     base = f"{prefix}-{REFERENCE}"
     forms = [each for each in UNTRAINED if each.name in STUDENT_FORMS]
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,6 +28,7 @@ from raytl.exporting.trained_run import TrainedRun, open_run
 from raytl.labelling.change import TrainChange
 from raytl.labelling.record import write_changes
 from raytl.models.card import read_card
+from raytl.run.plain import encode
 
 
 @pytest.fixture
@@ -43,6 +45,18 @@ def test_a_student_is_a_smaller_network_or_the_run_s_own_that_continues(run: Tra
     own = student_changes(recipe, Distillation(teachers=("other",)), best)
     assert own["model.weights"] == str(best) and "train.epochs" not in own
     assert override(on_this_machine(run.recipe, run.machine), own).transfer.head_start == "weights"
+
+
+@pytest.mark.parametrize("loss", ["small_loss", "elr"])
+def test_the_student_of_a_robust_loss_learns_all_answers_in_any_number_of_epochs(run: TrainedRun, loss: str) -> None:
+    key, value = ("train.small_loss_keep", 0.9) if loss == "small_loss" else ("train.elr_weight", 1.0)
+    own = {"train.loss": loss, "train.epochs": 5, "optim.warmup": 2.0, key: value}
+    recipe = override(on_this_machine(run.recipe, run.machine), own)
+    for epochs, warmup in ((None, 2.0), (4, 2.0), (1, 0.1)):
+        distillation = Distillation(pruned=0.3, epochs=epochs)
+        changes = student_changes(recipe.model_dump(), distillation, run.run_store.folder.best)
+        student = override(recipe, changes)
+        assert (student.train.loss, student.optim.warmup) == ("cross_entropy", warmup)
 
 
 def test_a_network_does_not_teach_itself() -> None:
@@ -62,6 +76,11 @@ def test_another_student_or_teacher_is_trained_anew() -> None:
         for weights in (["1"], ["2"])
     } | {distillation_key(Distillation(student="a", epochs=2), ["1"])}
     assert len(keys) == 9
+
+
+def test_a_student_of_an_earlier_version_is_not_trained_again() -> None:
+    before = hashlib.sha256(encode(["a", None, 2, "1"])).hexdigest()  # without the fraction, which it did not have
+    assert distillation_key(Distillation(student="a", epochs=2), ["1"]) == before
 
 
 def test_photos_of_the_run_s_own_data_are_not_learned_without_labels(run: TrainedRun, tmp_path: Path) -> None:

@@ -13,15 +13,21 @@ from raytl.bundle.card import read_bundle
 from raytl.bundle.opening import open_bundle
 from raytl.cli.compress import compression_tables
 from raytl.cli.terminal import Terminal
-from raytl.errors import UserError
+from raytl.data.sample import Sample
+from raytl.errors import ModelError, RunError, UserError
 from raytl.evaluation.evaluate import verified_card
-from raytl.events import ignore
+from raytl.evaluation.record import recorded
+from raytl.events import OnEvent, ignore
 from raytl.exporting.base import view_of
+from raytl.exporting.compress import driver
 from raytl.exporting.compress import search as searching
 from raytl.exporting.compress.distill import Distillation
 from raytl.exporting.compress.driver import check_options, refuse_other_answers, trainings
 from raytl.exporting.compress.outcome import Outcome
 from raytl.exporting.trained_run import open_run
+from raytl.run.folder import RunFolder
+from raytl.tasks.saved import Saved
+from raytl.training.job import TrainJob
 from tests.cli.conftest import Raytl
 from tests.exporting.compress.outcomes import compression, outcome
 
@@ -44,6 +50,11 @@ from tests.exporting.compress.outcomes import compression, outcome
             {"fractions": (0.3,), "names": ["distill"]},
             "--prune-fraction: nothing is trained with it; add --methods prune,",
         ),
+        (
+            {"distillation": Distillation(student="resnet18", epochs=2), "fractions": (0.3,)},
+            "--student, --epochs, --prune-fraction: nothing is .* add --methods distill for --student and "
+            "distill or prune for --epochs and prune for --prune-fraction, with others",
+        ),
         ({"names": ["distill"]}, "--methods distill: name a smaller backbone with --student"),
         ({"names": ["prune"], "fractions": (2.0,)}, "--prune-fraction 2: expected more than 0"),
     ],
@@ -64,6 +75,36 @@ def test_pruned_networks_are_trained_before_the_student_each_under_its_name() ->
     }
     assert trainings(["onnx-fp32", "prune"], Distillation(), ()) == {"prune-0.3": Distillation(pruned=0.3)}
     assert trainings(["onnx-fp32"], Distillation(), ()) == {}
+
+
+def test_a_network_that_cannot_be_pruned_ends_the_command_before_another_is_trained(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def write(saved: Saved, fraction: float, folder: Path, on_event: OnEvent) -> Path:
+        if fraction > 0.2:
+            raise ModelError(f"cannot be pruned by {fraction:g}")
+        return folder
+
+    trainings: list[TrainJob] = []
+    monkeypatch.setattr("raytl.exporting.compress.distill.write_pruned", write)
+    monkeypatch.setattr("raytl.exporting.compress.distill.train_here", lambda job, emit: trainings.append(job))
+    with pytest.raises(ModelError, match=r"cannot be pruned by 0.3"):
+        driver.compress(str(trained), methods=["prune"], prune_fractions=[0.2, 0.3], out=tmp_path / "out")
+    assert not trainings
+
+
+def test_a_run_without_validation_images_leaves_no_folder(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without_val(folder: RunFolder, split: str) -> tuple[Sample, ...]:
+        if split == "val":
+            raise RunError("no images in its val split")
+        return recorded(folder, split)
+
+    monkeypatch.setattr("raytl.exporting.trained_run.recorded", without_val)
+    with pytest.raises(RunError, match="no images in its val split"):
+        driver.compress(str(trained), methods=["onnx-fp32"], out=tmp_path / "out")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_other_tasks_are_refused_with_the_command_that_serves_them(

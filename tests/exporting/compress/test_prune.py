@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 
 from raytl.config.override import override
 from raytl.config.schema import ModelConfig
@@ -18,7 +20,7 @@ from raytl.exporting.compress.distill import Distillation, student_changes
 from raytl.exporting.compress.prune import check_fractions, pruned, write_pruned
 from raytl.exporting.trained_run import open_run
 from raytl.models.backbone import build
-from raytl.models.card import Card
+from raytl.models.card import WEIGHTS, Card
 from raytl.models.heads import inherit
 from raytl.models.saved_model import save_model
 from raytl.tasks.saved import Saved, load_saved
@@ -70,6 +72,48 @@ def test_training_continues_from_a_pruned_model_with_other_classes(small: Path) 
     with torch.inference_mode():
         logits, own = built.module.eval()(images), load_saved(small).module(images)
     assert built.pruned == 0.3 and torch.allclose(logits[:, [1, 3, 0]], own, atol=1e-5)
+
+
+def damaged(small: Path, folder: Path, changes: dict[str, tuple[slice, ...]]) -> Path:
+    """Write the pruned model with parts of tensors alone, and the digest of these, into `folder`; return it."""
+    state = load_file(small / WEIGHTS)
+    tensors = {name: state[name][part].contiguous() for name, part in changes.items()}
+
+    class Whole(torch.nn.Module):
+        def state_dict(self, *args: object, **kwargs: object) -> dict[str, Tensor]:  # type: ignore[override]
+            return {**state, **tensors}
+
+    save_model(folder, Whole(), load_saved(small).card)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("changes", "loading", "building"),
+    [
+        ({"fc.weight": (slice(2),), "fc.bias": (slice(2),)}, "does not fit test_resnet as this", ""),
+        (
+            {"conv1.0.weight": (slice(None), slice(1))},
+            "has the channels of no network",
+            "has the channels of no network",
+        ),
+        ({"layer2.0.conv1.weight": (slice(8),)}, "has the channels of no network", "has the channels of no network"),
+        (
+            {"layer2.0.conv1.weight": (slice(None), slice(None), slice(1), slice(1))},
+            "does not fit test_resnet as this",
+            "does not match this architecture",
+        ),
+    ],
+    ids=["classes", "channels of images", "channels", "kernel"],
+)
+def test_tensors_that_do_not_fit_each_other_are_refused(
+    changes: dict[str, tuple[slice, ...]], loading: str, building: str, small: Path, tmp_path: Path
+) -> None:
+    folder = damaged(small, tmp_path / "damaged", changes)
+    with pytest.raises(ModelError, match=loading):
+        load_saved(folder)
+    if building:
+        with pytest.raises(ModelError, match=f"model.weights: .*{building}"):
+            build(ModelConfig(name="test_resnet", weights=str(folder)), 3)
 
 
 def test_a_pruned_model_is_no_backbone_for_other_images_or_for_maps(small: Path) -> None:
