@@ -29,7 +29,7 @@ class Passes:
 
 @dataclass(frozen=True)
 class _Drawn:
-    """What trials draw of a source: the `mean` of its images for each labelled one, the highest, and the fraction `off` of the
+    """The images of a source that trials draw: the `mean` number for each labelled one, the highest, and the fraction `off` of the
     trials that draw none."""
 
     mean: float
@@ -48,16 +48,16 @@ def passes(experiment: Experiment, space: Space) -> Passes:
         return _Drawn(fmean(values), max(map(of, ends)), values.count(0) / len(values))
 
     data, few, adapt = experiment.data.synthetic, experiment.few, experiment.adapt
-    made = drawn("data.synthetic.share", data.share, lambda part: part / (1 - part) if data.uri else 0.0)
+    synthetic = drawn("data.synthetic.share", data.share, lambda part: part / (1 - part) if data.uri else 0.0)
     guessed = drawn("few.method", few.method, lambda method: method == FIXMATCH)
     views = drawn("few.fixmatch.ratio", few.fixmatch.ratio, lambda ratio: 2 * ratio)  # weak and strong
     target = drawn("adapt.method", adapt.method, lambda method: method in IN_TRAINING)
     turned = drawn("auxiliary.rotation", experiment.auxiliary.rotation, lambda weight: weight > 0)
     styled = drawn(STYLE, adapt.style.probability, float)
     return Passes(
-        (1 + made.mean) * (1 + guessed.mean * views.mean + target.mean + turned.mean),
-        (1 + made.high) * (1 + guessed.high * views.high + target.high + turned.high),
-        math.prod(each.off for each in (made, guessed, target, turned, styled)),
+        (1 + synthetic.mean) * (1 + guessed.mean * views.mean + target.mean + turned.mean),
+        (1 + synthetic.high) * (1 + guessed.high * views.high + target.high + turned.high),
+        math.prod(each.off for each in (synthetic, guessed, target, turned, styled)),
         turned.mean,
     )
 
