@@ -34,7 +34,7 @@ SETS = {"trash": "datasets/trashnet_256", "signs": "datasets/sign_digits_100"}
 WEIGHTS = "weights/mobilenetv2_100_tv.safetensors"
 BUDGETS = (10, 25)
 """Labelled images of each class."""
-SEEDS = (0, 1)
+SEEDS = (0, 1, 2)
 STEPS, BATCH, PX = 100, 16, 96
 POOL, VAL, TEST = 600, 10, 400
 """Images without labels, validation images of each class, and test images."""
