@@ -92,6 +92,14 @@ def test_secrets_of_a_source_are_not_shown() -> None:
     assert "0123456789abcdef" not in sentence and "s3://bucket/all/" in sentence
 
 
+def test_a_secret_is_masked_before_the_name_is_cut() -> None:
+    data = {"uri": "photos.csv", "unlabelled": "https://user:hunter2secret@host"}
+    (sentence,) = method_sentences(
+        MethodFacts(Recipe.model_validate({**BASE, "data": data, "few": {"method": "fixmatch"}}))
+    )
+    assert "hunter2secret" not in sentence
+
+
 def test_the_facts_are_those_of_the_files(tmp_path: Path) -> None:
     recipe = override(Experiment.model_validate(BASE), {"train.loss": "small_loss"})
     folder = RunFolder(tmp_path)

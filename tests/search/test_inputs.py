@@ -18,7 +18,7 @@ from raytl.data.sample import Sample
 from raytl.errors import RunError
 from raytl.labelling.change import TrainChange
 from raytl.search import preflight
-from raytl.search.inputs import SweepInputs, _advice, open_study
+from raytl.search.inputs import SweepInputs, _advice, _learned_columns, open_study
 from raytl.search.passes import Passes, passes
 from raytl.search.preflight import depth_costs
 from raytl.training.job import TrainJob
@@ -128,3 +128,12 @@ def test_a_sweep_resumes_with_the_label_changes_that_it_began_with(tmp_path: Pat
     opened("cat/1.jpg")
     with pytest.raises(RunError, match=r"label changes of rank, none, none: "):
         opened("cat/2.jpg")
+
+
+@pytest.mark.parametrize(
+    ("weight", "space", "expected"),
+    [(0.3, None, ["site"]), (0, None, []), (0, {"auxiliary.weight": {"choice": [0, 0.3]}}, ["site"])],
+)
+def test_columns_that_no_trial_learns_are_not_noted(weight: float, space: Any, expected: list[str]) -> None:
+    changes = {"auxiliary.columns": ["site"], "auxiliary.weight": weight, "search.space": space}
+    assert _learned_columns(override(BASE, changes)) == expected
