@@ -78,11 +78,11 @@ def test_an_alias_that_moves_under_load_fails_no_request(registry: Registry, pub
         for thread in threads:
             thread.start()
         for round_ in range(2, 6):
-            before = len(statuses)
             number = publish("onnx", classes=("two", "x", "y") if round_ % 2 == 0 else ("one", "x", "y"))
             assert follow(service.live, source)
             assert service.live.current.version == str(number)
-            while len(statuses) < before + 40:
+            before = len(labels)
+            while len(labels) < before + 40:
                 threading.Event().wait(0.005)
         is_done.set()
         for thread in threads:
