@@ -1,6 +1,7 @@
 """Compare the methods of `few.method` with none, at few labels a class, as Markdown tables.
 
     python -m experiments.bench.few_labels ../shared/assets --sets trashnet_256 sign_digits_100
+    python -m experiments.bench.few_labels ../shared/assets --model vit_tiny_patch16_224=vit_tiny_patch16_224.safetensors
 
 The network is frozen: each method labels the rest of the training images from the labelled ones, a ridge classifier learns
 from both, and the test split scores it. The second table counts what `auto` chooses where nothing can be gained:
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks.cached_features import cached_features
 from raytl.tasks.registry import task_named
 
-LABELS, SEEDS, SHARE = (4, 10, 25), 3, 0.8
+LABELS, SHARE = (4, 10, 25), 0.8
 METHODS = ("none", "propagate", "pseudo", "auto")
 PLANTED, PLANTED_SEEDS = ("another set", "one class", "most labelled"), 10
 
@@ -52,9 +53,8 @@ class Split:
         return Labelled(self.features, self.classes)
 
 
-def splits_of(folder: Path, weights: Path) -> dict[str, Split]:
+def splits_of(folder: Path, model: Mapping[str, str]) -> dict[str, Split]:
     """Return the frozen features of the images of a set, by split, from the node's cache."""
-    model = {"name": "mobilenetv2_100", "weights": str(weights)}
     experiment = Experiment(name="few", data=str(folder), model=model)
     task, s3 = task_named("classification"), S3Settings.of(experiment.storage)
     manifest = scan(experiment.data.uri)
@@ -125,13 +125,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("assets", type=Path)
     parser.add_argument("--sets", nargs="+", default=["trashnet_256", "sign_digits_100"])
+    parser.add_argument("--model", metavar="NAME=FILE", default="mobilenetv2_100=mobilenetv2_100_tv.safetensors")
+    parser.add_argument("--seeds", type=int, default=3, help="draws of the labelled images")
     given = parser.parse_args()
-    weights = given.assets / "weights" / "mobilenetv2_100_tv.safetensors"
-    sets = {name: splits_of(given.assets / "datasets" / name, weights) for name in given.sets}
+    model, _, weights = given.model.partition("=")
+    network = {"name": model, "weights": str(given.assets / "weights" / weights)}
+    sets = {name: splits_of(given.assets / "datasets" / name, network) for name in given.sets}
     print("| set, labels a class | none | propagate | pseudo | auto (chosen) | seconds |\n|---|---|---|---|---|---|")
     for name, splits in sets.items():
         for each in LABELS:
-            rows = [list(scored(splits, each, seed)) for seed in range(SEEDS)]
+            rows = [list(scored(splits, each, seed)) for seed in range(given.seeds)]
             cells = []
             for place in range(len(METHODS)):
                 values = [row[place][1] for row in rows]
