@@ -42,8 +42,8 @@ def with_combined_labels(
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
 ) -> Manifest:
-    """Return the manifest with the combined label of each training image that has none of its own; images whose sources tie
-    are left out. The same manifest without `columns`.
+    """Return the manifest with the combined label of each training image that has none of its own; images whose sources
+    disagree, and where no class is likelier than all others together, are left out. The same manifest without `columns`.
 
     Raises:
         DataError: a column is missing, or images of validation or test have no label of their own.
@@ -61,9 +61,9 @@ def with_combined_labels(
             "a column split"
         )
     sources = fitted_sources(voted.votes[is_train], len(voted.classes), voted.own[is_train])
-    labels = np.where(voted.own == MISSING, combined(sources.posteriors(voted.votes)), voted.own)
+    labels = np.where(voted.own == MISSING, combined(sources.posteriors(voted.votes), voted.votes), voted.own)
     written = TargetWriter()
-    written.extend([voted.classes[label] for label in labels.tolist()])  # a tie, -1, is left out below
+    written.extend([voted.classes[label] for label in labels.tolist()])  # -1 is left out below
     is_kept = labels != MISSING
     table = replace(samples, targets=written.column(), origin=None).where(is_kept)
     notes = _notes(columns, voted, sources, is_train, int((~is_kept).sum()))
@@ -81,7 +81,7 @@ def _voted(root: str, samples: SampleTable, columns: Sequence[str], on_event: On
 
 
 def _notes(
-    columns: Sequence[str], voted: _Voted, sources: Sources, is_train: NDArray[np.bool_], tied: int
+    columns: Sequence[str], voted: _Voted, sources: Sources, is_train: NDArray[np.bool_], undecided: int
 ) -> list[str]:
     counts = (voted.votes[is_train] != MISSING).sum(axis=0).tolist()
     chance = float(sources.prior.max())
@@ -94,6 +94,8 @@ def _notes(
         f"labels.columns: {combined_images:,} training images have combined labels; estimated accuracy of the sources: "
         f"{', '.join(rated)}"
     ]
-    if tied:
-        notes.append(f"labels.columns: {tied:,} images are left out, as their sources tie")
+    if undecided:
+        notes.append(
+            f"labels.columns: {undecided:,} images are left out: their sources disagree, and any label would be wrong more often than right"
+        )
     return notes

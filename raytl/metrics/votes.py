@@ -11,8 +11,11 @@ from raytl.metrics.confusion import Floats
 
 MISSING = -1
 _STEPS, _TOLERANCE = 200, 1e-7
-_PSEUDO_COUNT = 0.1
-"""Added to each cell of a confusion, on its diagonal `classes` times as much: a source with few votes is taken for a fair one."""
+_POOLED = 10.0
+"""Images of each class by which a confusion is drawn to that of a source that errs evenly: a few votes would fit noise, and then
+believe it."""
+_FAIR = 0.1
+"""Votes for each class with which a source begins: one with few votes is taken for a fair one."""
 _TIE = 1e-6
 _MIN_KNOWN = 20
 
@@ -63,11 +66,12 @@ def fitted_sources(votes: NDArray[np.int64], classes: int, truths: NDArray[np.in
     return sources
 
 
-def combined(posteriors: Floats) -> NDArray[np.int64]:
-    """Return the likeliest class of each image, `(n,)`; -1 where two classes are equally likely."""
-    ordered = np.sort(posteriors, axis=1)
-    is_tied = ordered[:, -1] - ordered[:, -2] < _TIE
-    return np.where(is_tied, MISSING, posteriors.argmax(axis=1))
+def combined(posteriors: Floats, votes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the likeliest class of each image with these `votes (n, sources)`, `(n,)`; -1 where its sources disagree and no class
+    is likelier than all others together: such a label would be wrong more often than right."""
+    some = votes.max(axis=1, keepdims=True)
+    agree = (np.where(votes == MISSING, some, votes) == some).all(axis=1)
+    return np.where(agree | (posteriors.max(axis=1) > 0.5 + _TIE), posteriors.argmax(axis=1), MISSING)
 
 
 def _shares(votes: NDArray[np.int64], classes: int) -> Floats:
@@ -78,11 +82,18 @@ def _shares(votes: NDArray[np.int64], classes: int) -> Floats:
 
 def _maximized(votes: NDArray[np.int64], posteriors: Floats) -> Sources:
     classes = posteriors.shape[1]
-    prior = posteriors.sum(axis=0) + _PSEUDO_COUNT
-    pseudo = _PSEUDO_COUNT * (np.ones((classes, classes)) + (classes - 1) * np.eye(classes))
+    prior = posteriors.sum(axis=0) + _FAIR
     confusions = []
     for source in votes.T:
         named = np.eye(classes)[source[source != MISSING]]
-        counts = posteriors[source != MISSING].T @ named + pseudo
+        counts = posteriors[source != MISSING].T @ named
+        correct = (np.trace(counts) + _FAIR * classes) / (counts.sum() + _FAIR * (2 * classes - 1))
+        counts += _POOLED * _even(classes, correct)
         confusions.append(counts / counts.sum(axis=1, keepdims=True))
     return Sources(np.asarray(prior / prior.sum()), np.stack(confusions))
+
+
+def _even(classes: int, correct: float) -> Floats:
+    """Return the confusion of a source that is right with this probability, and else names each other class as often."""
+    other = (1 - correct) / max(1, classes - 1)
+    return np.full((classes, classes), other) + (correct - other) * np.eye(classes)

@@ -74,7 +74,7 @@ def test_images_whose_sources_tie_are_left_out(tmp_path: Path) -> None:
     Path(uri).write_text("\n".join(rows) + "\n")
     result = read(uri, ["ann", "bob"])
     assert set(trained(result)) == {f"{place + 4}.png" for place in range(12) if place % 4 < 2}
-    assert "6 images are left out, as their sources tie" in result.warnings[-1]
+    assert "6 images are left out: their sources disagree" in result.warnings[-1]
 
 
 def test_images_of_val_and_test_need_a_label_of_their_own(tmp_path: Path) -> None:

@@ -53,12 +53,12 @@ def test_a_source_worse_than_chance_counts_against_what_it_names() -> None:
     truth, votes = drawn(1, [confusion(2, 0.85), confusion(2, 0.8), confusion(2, 0.1), confusion(2, 0.75)])
     sources = fitted_sources(votes, 2)
     assert sources.accuracies[2] == pytest.approx(0.1, abs=0.05)
-    assert (combined(sources.posteriors(votes)) == truth).mean() > (majority(votes, 2) == truth).mean() + 0.05
+    assert (combined(sources.posteriors(votes), votes) == truth).mean() > (majority(votes, 2) == truth).mean() + 0.05
 
 
 def test_a_tie_of_two_equal_sources_is_undecided() -> None:
     votes = np.array([[0, 0], [1, 1], [0, 1], [1, 0]] * 5)
-    labels = combined(fitted_sources(votes, 2).posteriors(votes))
+    labels = combined(fitted_sources(votes, 2).posteriors(votes), votes)
     assert labels[:4].tolist() == [0, 1, MISSING, MISSING]
 
 
@@ -77,3 +77,18 @@ def test_an_image_without_votes_gets_the_prior_and_one_vote_is_enough() -> None:
     none, one = sources.posteriors(np.array([[MISSING, MISSING], [2, MISSING]]))
     assert none == pytest.approx(sources.prior)
     assert one.argmax() == 2
+
+
+def test_weak_sources_are_not_believed_more_than_their_majority() -> None:
+    truth, votes = drawn(4, [confusion(6, 0.45)] * 3, images=1800)
+    sources = fitted_sources(votes, 6)
+    labels = combined(sources.posteriors(votes), votes)
+    is_kept = labels != MISSING
+    assert np.abs(sources.accuracies - 0.45).max() < 0.05
+    assert 0.5 < is_kept.mean() < 0.7
+    assert (labels == truth)[is_kept].mean() > 0.65
+
+
+def test_an_image_is_left_out_only_if_its_sources_disagree() -> None:
+    posteriors = np.array([[0.4, 0.3, 0.3], [0.4, 0.3, 0.3], [0.6, 0.3, 0.1]])
+    assert combined(posteriors, np.array([[0, MISSING], [0, 1], [0, 1]])).tolist() == [0, MISSING, 0]
