@@ -45,7 +45,7 @@ def answered(rows: Sequence[Row], folder: Path, assets: Path, seed: int, epochs:
     train = {"epochs": epochs, "batch_size": 16, "early_stop": 0, "seed": seed, "precision": "fp32"}
     experiment = raytl.Experiment(
         name="bench",
-        data=str(manifest(rows, folder / "photos.csv")),
+        data={"uri": str(manifest(rows, folder / "photos.csv"))} | sections.pop("data", {}),
         model=model,
         recipe="none",
         transfer={"unfreeze": 2, "head_first": 1, "fallback": "off"} | sections.pop("transfer", {}),
