@@ -29,3 +29,8 @@ def title(name: str) -> str:
 def is_fraction(name: str) -> bool:
     """Return True for a score in [0, 1] that is shown in percent, with or without its split (`val/`)."""
     return _FRACTION.search(name.rpartition("/")[2]) is not None
+
+
+def p_text(p: float) -> str:
+    """Return a p-value with its name, such as `p 0.014`; one below what three digits hold is `p < 0.001`, never zero."""
+    return f"p {p:.3f}" if p >= 0.001 else "p < 0.001"

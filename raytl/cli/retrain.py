@@ -21,6 +21,7 @@ from raytl.config.load import load_experiment
 from raytl.config.places import registry_uri
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
+from raytl.score_names import p_text
 
 if TYPE_CHECKING:
     from raytl.retraining.changes import Changes
@@ -146,4 +147,4 @@ def _changes(changes: Changes) -> str:
     ]
     counts = ", ".join(f"{count:,} {what}" for count, what in parts if count) or "none"
     drift = changes.drift
-    return counts + (f"; drift {drift.amount:.2f} (p {drift.auc_p:.3f})" if drift is not None else "")
+    return counts + (f"; drift {drift.amount:.2f} ({p_text(drift.auc_p)})" if drift is not None else "")

@@ -18,7 +18,7 @@ from raytl.errors import ModelError
 from raytl.metrics.calibration import decision_losses
 from raytl.metrics.miscalibration import CalibrationError, calibration_errors
 from raytl.metrics.paired import Paired, mcnemar
-from raytl.score_names import is_fraction, title
+from raytl.score_names import is_fraction, p_text, title
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name, Score, at_most
 from raytl.tasks.reporting import Slice
@@ -255,7 +255,7 @@ def _noise(
         checks.append(
             Check(
                 "worst class",
-                f"{worst.text} (p {worst.p_worse:.3f})",
+                f"{worst.text} ({p_text(worst.p_worse)})",
                 f"no drop above {100 * CLASS_DROP:g} points beyond noise",
                 is_noise,
             )
@@ -279,7 +279,7 @@ def _noise(
         checks.append(
             Check(
                 "corrupted photos",
-                f"{-100 * drop:+.1f} points (p {p_worse:.3f})",
+                f"{-100 * drop:+.1f} points ({p_text(p_worse)})",
                 f"no drop above {100 * allowed:g} points beyond noise",
                 drop <= allowed or p_worse > _CHANCE,
             )

@@ -105,7 +105,7 @@ def pick(
     left_out = {
         "without a photo": len(records) - len(there),
         "in training or test": len(there) - len(fresh),
-        "near copies": search.copies,
+        "like another": search.copies,
     }
     return Picked(
         (*drawn_now[0], *rest), tuple(drawn_now[1]), len(records), {name: n for name, n in left_out.items() if n}

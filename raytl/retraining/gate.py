@@ -14,7 +14,7 @@ from typing import Any
 from raytl.config.retrain import GateConfig
 from raytl.errors import ConfigError
 from raytl.metrics.paired import Paired
-from raytl.score_names import is_fraction, title
+from raytl.score_names import is_fraction, p_text, title
 from raytl.stored.bounds import Count, Score
 from raytl.tasks.reporting import Reporting, Slice
 
@@ -131,7 +131,7 @@ def _objections(comparison: Comparison, gate: GateConfig) -> tuple[str, ...]:
     chance = 1 - gate.confidence
     if gate.max_class_drop is not None:
         objections += [
-            f"{part.text}; the drop exceeds gate.max_class_drop ({gate.max_class_drop:g}; p {part.p_worse:.3f})"
+            f"{part.text}; the drop exceeds gate.max_class_drop ({gate.max_class_drop:g}; {p_text(part.p_worse)})"
             for part in comparison.slices
             if part.is_class and part.drop > gate.max_class_drop and part.p_worse <= chance
         ]
@@ -147,7 +147,7 @@ def _gain(pair: Paired, gate: GateConfig, p: float | None = None) -> str:
     return (
         f"{name} {_value(pair.metric, pair.before)} -> {_value(pair.metric, pair.after)} "
         f"({_signed(pair.metric, pair.gain)}, 95 % interval {_signed(pair.metric, pair.low)} to "
-        f"{_signed(pair.metric, pair.high)}; p {pair.p_better if p is None else p:.3f}{margin})"
+        f"{_signed(pair.metric, pair.high)}; {p_text(pair.p_better if p is None else p)}{margin})"
     )
 
 

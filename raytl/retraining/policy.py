@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from raytl.config.retrain import RetrainConfig
 from raytl.feedback.monitor import Alarm
 from raytl.retraining.changes import MIN_IMAGES, Changes
+from raytl.score_names import p_text
 
 _MAX_DRIFT_P = 0.05
 """The permutation p-value at which drift counts, beside its amount."""
@@ -102,7 +103,7 @@ def _reasons(history: TrainingHistory, changes: Changes, now: datetime, policy: 
     )
     if drift is not None and far and changes.new_samples >= MIN_IMAGES:
         reasons.append(
-            f"drift {drift.amount:.2f} of the new images (AUC {drift.auc:.2f}, p {drift.auc_p:.3f}, "
+            f"drift {drift.amount:.2f} of the new images (AUC {drift.auc:.2f}, {p_text(drift.auc_p)}, "
             f"threshold {when.or_drift:g})"
         )
     if when.or_alarm and history.new_alarm is not None:

@@ -68,7 +68,7 @@ def test_near_copies_of_the_test_set_and_of_each_other_are_not_chosen(store: Loc
     known = Excluded(hashes=(phash(Image.open(BytesIO(one))),))
     picked = pick(store, 4, 0.5, known)
     assert len(picked.picks) == 1 and picked.picks[0].record.photo in (digests[1], copies[1])
-    assert picked.left_out["near copies"] == 3
+    assert picked.left_out["like another"] == 3
 
 
 def test_a_share_is_drawn_from_answers_that_no_share_had_and_a_label_is_not_asked_for_twice(store: LocalStore) -> None:
