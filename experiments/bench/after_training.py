@@ -175,7 +175,7 @@ def _after(
     for arm in arms:
         seconds = adapted(saved, target, AdaptConfig(**AFTER[arm]))
         gain = paired(_classes(saved, val), before, probabilities(saved, val), METRIC)
-        yield _line(case, arm, saved, test, seconds) | {"applied": gain.gain > 0}
+        yield _line(case, arm, saved, test, seconds) | {"gain": gain.gain, "p_better": gain.p_better}
         saved.module.load_state_dict(own)
 
 

@@ -103,12 +103,12 @@ def laid_out(run: dict[str, Any], source: Path, folder: Path, pool_images: int =
     test = rng.permutation(sorted(path for path in (source / "test").rglob("*") if path.is_file()))[:TEST]  # type: ignore[type-var]
     for path in test:
         _copied([path], folder / "data/test" / path.parent.name, is_styled=run["kind"] == "adapt")
-    pool = _unlike(rng.permutation(rest)[:pool_images].tolist(), [*(source / "test").rglob("*.*")])  # type: ignore[arg-type]
+    pool = unlike(rng.permutation(rest)[:pool_images].tolist(), [*(source / "test").rglob("*.*")])  # type: ignore[arg-type]
     _copied(pool, folder / "pool", is_styled=run["kind"] == "adapt")
     return count
 
 
-def _unlike(pool: list[Path], test: list[Path]) -> list[Path]:
+def unlike(pool: list[Path], test: list[Path]) -> list[Path]:
     """Return the images that do not look like a test image, which raytl would refuse."""
     samples = [
         Sample(str(path), str(path), None, "train", hashlib.sha256(path.read_bytes()).hexdigest())

@@ -21,6 +21,7 @@ import numpy as np
 
 from experiments.bench.paired_runs import Answered, Row, answered, photo_rows, table
 from experiments.bench.shifted import styled
+from experiments.bench.sources import unlike
 
 MADE = {"cast": ("cast", 0.0), "cartoon": ("cartoon", 0.0), "wrong": ("cast", 0.5)}
 """Of each set of made images: the style, and the part of wrong labels."""
@@ -47,8 +48,8 @@ def few(rows: list[dict[str, str]], most: int, seed: int) -> tuple[list[dict[str
     return kept, rest
 
 
-def make(photos: list[dict[str, str]], out: Path, style: str, wrong: float, seed: int) -> str:
-    """Write made images of each class below `out` and return it."""
+def make(photos: list[dict[str, str]], test: list[Path], out: Path, style: str, wrong: float, seed: int) -> str:
+    """Write made images of each class below `out`, without those that look like a test photo, and return it."""
     draw, names = np.random.default_rng(seed), sorted({row["label"] for row in photos})
     for row in photos:
         others = [name for name in names if name != row["label"]]
@@ -56,6 +57,9 @@ def make(photos: list[dict[str, str]], out: Path, style: str, wrong: float, seed
         path = out / label / f"{Path(row['path']).stem}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         styled(Path(row["path"]), style).save(path)
+    made = sorted(out.rglob("*.png"))
+    for path in {*made} - {*unlike(made, test)}:
+        path.unlink()
     return str(out)
 
 
@@ -64,11 +68,12 @@ def results(assets: Path, photos: Path, labels: int, seeds: int, epochs: int) ->
     every: dict[str, list[Answered]] = {name: [] for name in METHODS}
     splits = {split: [row for row in photo_rows(photos) if row["split"] == split] for split in ("train", "val", "test")}
     fixed = [*few(splits["val"], VAL, 0)[0], *few(splits["test"], TEST, 0)[0]]
+    test = [Path(row["path"]) for row in fixed if row["split"] == "test"]
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
             real, rest = few(splits["train"], labels, seed + 1)
             other = few(rest, MADE_IMAGES, seed + 1)[0]
-            made = {name: make(other, Path(folder) / name, *how, seed) for name, how in MADE.items()}
+            made = {name: make(other, test, Path(folder) / name, *how, seed) for name, how in MADE.items()}
             rows: list[Row] = [*real, *fixed]
             for place, (name, runs) in enumerate(every.items()):
                 source, part = METHODS[name]

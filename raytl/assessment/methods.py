@@ -146,7 +146,7 @@ def _after_training(facts: MethodFacts) -> Iterator[str]:
     if applied:
         yield f"After training the network was adapted to images without labels, {target} (adapt.method: {adapt.method}){both}."
     else:
-        yield f"adapt.method: {adapt.method} with images of {target} was not kept, as it is not better{both}."
+        yield f"adapt.method: {adapt.method} with images of {target} was not kept, as it is not better beyond chance{both}."
 
 
 def _images(count: int, unit: str = "image") -> str:

@@ -100,7 +100,7 @@ def _adaptation(metrics: Mapping[str, float], experiment: Experiment) -> list[tu
         return []
     name = experiment.train.metric.removeprefix("val/")
     without, adapted = (score(name, metrics[f"adaptation/{each}_{name}"]) for each in ("without", "with"))
-    word = "applied" if applied else "kept off, as it is not better on validation"
+    word = "applied" if applied else "kept off, as it is not better beyond chance on validation"
     return [("adaptation", f"{experiment.adapt.method} {word}: {metric(name)} {without} -> {adapted}  (validation)")]
 
 

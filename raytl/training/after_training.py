@@ -1,4 +1,5 @@
-"""Adapt the best network to the target domain once training ended (`adapt.method: adabn` and `tent`), if that is better.
+"""Adapt the best network to the target domain once training ended (`adapt.method: adabn` and `tent`), if that is better
+beyond chance.
 
 Only what normalizes changes: the statistics of BatchNorm, and with `tent` scales and shifts. Validation compares the network
 with and without; it fits nothing but the temperature. Training with the statistics of the target inside the network ended at
@@ -63,14 +64,14 @@ class Verdict:
     after: Answered
     gain: Paired
     is_better: bool
-    """Whether the adapted network has the better score, on a tie by the task's tie breaker."""
+    """Whether the adapted network has the better score."""
     is_finite: bool = True
 
     @property
     def is_applied(self) -> bool:
-        """Return whether the adapted network replaces the other. A loss within chance is one too: of two networks that these
-        images cannot tell apart, the simpler one is no worse a choice."""
-        return self.is_finite and self.is_better
+        """Return whether the adapted network replaces the other: of two networks that these images cannot tell apart, the simpler
+        one stays."""
+        return self.is_finite and self.is_better and self.gain.p_better <= SIGNIFICANCE
 
     @property
     def result(self) -> Validation:
@@ -95,14 +96,12 @@ class Verdict:
         without = score_text(self.metric, self.before.result.metrics)
         adapted = score_value(self.metric, self.after.result.metrics)
         scores = f"{without} without and {adapted} with it on {len(self.before.answers.samples)} validation images"
-        if not self.is_applied:
-            beyond = "beyond chance" if self.gain.p_worse <= SIGNIFICANCE else "or the same, within chance"
-            return f"kept off: {scores}, which is worse {beyond}. {_OF_TARGET}"
-        if self.gain.p_better > SIGNIFICANCE:
-            is_tie = adapted == score_value(self.metric, self.before.result.metrics)
-            better = "is better by the tie breaker alone" if is_tie else "is better, but not beyond chance"
-            return f"applied: {scores}, which {better}: label more photos of the target to be sure"
-        return f"applied: {scores}, which is better beyond chance"
+        if self.is_applied:
+            return f"applied: {scores}, which is better beyond chance"
+        if self.is_better:
+            return f"kept off: {scores}, which is better, but not beyond chance. Label more photos of the target to be sure"
+        beyond = "beyond chance" if self.gain.p_worse <= SIGNIFICANCE else "or the same, within chance"
+        return f"kept off: {scores}, which is worse {beyond}. {_OF_TARGET}"
 
 
 def adapt_best(
@@ -113,7 +112,7 @@ def adapt_best(
     writer: RunWriter,
     folder: RunFolder,
 ) -> None:
-    """Replace the best checkpoint by its adapted network if that is better on validation.
+    """Replace the best checkpoint by its adapted network if that is better on validation beyond chance.
 
     All ranks validate; the main rank alone adapts and decides, so that the number of ranks changes no bit. The adapted
     network follows from the checkpoint and the images of the target, and the checkpoint is replaced as a whole and says so:
@@ -151,7 +150,7 @@ def verdict_on(task: Task, before: Answered, after: Answered, metric: str, *, is
     gain = reporting.compare(old, new, [False] * len(new.samples), tested, LEVEL).paired
     assert gain is not None, "there are two networks"
     own, other = (rank(each.result.metrics, metric, task.tie_breaker) for each in (before, after))
-    return Verdict(metric, before, after, gain, other > own, is_finite)
+    return Verdict(metric, before, after, gain, other[0] > own[0], is_finite)
 
 
 def _compared(task: Task, answers: Evaluated) -> Evaluated:

@@ -59,7 +59,8 @@ def test_each_method_has_a_sentence(changes: dict[str, Any], more: dict[str, Any
 
 
 @pytest.mark.parametrize(
-    ("applied", "expected"), [(1.0, "the network was adapted to images"), (0.0, "was not kept, as it is not better")]
+    ("applied", "expected"),
+    [(1.0, "the network was adapted to images"), (0.0, "was not kept, as it is not better beyond chance")],
 )
 def test_adaptation_after_training_says_whether_it_was_kept(applied: float, expected: str) -> None:
     scores = {"adaptation/without_balanced_accuracy": 0.5, "adaptation/with_balanced_accuracy": 0.613}
