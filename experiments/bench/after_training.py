@@ -7,7 +7,7 @@ SETS are folders of train/, val/ and test/ with class folders. Each seed draws l
 photos, and the target, without labels, from the other half in another style (experiments/bench/shifted.py). Validation and
 test photos are in the style. Each line of the output is one arm: its accuracy on the test photos. Lines that are in the output
 are not measured again. The arms after training start from the network of the arm `source only`, so they cost no training;
-`applied` says whether the product would keep them, by their score on the validation photos.
+`gain` and `p_better` are those of their score on the validation photos, by which the product keeps them or not.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from torch import Tensor
 
 import raytl
 from experiments.bench.shifted import STYLES, is_of_target, number_of, photos, styled
-from raytl.adaptation.choice import METRIC
+from raytl.adaptation.choice import METRIC, SIGNIFICANCE
 from raytl.adaptation.normalization import adapt_network
 from raytl.adaptation.views import by_content, normalized_views
 from raytl.config.adapt import AdaptConfig
@@ -207,7 +207,7 @@ def _cell(same: Sequence[Line]) -> str:
     values = [100 * line["accuracy"] for line in same]
     if not values:
         return ""
-    off = sum(not line.get("applied", True) for line in same)
+    off = sum(line.get("p_better", 0) > SIGNIFICANCE for line in same)
     deviation = f" ± {statistics.stdev(values):.1f}" if len(values) > 1 else ""
     return f"{statistics.mean(values):.1f}{deviation}" + (f" (off {off} of {len(same)})" if off else "")
 
