@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import t
 
 from experiments.bench.few_labels import Split, accuracy, splits_of
+from experiments.bench.sources import interval
 from raytl.metrics.confusion import Ints
 from raytl.metrics.votes import MISSING, combined, fitted_sources
 
@@ -117,11 +117,10 @@ def row(name: str, draws: Sequence[Scores]) -> str:
         return float(np.mean([of(each) for each in draws]))
 
     gains = [each.test["Dawid-Skene"] - each.test["majority"] for each in draws]
-    half = float(t.ppf(0.975, len(gains) - 1)) * float(np.std(gains, ddof=1)) / len(gains) ** 0.5
     cells = [
         " / ".join(f"{mean(lambda each, method=method: each.right[method]):.1f}" for method in METHODS[:3]),  # type: ignore[misc]
         *(f"{mean(lambda each, method=method: each.test[method]):.1f}" for method in METHODS),  # type: ignore[misc]
-        f"{np.mean(gains):+.1f} ({np.mean(gains) - half:+.1f} to {np.mean(gains) + half:+.1f})",
+        interval(gains),
         f"{mean(lambda each: each.error):.1f}",
         f"{mean(lambda each: each.seconds):.2f}",
     ]
