@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -112,19 +112,11 @@ def _labelled(train: Split, labels: Ints) -> Split:
 
 def row(name: str, draws: Sequence[Scores]) -> str:
     """Return a row of the table: means over the draws, and the gain of Dawid-Skene over the majority with its t-interval."""
-
-    def mean(of: Callable[[Scores], float]) -> float:
-        return float(np.mean([of(each) for each in draws]))
-
-    gains = [each.test["Dawid-Skene"] - each.test["majority"] for each in draws]
-    cells = [
-        " / ".join(f"{mean(lambda each, method=method: each.right[method]):.1f}" for method in METHODS[:3]),  # type: ignore[misc]
-        *(f"{mean(lambda each, method=method: each.test[method]):.1f}" for method in METHODS),  # type: ignore[misc]
-        interval(gains),
-        f"{mean(lambda each: each.error):.1f}",
-        f"{mean(lambda each: each.seconds):.2f}",
-    ]
-    return f"| {name} | {' | '.join(cells)} |"
+    right = [f"{np.mean([each.right[method] for each in draws]):.1f}" for method in METHODS[:3]]
+    test = [f"{np.mean([each.test[method] for each in draws]):.1f}" for method in METHODS]
+    gain = interval([each.test["Dawid-Skene"] - each.test["majority"] for each in draws])
+    error, seconds = np.mean([[each.error, each.seconds] for each in draws], axis=0)
+    return f"| {name} | {' / '.join(right)} | {' | '.join(test)} | {gain} | {error:.1f} | {seconds:.2f} |"
 
 
 def main() -> None:
