@@ -33,4 +33,4 @@ def is_fraction(name: str) -> bool:
 
 def p_text(p: float) -> str:
     """Return a p-value with its name, such as `p 0.014`; one below what three digits hold is `p < 0.001`, never zero."""
-    return f"p {p:.3f}" if p >= 0.001 else "p < 0.001"
+    return "p < 0.001" if p < 0.001 else f"p {p:.3f}"

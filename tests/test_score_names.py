@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from raytl.score_names import is_fraction, title
+from raytl.score_names import is_fraction, p_text, title
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,14 @@ def test_scores_are_named_as_people_do(name: str, text: str) -> None:
 )  # fmt: skip
 def test_fractions_are_those_shown_in_percent(name: str, expected: bool) -> None:
     assert is_fraction(name) is expected
+
+
+def test_a_p_value_is_never_zero() -> None:
+    assert [p_text(p) for p in (0.0, 0.0009, 0.001, 0.0136, 1.0)] == [
+        "p < 0.001",
+        "p < 0.001",
+        "p 0.001",
+        "p 0.014",
+        "p 1.000",
+    ]
+    assert p_text(float("nan")) == "p nan"

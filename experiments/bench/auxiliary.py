@@ -9,7 +9,6 @@ which. Turned copies need no column. The output is a Markdown table for each set
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.bench.paired_runs import Answered, answered, photo_rows, table
+from experiments.bench.paired_runs import Answered, answered, photo_rows, print_tables
 from experiments.bench.shifted import styled
 
 CAMERAS = ("same", "cast", "night")
@@ -72,19 +71,5 @@ def results(assets: Path, photos: Path, labels: int, seeds: int, epochs: int) ->
     return every
 
 
-def main() -> None:
-    """Print a table for each set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("assets", type=Path)
-    parser.add_argument("--sets", nargs="+", default=["trashnet_256", "sign_digits_100"])
-    parser.add_argument("--labels", type=int, default=10, help="training photos of each class")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=20)
-    given = parser.parse_args()
-    for name in given.sets:
-        runs = results(given.assets, given.assets / "datasets" / name, given.labels, given.seeds, given.epochs)
-        print(f"\n{name}, {given.labels} labels a class, {given.seeds} seeds\n\n{table(runs, HEADS)}\n")
-
-
 if __name__ == "__main__":
-    main()
+    print_tables(__doc__, results, HEADS)

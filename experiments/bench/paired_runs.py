@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import csv
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,10 @@ class Answered:
     correct: NDArray[np.bool_]
     seconds: float
     metrics: Mapping[str, float]
+
+
+Results = Callable[[Path, Path, int, int, int], Mapping[str, Sequence[Answered]]]
+"""Returns the runs of each method, one for each seed, from the assets, the photos, the labels of each class, the seeds and epochs."""
 
 
 def manifest(rows: Sequence[Row], place: Path) -> Path:
@@ -91,6 +96,20 @@ def table(results: Mapping[str, Sequence[Answered]], more: Iterable[str] = ()) -
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
+
+
+def print_tables(about: str | None, results: Results, more: Sequence[str] = ()) -> None:
+    """Print a table for each set that the command line names, with the runs that `results` returns."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("assets", type=Path)
+    parser.add_argument("--sets", nargs="+", default=["trashnet_256", "sign_digits_100"])
+    parser.add_argument("--labels", type=int, default=10, help="labelled training photos of each class")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=20)
+    given = parser.parse_args()
+    for name in given.sets:
+        runs = results(given.assets, given.assets / "datasets" / name, given.labels, given.seeds, given.epochs)
+        print(f"\n{name}, {given.labels} labels a class, {given.seeds} seeds\n\n{table(runs, more)}\n")
 
 
 def _interval(gain: NDArray[np.float64]) -> tuple[float, float]:
