@@ -1,6 +1,6 @@
 """Measure whether the distance to the training images tells images that a model never learned, as Markdown tables.
 
-    python -m experiments.defaults.bench data/defaults --keep runs/defaults --out results.jsonl
+    python -m experiments.defaults.bench data/defaults --keep runs/defaults --out runs/rows.jsonl
     python -m experiments.unfamiliar data/defaults runs/defaults/*-20-0-mobilenetv2_100-raytl --left-out 1 --weights FILE
 
 far    test images of every other set, for the model of each run

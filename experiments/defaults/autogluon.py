@@ -4,7 +4,7 @@ AutoGluon needs other versions of timm and Ray than raytl, so it runs in an envi
 steps it takes:
 
     pip install autogluon.multimodal "setuptools<81"
-    python -m experiments.defaults.autogluon data/defaults --assets ../shared/assets --out results.jsonl --sizes 5 20
+    python -m experiments.defaults.autogluon data/defaults --assets ../shared/assets --sizes 5 20
 
 Its defaults stay (TrivialAugment, AdamW 1e-4 with a decay by layer of 0.9, cosine, clipping, a soup of the best three), but
 for the size and number of steps, ten validations in place of two an epoch, and bf16.
@@ -106,12 +106,13 @@ def table(root: Path) -> pd.DataFrame:
 
 def main() -> None:
     """Run what is missing beside the runs of raytl."""
+    from experiments.defaults.rows import FILE
     from experiments.defaults.scores import ece
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--assets", type=Path, default=Path("../shared/assets"))
-    parser.add_argument("--out", type=Path, default=Path("results.jsonl"))
+    parser.add_argument("--out", type=Path, default=FILE)
     parser.add_argument("--px", type=int, default=112)
     parser.add_argument("--sizes", nargs="+", type=int, default=[5, 20])
     given = parser.parse_args()

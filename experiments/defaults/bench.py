@@ -1,24 +1,23 @@
 """raytl's defaults beside those of others, on small sets: three keys (name, data, model), and equal steps for everyone.
 
     python -m experiments.defaults.sets data/defaults
-    python -m experiments.defaults.bench data/defaults --assets ../shared/assets --out results.jsonl
+    python -m experiments.defaults.bench data/defaults --assets ../shared/assets
+    python -m experiments.defaults.table
 
-One line of JSON a run; what is in the file already is not run again. `--table` prints the summary. The steps of the others
-are those that raytl's recipe chose. Not tuned for any set: sizes, seeds and images are those of `sets`.
+What is in rows.jsonl already is not run again (`--out` names another file). The steps of the others are those that raytl's
+recipe chose. Not tuned for any set: sizes, seeds and images are those of `sets`. fastai 2.8 needs fastprogress < 1.1.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import shutil
-import statistics
 import tempfile
 import time
 import warnings
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -28,33 +27,16 @@ from numpy.typing import NDArray
 
 import raytl
 from experiments.defaults import peers
+from experiments.defaults.rows import FILE, Row, add, load
 from experiments.defaults.scores import ece
 from experiments.defaults.sets import SEEDS, SIZES
+from experiments.defaults.table import CONTENDERS
 from raytl.data.shard import steps_per_epoch
 
 MODELS = {
     "mobilenetv2_100": "mobilenetv2_100_tv.safetensors",
     "vit_tiny_patch16_224": "vit_tiny_patch16_224.safetensors",
 }
-CONTENDERS = ("raytl", "fastai", "timm")
-"""AutoGluon, which needs an environment of its own, adds its rows with `experiments.defaults.autogluon`."""
-OTHERS = (*CONTENDERS[1:], "autogluon")
-
-
-@dataclass(frozen=True)
-class Row:
-    """The test scores of one run, in percent, and its cost."""
-
-    data: str
-    size: int
-    seed: int
-    model: str
-    contender: str
-    accuracy: float
-    ece: float
-    images: int
-    steps: int
-    cpu_s: float
 
 
 def measured(job: peers.Job, name: str, contender: str, kept: Path | None) -> tuple[NDArray[np.float64], int]:
@@ -110,64 +92,12 @@ def jobs(root: Path, assets: Path, px: int) -> Iterator[tuple[str, int, peers.Jo
                     yield folder.name, size, peers.Job(place, model, assets / "weights" / file, px, 16, 0, seed)
 
 
-def table(rows: list[Row]) -> str:
-    """Return, for each size and model, the mean accuracy, rank and calibration error of each contender, and raytl's losses."""
-    lines = [
-        "| images a class | model | "
-        + " | ".join(f"{name}: accuracy (rank, ECE)" for name in (CONTENDERS[0], *OTHERS))
-        + " | runs |",
-        "|---" * (len(OTHERS) + 4) + "|",
-    ]
-    by_run: dict[tuple[str, int, int, str], dict[str, Row]] = {}
-    for each in rows:
-        by_run.setdefault((each.data, each.size, each.seed, each.model), {})[each.contender] = each
-    complete = {key: found for key, found in by_run.items() if {*CONTENDERS} <= {*found}}
-    for size, model in sorted({(key[1], key[3]) for key in complete}):
-        runs = [found for key, found in complete.items() if (key[1], key[3]) == (size, model)]
-        cells = [_cell(runs, name) for name in (CONTENDERS[0], *OTHERS)]
-        lines.append(f"| {size} | {model} | " + " | ".join(cells) + f" | {len(runs)} |")
-    lines.append(
-        "| all | | "
-        + " | ".join(_cell(list(complete.values()), name) for name in (CONTENDERS[0], *OTHERS))
-        + f" | {len(complete)} |"
-    )
-    lost = [
-        f"{key[0]} {key[1]} seed {key[2]} {key[3]}: {found['raytl'].accuracy:.1f}, {name} {found[name].accuracy:.1f}"
-        for key, found in complete.items()
-        for name in OTHERS
-        if name in found and found[name].accuracy - found["raytl"].accuracy > noise(found["raytl"])
-    ]
-    won = sum(
-        found["raytl"].accuracy - found[name].accuracy > noise(found["raytl"])
-        for found in complete.values()
-        for name in OTHERS
-        if name in found
-    )
-    return "\n".join([*lines, "", f"Beyond two standard errors: {won} won, {len(lost)} lost.", *lost])
-
-
-def noise(found: Row) -> float:
-    """Return two standard errors of an accuracy, in percent."""
-    share = found.accuracy / 100
-    return 200 * float(np.sqrt(max(share * (1 - share), 0.25 / found.images) / found.images))
-
-
-def _cell(runs: list[dict[str, Row]], name: str) -> str:
-    runs = [found for found in runs if name in found]
-    if not runs:
-        return "–"
-    ranks = [1 + sum(other.accuracy > found[name].accuracy for other in found.values()) for found in runs]
-    accuracy = statistics.mean(found[name].accuracy for found in runs)
-    calibration = statistics.mean(found[name].ece for found in runs)
-    return f"{accuracy:.1f} ({statistics.mean(ranks):.2f}, {calibration:.1f})"
-
-
 def main() -> None:
-    """Run what is missing, or print the table."""
+    """Run what is missing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--assets", type=Path, default=Path("../shared/assets"))
-    parser.add_argument("--out", type=Path, default=Path("results.jsonl"))
+    parser.add_argument("--out", type=Path, default=FILE)
     parser.add_argument(
         "--px", type=int, default=112, help="Side of the input; the native 224 px take four times as long."
     )
@@ -175,14 +105,9 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", type=int, default=list(SIZES))
     parser.add_argument("--seeds", nargs="+", type=int, default=list(SEEDS))
     parser.add_argument("--keep", type=Path, help="Keep the answers, and raytl's runs, below this folder.")
-    parser.add_argument("--table", action="store_true")
     given = parser.parse_args()
-    rows = [Row(**json.loads(line)) for line in given.out.read_text().splitlines()] if given.out.exists() else []
-    if given.table:
-        print(table(rows))
-        return
     warnings.filterwarnings("ignore")
-    done = {(each.data, each.size, each.seed, each.model, each.contender): each for each in rows}
+    done = {(*each.contest, each.contender): each for each in load(given.out)}
     for name, size, job in jobs(given.data, given.assets, given.px):
         if size not in given.sizes or job.seed not in given.seeds:
             continue
@@ -196,8 +121,7 @@ def main() -> None:
                 continue
             found = row(name, peers.Job(**{**asdict(job), "steps": steps}), size, contender, given.keep)
             done[(*key, contender)] = found
-            with given.out.open("a") as file:
-                file.write(json.dumps(asdict(found)) + "\n")
+            add(found, given.out)
             print(f"{name} {size} seed {job.seed} {job.model} {contender}: {found.accuracy:.1f} %, ECE {found.ece:.1f}, "
                   f"{found.steps} steps, {found.cpu_s:.0f} s", flush=True)  # fmt: skip
     shutil.rmtree("runs", ignore_errors=True) if not any(Path("runs").glob("*")) else None

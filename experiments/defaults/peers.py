@@ -21,6 +21,8 @@ from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
+from raytl.models.forward import pick_precision
+
 
 @dataclass(frozen=True)
 class Job:
@@ -66,6 +68,7 @@ def fastai(job: Job) -> NDArray[np.float64]:
         loaders, job.model, pretrained=False, n_out=len(job.classes), metrics=[], **_sized(job)
     )
     _load(learner.model[0].model, body(job))
+    _laid_out(learner.model, job)
     epochs = max(1, round(job.steps / max(1, len(loaders.train))) - 1)
     with learner.no_bar(), learner.no_logging():
         learner.fine_tune(epochs)
@@ -79,6 +82,7 @@ def timm_recipe(job: Job) -> NDArray[np.float64]:
     np.random.seed(job.seed)
     model = timm.create_model(job.model, num_classes=len(job.classes), **_sized(job))
     _load(model, body(job))
+    _laid_out(model, job)
     config = resolve_model_data_config(model) | {"input_size": (3, job.px, job.px)}
     train = create_transform(**config, is_training=True, auto_augment="rand-m7-mstd0.5-inc1")
     batch = min(job.batch, len(job.files("train")))
@@ -86,6 +90,7 @@ def timm_recipe(job: Job) -> NDArray[np.float64]:
     optimizer = create_optimizer_v2(model, opt="adamw", lr=3e-4, weight_decay=0.05)
     schedule = CosineLRScheduler(optimizer, t_initial=job.steps, warmup_t=max(1, job.steps // 10), warmup_lr_init=1e-6)
     loss = nn.CrossEntropyLoss(label_smoothing=0.1)
+    precision = pick_precision("auto", torch.device("cpu"))
     model.train()
     for epoch in range(math.ceil(job.steps / len(loader))):
         for number, (images, targets) in enumerate(loader):
@@ -94,7 +99,7 @@ def timm_recipe(job: Job) -> NDArray[np.float64]:
                 break
             schedule.step_update(step) if schedule.t_in_epochs is False else schedule.step(step)
             optimizer.zero_grad()
-            with torch.autocast("cpu", torch.bfloat16):
+            with torch.autocast("cpu", precision, enabled=precision != torch.float32):
                 logits = model(images)
             loss(logits.float(), targets).backward()
             optimizer.step()
@@ -105,6 +110,12 @@ def timm_recipe(job: Job) -> NDArray[np.float64]:
 def _sized(job: Job) -> dict[str, int]:
     """Return the size of the input, which transformers are built for."""
     return {"img_size": job.px} if "vit" in job.model else {}
+
+
+def _laid_out(model: nn.Module, job: Job) -> None:
+    """Keep the weights of a convolutional network as the processor reads them fastest, which changes no score."""
+    if "vit" not in job.model:
+        model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def _load(model: nn.Module, tensors: dict[str, Tensor]) -> None:

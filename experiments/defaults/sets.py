@@ -85,7 +85,7 @@ def sources(assets: Path, package: Path | None) -> dict[str, Source]:
     """Return every set that can be made."""
     data = assets / "datasets"
     made = {
-        "trash": photos(data / "trashnet_256"),
+        "waste": photos(data / "trashnet_256"),
         "signs": photos(data / "sign_digits_100"),
         "insects": photos(data / "hymenoptera_256", test="val"),
         "cells": cells(data / "bccd"),
