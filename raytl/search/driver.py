@@ -124,8 +124,9 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         save(folder, sweep.inputs.prior)
     with _cluster(experiment) as cluster:
         study = open_study(sweep.inputs)
+        # before the number of trials is stored: a refused one is not kept
+        _check_budget(sweep.inputs, cluster, study, add)
         total = set_total(sweep.inputs, study, add)
-        _check_budget(sweep.inputs, cluster, study)
         executor = _executor(experiment, cluster)
         write_text(folder / "experiment.yaml", to_yaml(experiment))
         job = _job(sweep, executor)
@@ -173,10 +174,10 @@ def _machine(compute: ComputeConfig) -> Node:
     return this_machine(min(gpus, 1) if compute.cluster == "none" else gpus)
 
 
-def _check_budget(inputs: SweepInputs, cluster: list[Node], study: Study) -> None:
+def _check_budget(inputs: SweepInputs, cluster: list[Node], study: Study, add: int) -> None:
     budget = inputs.experiment.search.budget
     if budget.wall is not None or budget.gpu_hours is not None:
-        check_budget(budget, sweep_plan(inputs, cluster, study.counts()[0], 0))
+        check_budget(budget, sweep_plan(inputs, cluster, study.counts()[0], add))
 
 
 def _executor(experiment: Experiment, cluster: list[Node]) -> TrialExecutor:
