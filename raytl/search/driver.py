@@ -70,7 +70,8 @@ def plan_sweep(experiment: Experiment, *, add: int = 0, on_event: OnEvent = igno
 def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: OnEvent = ignore) -> SweepResult:
     """Search for the best way to transfer, or resume an interrupted sweep; a finished one is left unchanged.
 
-    With `new`, an existing sweep is renamed first; with `add`, that many more trials run.
+    With `new`, an existing sweep is renamed first; with `add`, that many more trials run: until they ended, the same call
+    resumes them.
 
     Raises:
         UserError: the experiment, the data, the space or the budget has a problem; nothing was started.

@@ -79,6 +79,8 @@ class Total:
     trials: Trials
     planned: Trials | None = None
     stop: Stop | None = None
+    added: Trials = 0
+    """How many of them the last `--add` added; it is not applied twice before they ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,15 +114,19 @@ def ended(folder: Path) -> int:
 
 
 def total_of(folder: Path, search: SearchConfig, add: int = 0) -> Total:
-    """Return the number of trials: that of `search`, or of an earlier start in `folder` with `--add`, plus `add`."""
+    """Return the number of trials: that of `search`, or of an earlier start in `folder` with `--add`, plus `add`.
+
+    `add` replaces an earlier one whose trials have not all ended, so that the same command resumes them.
+    """
     path = folder / TOTAL
     stored = TOTAL_FORMAT.load(path) if path.exists() else Total(0)
     is_fixed = stored.planned is not None and search.trials <= stored.planned
     if stored.stop is not None and search.stop == "never":
         stored, is_fixed = Total(0), False
-    base = stored.trials if is_fixed else max(search.trials, stored.trials)
+    before = stored.trials - (stored.added if add and ended(folder) < stored.trials else 0)
+    base = before if is_fixed else max(search.trials, before)
     if add:
-        return Total(base + add, planned=max(search.trials, base))
+        return Total(base + add, planned=max(search.trials, base), added=add)
     return stored if is_fixed else Total(base)
 
 
