@@ -108,9 +108,14 @@ def wall_s(folder: Path) -> float:
 
 
 def ended(folder: Path) -> int:
-    """Return the number of trials of the finished sweep in `folder`; 0 if it is not finished."""
+    """Return the number of trials that ended in the sweep in `folder`; 0 if it has no result.
+
+    Those that the budget interrupted are running still: with a larger one they resume.
+    """
     path = folder / SUMMARY
-    return sum(SUMMARY_FORMAT.load(path).trials.values()) if path.exists() else 0
+    if not path.exists():
+        return 0
+    return sum(count for state, count in SUMMARY_FORMAT.load(path).trials.items() if state != "running")
 
 
 def total_of(folder: Path, search: SearchConfig, add: int = 0) -> Total:

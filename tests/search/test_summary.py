@@ -80,3 +80,9 @@ def test_a_sweep_that_stopped_is_finished_until_more_trials_are_planned(tmp_path
     assert is_finished(tmp_path, search())
     assert not is_finished(tmp_path, search(80))
     assert not is_finished(tmp_path, search(stop="never"))
+
+
+def test_a_sweep_with_trials_that_its_budget_interrupted_is_not_finished(tmp_path: Path) -> None:
+    for trials, expected in (({"complete": 10, "running": 4}, False), ({"complete": 10, "pruned": 4}, True)):
+        write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": trials})
+        assert is_finished(tmp_path, search(14)) is expected
