@@ -204,7 +204,7 @@ class Study:
         best = trial.user_attrs.get("best")
         if state == "complete" and best is not None:
             self.study.tell(number, best)
-        elif state == "pruned" and best is not None and len(self.search.metrics) == 1:
+        elif state == "pruned" and best is not None:
             self.study.tell(number, state=TrialState.PRUNED)
         else:
             self.study.tell(number, state=TrialState.FAIL)
