@@ -43,7 +43,7 @@ from raytl.search.prior import save
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_shape
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import SUMMARY, SweepResult, Total, ended, finished, is_finished, wall_s
+from raytl.search.summary import SUMMARY, SweepResult, Total, ended, finished, is_finished, wall_s, write_wall_s
 from raytl.search.sweep_state import SweepState
 from raytl.search.trial import epochs_of, full_size
 from raytl.search.winner import Jobs, Winner, select_winner
@@ -261,7 +261,7 @@ def _run_trials(state: SweepState, job: TrainJob, executor: TrialExecutor, folde
             scheduler, scratch = StudyScheduler(state), folder / ".ray"
             run_on_tune(searcher, scheduler, lambda: state.is_over, factory, executor, scratch)
     finally:
-        write_json(folder / "clock.json", {"wall_s": state.budget_tracker.wall_s})
+        write_wall_s(folder, state.budget_tracker.wall_s)
 
 
 def _check_outcome(state: SweepState, folder: Path) -> None:

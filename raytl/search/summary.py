@@ -10,6 +10,7 @@ from raytl.config.machine import storage_options
 from raytl.config.places import sweep_uri, winner_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
+from raytl.run.atomic import write_json
 from raytl.run.folder import working_copy
 from raytl.sanitize import command
 from raytl.search.stopping import Stop
@@ -19,6 +20,7 @@ from raytl.stored.bounds import Count, Name, Score, at_most, within
 from raytl.uris import is_remote
 
 SUMMARY, TOTAL = "summary.json", "trials.json"
+_CLOCK = "clock.json"
 Trials = Annotated[int, within(0, 10**6)]
 
 
@@ -103,8 +105,13 @@ def sweep_root(experiment: Experiment) -> Path:
 
 def wall_s(folder: Path) -> float:
     """Return the wall time of the sweep in `folder` so far."""
-    path = folder / "clock.json"
+    path = folder / _CLOCK
     return CLOCK_FORMAT.load(path).wall_s if path.exists() else 0.0
+
+
+def write_wall_s(folder: Path, seconds: float) -> None:
+    """Store the wall time of the sweep in `folder` so far."""
+    write_json(folder / _CLOCK, {"wall_s": seconds})
 
 
 def ended(folder: Path) -> int:

@@ -18,7 +18,7 @@ from raytl.search.protocol import EpochScores, TrialResult
 from raytl.search.record import finalists
 from raytl.search.stopping import MIN_TRIALS
 from raytl.search.study import Study
-from raytl.search.summary import total_of
+from raytl.search.summary import total_of, wall_s
 from raytl.search.sweep_state import SweepState
 
 METRIC = "val/accuracy"
@@ -85,6 +85,7 @@ def test_a_trial_that_the_budget_ends_keeps_its_scores(tmp_path: Path, metric: s
     assert not sweep_state.advance(suggestion.number, TrialResult("running", EpochScores(1, scores)))
     seconds.append(11.0)
     assert sweep_state.advance(suggestion.number, TrialResult("running", EpochScores(2, scores | {METRIC: 0.6})))
+    assert wall_s(tmp_path) == 11.0, "also if the process is killed now"
     (record,) = finalists(study.records(), METRIC)
     assert (record.state, record.values) == ("pruned", (0.6, 10.0)[: len(search.metrics)])
 
