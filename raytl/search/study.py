@@ -28,7 +28,7 @@ from raytl.search.guided import Guide
 from raytl.search.prior import NO_PRIOR, Prior, check
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
 from raytl.search.record import ATTRIBUTES_FORMAT, EndState, State, TrialAttributes, TrialRecord
-from raytl.search.storage import open_storage, read_as_study
+from raytl.search.storage import open_storage, read_as_study, study_name
 
 _STATES: dict[TrialState, State] = {
     TrialState.RUNNING: "running",
@@ -348,7 +348,7 @@ class Study:
 
 def _load_or_create(folder: Path, search: SearchConfig, name: str, sampler: BaseSampler) -> tuple[optuna.Study, bool]:
     """Return the study in its storage, and True if it is new."""
-    storage = open_storage(folder, search)
+    storage, name = open_storage(folder, search), study_name(folder, search, name)
     pruner = (
         optuna.pruners.SuccessiveHalvingPruner(min_resource=search.grace_epochs, reduction_factor=search.reduction)
         if search.scheduler == "asha"
