@@ -34,7 +34,7 @@ from raytl.search.checkpoints import Checkpoints, others, remove
 from raytl.search.executor import TrialExecutor, run_here, run_on_tune, trial_factory
 from raytl.search.head import solved_head
 from raytl.search.image_scale import measured_at, on_smaller_images
-from raytl.search.inputs import SweepInputs, open_study, set_total, sweep_inputs, sweep_job
+from raytl.search.inputs import SweepInputs, check_finished, open_study, set_total, sweep_inputs, sweep_job
 from raytl.search.noise import NoiseStop, validation_noise
 from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import SweepPlan
@@ -85,6 +85,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         run_store.set_aside(on_event)
     run_store.fetch()
     if not add and is_finished(folder, experiment.search):
+        check_finished(folder, experiment)
         return finished(folder, experiment)
     inputs = on_smaller_images(sweep_inputs(experiment, on_event))
     sweep = _Sweep(inputs, run_store, logged(on_event))

@@ -24,6 +24,7 @@ from raytl.config.space import Space
 from raytl.errors import RunError
 from raytl.metrics.direction import lower_is_better
 from raytl.search import halving, importance, suggest
+from raytl.search.comparison import another_experiment
 from raytl.search.guided import Guide
 from raytl.search.prior import NO_PRIOR, Prior, check
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
@@ -339,10 +340,8 @@ class Study:
             key for key in sorted({*stored, *wanted}) if key in stored or not (key in ADDED or wanted[key] in OFF)
         ]
         if keys := [key for key in compared if stored.get(key) != wanted.get(key)]:
-            raise RunError(
-                f"{folder}: a sweep of another experiment; differences (there -> here):\n"
-                + "\n".join(f"  {key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys)
-                + "\n  Rename this experiment, or start over with --new (the old sweep is renamed, not deleted)."
+            raise another_experiment(
+                folder, [f"{key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys]
             )
 
 

@@ -106,9 +106,10 @@ def test_a_sweep_stops_at_the_noise_of_validation_and_says_so(
     assert tune(experiment).status == "already finished"
 
 
-def test_another_experiment_of_that_name_is_refused_with_the_differences(finished: Finished) -> None:
-    with pytest.raises(RunError, match=r"optim\.schedule: cosine -> constant"):
-        tune(override(finished.experiment, {"optim.schedule": "constant", "search.trials": 5}))
+@pytest.mark.parametrize("trials", [4, 5], ids=["finished", "extended"])
+def test_another_experiment_of_that_name_is_refused_with_the_differences(finished: Finished, trials: int) -> None:
+    with pytest.raises(RunError, match=r"a sweep of another experiment(.|\n)*optim\.schedule: cosine -> constant"):
+        tune(override(finished.experiment, {"optim.schedule": "constant", "search.trials": trials}))
 
 
 @pytest.mark.thorough
