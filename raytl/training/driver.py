@@ -116,7 +116,7 @@ def is_unchanged(folder: RunFolder, experiment: Experiment) -> bool:
         _check_data(folder, run_plan)
     except RunError:
         return False
-    return PROVENANCE_FORMAT.load(folder.provenance).weights == run_plan.weights_digest
+    return bool(PROVENANCE_FORMAT.load(folder.provenance).weights == run_plan.weights_digest)
 
 
 def train_here(job: TrainJob, on_event: OnEvent = ignore) -> RunFolder:
