@@ -1,4 +1,4 @@
-"""What differs between the experiment that a sweep began with and the one of the same name now. Pure."""
+"""The differences between the experiment that a sweep began with and the one of the same name now. Pure."""
 
 from __future__ import annotations
 

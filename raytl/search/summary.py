@@ -82,7 +82,7 @@ class Total:
     planned: Trials | None = None
     stop: Stop | None = None
     added: Trials = 0
-    """How many of them the last `--add` added; it is not applied twice before they ended."""
+    """Number of them that the last `--add` added; it is not applied again before they end."""
 
 
 @dataclass(frozen=True, slots=True)
