@@ -41,7 +41,9 @@ def test_labels_without_a_present_or_an_absent_image_are_an_error_with_their_cou
 
 
 def test_a_label_with_the_mark_between_labels_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"contain '\|', which separates labels in tables: 1; expected none:\n  cat\|dog"):
+    with pytest.raises(
+        DataError, match=r"contain '\|', which separates labels in tables: 1; expected none:\n  cat\|dog"
+    ):
         label_names(samples(Labels(("cat|dog",)), Labels(("cat",)), Labels(())))
 
 
