@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -26,7 +27,7 @@ _DRAWS_AT_ONCE = 2_000_000
 
 Groups = NDArray[np.int64]
 """The group of each of n images, `(n,)`."""
-Places = tuple[Ints, Ints]
+Places = Sequence[NDArray[np.signedinteger[Any]]]
 """The rows of images and the classes that they have, each `(m,)`."""
 
 
@@ -106,7 +107,8 @@ def units(places: Places, classes: int, groups: Groups | None = None) -> list[in
     """Return the number of images, or of groups, that have each of the `classes`."""
     rows, of_class = places
     owners = rows if groups is None else groups[rows]
-    return np.bincount(np.unique(owners * classes + of_class) % classes, minlength=classes).tolist()
+    counts: list[int] = np.bincount(np.unique(owners * classes + of_class) % classes, minlength=classes).tolist()
+    return counts
 
 
 def fraction_end(each: Interval, images: int, level: float = LEVEL) -> Interval:
