@@ -135,10 +135,10 @@ def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_even
     metric = search.metrics[0]
     sign = -1.0 if lower_is_better(metric) else 1.0
     best = finalists(list(records), metric)[: max(search.keep, search.replicates.top)]
-    best = [fetched(each, sweep.s3) for each in best]
-    card = read_card(RunFolder(Path(best[0].folder)).best)
+    best = [here for each in best if (here := _with_checkpoint(each, sweep.s3)) is not None]
 
     def signed(module: nn.Module) -> float:
+        card = read_card(RunFolder(Path(best[0].folder)).best)
         return sign * score(module, card, sweep, metric, smoothing_of(best[0], sweep))
 
     soup = average_weights(search.soup, best, signed, folder / "soup")

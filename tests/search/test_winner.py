@@ -11,7 +11,7 @@ from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.events import Message, Recorder
 from raytl.search.record import State, TrialRecord
-from raytl.search.winner import Jobs, _repeats_own, _with_checkpoints
+from raytl.search.winner import Jobs, _repeats_own, _soup, _with_checkpoints
 from raytl.store.s3_settings import ENVIRONMENT
 from raytl.training.job import TrainJob
 
@@ -48,3 +48,19 @@ def test_a_trial_that_was_stopped_is_repeated_with_its_own_seed(state: State, to
     images = [Sample("a/1", "1", "a")]
     job = TrainJob(override(experiment, {"search.replicates.top": top}), "runs", images, images, ("a", "b"))
     assert _repeats_own(TrialRecord(0, state, {}, (0.5,)), Jobs(job, job)) is expected
+
+
+@pytest.mark.parametrize("stored", [set(), {1}])
+def test_a_soup_whose_best_checkpoint_was_lost_is_a_warning(tmp_path: Path, stored: set[int]) -> None:
+    records = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        (folder / "checkpoints" / "best" if number in stored else folder).mkdir(parents=True)
+        records.append(TrialRecord(number, "complete", {}, (0.9 - number / 10,), folder=str(folder)))
+    experiment = override(Experiment(name="x", data="own.csv", model="test_vit"), {"search.soup": "greedy"})
+    sweep = TrainJob(experiment, "runs", (), (), ("a", "b"))
+    events = Recorder()
+    assert _soup(records, sweep, tmp_path, events) is None
+    assert [event.text for event in events.events if isinstance(event, Message)] == [
+        "no soup: fewer than two trials have a checkpoint"
+    ]
