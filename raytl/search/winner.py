@@ -193,7 +193,8 @@ def _best_score(results: Sequence[TrialResult], metric: str) -> float | None:
 
 
 def _candidate(record: TrialRecord, own: float | None, replicates: Scores) -> Candidate:
-    others = [score for (number, _), score in sorted(replicates.items(), key=str) if number == record.number]
+    by_seed = sorted(replicates.items(), key=lambda replicate: replicate[0][1] or 0)  # scores are paired by position
+    others = [score for (number, _), score in by_seed if number == record.number]
     values = (*([] if own is None else [own]), *(math.nan if score is None else score for score in others))
     depth = depth_number(record.overrides.get("transfer.unfreeze", 0))
     methods = methods_of(record.overrides)

@@ -11,7 +11,7 @@ from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.events import Message, Recorder
 from raytl.search.record import State, TrialRecord
-from raytl.search.winner import Jobs, _repeats_own, _soup, _with_checkpoints
+from raytl.search.winner import Jobs, _candidate, _repeats_own, _soup, _with_checkpoints
 from raytl.store.s3_settings import ENVIRONMENT
 from raytl.training.job import TrainJob
 
@@ -48,6 +48,12 @@ def test_a_trial_that_was_stopped_is_repeated_with_its_own_seed(state: State, to
     images = [Sample("a/1", "1", "a")]
     job = TrainJob(override(experiment, {"search.replicates.top": top}), "runs", images, images, ("a", "b"))
     assert _repeats_own(TrialRecord(0, state, {}, (0.5,)), Jobs(job, job)) is expected
+
+
+def test_the_scores_of_a_candidate_are_in_the_order_of_their_seeds() -> None:
+    replicates: dict[tuple[int, int | None], float | None] = {(3, 11): 0.3, (3, 9): 0.1, (2, 10): 0.5, (3, 10): 0.2}
+    record = TrialRecord(3, "complete", {}, (0.9,))
+    assert _candidate(record, 0.9, replicates).scores == (0.9, 0.1, 0.2, 0.3)
 
 
 @pytest.mark.parametrize("stored", [set(), {1}])
