@@ -10,7 +10,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +27,16 @@ from raytl.search import halving, importance, suggest
 from raytl.search.guided import Guide
 from raytl.search.prior import NO_PRIOR, Prior, check
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
-from raytl.search.record import ATTRIBUTES_FORMAT, EndState, State, TrialAttributes, TrialRecord
+from raytl.search.record import EndState, TrialRecord
 from raytl.search.storage import open_storage, read_as_study
+from raytl.search.stored_trial import record_of
 
-_STATES: dict[TrialState, State] = {
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
 TRIALS = "trials"
 """The folder of the trials in the sweep's folder."""
 _STOPPED = "stopped"
 _RUNG, _LAST_RUNG = "rung", "stood"
 _DEPTH = "transfer.unfreeze"
 _DIRECTIONS = {True: optuna.study.StudyDirection.MINIMIZE, False: optuna.study.StudyDirection.MAXIMIZE}
-_ATTRIBUTES = frozenset(each.name for each in fields(TrialAttributes))
 _DRAWS = 8
 """The most draws for a suggestion that no earlier trial equals."""
 
@@ -225,7 +218,7 @@ class Study:
         Raises:
             RunError: its overrides are not a point of the space, or its folder is not below the trials' root.
         """
-        record = _record(trial, self.root)
+        record = record_of(trial, self.root)
         fault = self.space.fault(record.overrides, self.base)
         if not fault and Path(record.folder).name in ("..", "."):
             fault = f"folder: found {record.folder!r}; expected a folder below {self.root}"
@@ -365,29 +358,6 @@ def _load_or_create(folder: Path, search: SearchConfig, name: str, sampler: Base
 def _set_attributes(trial: optuna.Trial, result: TrialResult) -> None:
     for name in ("seconds", "trainable", "features", "folder"):
         trial.set_user_attr(name, getattr(result, name))
-
-
-def _record(trial: FrozenTrial, root: str) -> TrialRecord:
-    """Return the trial, with its folder below `root`: the sweep may have moved since it was stored."""
-    attributes = {key: value for key, value in trial.user_attrs.items() if key in _ATTRIBUTES}
-    attrs = ATTRIBUTES_FORMAT.typed(attributes, f"study.log: trial {trial.number}")
-    curve = trial.intermediate_values or {
-        int(key.split()[1]): value for key, value in trial.user_attrs.items() if key.startswith("epoch ")
-    }
-    return TrialRecord(
-        number=trial.number,
-        state=_STATES[trial.state],
-        overrides=attrs.overrides,
-        values=None if attrs.best is None or trial.state == TrialState.FAIL else attrs.best,
-        best_epoch=attrs.best_epoch,
-        curve=tuple(sorted(curve.items())),
-        seconds=attrs.seconds,
-        trainable=attrs.trainable,
-        source=attrs.source,
-        reason=attrs.reason,
-        features=attrs.features,
-        folder=f"{root}/{Path(attrs.folder).name}" if attrs.folder else "",
-    )
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
