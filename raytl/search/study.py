@@ -59,6 +59,7 @@ class Study:
     _suggested: list[int] = field(default_factory=list)
     _open: dict[int, optuna.Trial] = field(default_factory=dict)
     _seen: set[str] = field(default_factory=set)
+    _pruned: list[int] = field(default_factory=list)
     _next_number: int = 0
     _ended: int = 0
 
@@ -108,14 +109,18 @@ class Study:
             trial = self._resumable.pop(0)
             attrs = trial.user_attrs
             if attrs.get(_STOPPED):
-                self.study.tell(trial.number, state=TrialState.PRUNED)
-                self._ended += 1
+                self._prune(trial.number)
             elif "overrides" in attrs:
                 self._open[trial.number] = optuna.Trial(self.study, trial._trial_id)
                 return Suggestion(trial.number, self._record(trial).overrides, attrs["source"])
             else:  # the driver was killed before it stored the values
                 self.study.tell(trial.number, state=TrialState.FAIL)
         return self._new() if len(self._suggested) < self._total else None
+
+    def taken_pruned(self) -> list[int]:
+        """Return, and forget, the trials that `ask` pruned: those that lost at a rung, or that a killed process left stopped."""
+        taken, self._pruned = self._pruned, []
+        return taken
 
     @property
     def unsuggested(self) -> int:
@@ -277,10 +282,14 @@ class Study:
                 self._at(number).set_user_attr(_RUNG, 0)
                 self._resumable.append(self._by_number(number))
             for number in pruned:
-                self.study.tell(number, state=TrialState.PRUNED)
-                self._ended += 1
+                self._prune(number)
             for number in (*promoted, *pruned):
                 del self._waiting[number]
+
+    def _prune(self, number: int) -> None:
+        self.study.tell(number, state=TrialState.PRUNED)
+        self._ended += 1
+        self._pruned.append(number)
 
     def _rungs(self) -> tuple[int, ...]:
         return halving.rungs(self.search.grace_epochs, self.search.reduction, self.epochs)
