@@ -24,6 +24,7 @@ from raytl.config.space import Space
 from raytl.errors import RunError
 from raytl.metrics.direction import lower_is_better
 from raytl.search import halving, importance, suggest
+from raytl.search.grid import PointKey, point_key
 from raytl.search.guided import Guide
 from raytl.search.prior import NO_PRIOR, Prior, check
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
@@ -58,7 +59,7 @@ class Study:
     _waiting: dict[int, float] = field(default_factory=dict)
     _suggested: list[int] = field(default_factory=list)
     _open: dict[int, optuna.Trial] = field(default_factory=dict)
-    _seen: set[str] = field(default_factory=set)
+    _seen: set[PointKey] = field(default_factory=set)
     _pruned: list[int] = field(default_factory=list)
     _next_number: int = 0
     _ended: int = 0
@@ -134,18 +135,16 @@ class Study:
     @property
     def is_grid(self) -> bool:
         """True if the trials are the points of a grid."""
-        return suggest.points(self.search.sampler, self.space) is not None
+        return self.guide.grid is not None
 
     @property
     def _total(self) -> int:
-        """Number of trials in all: a grid may have fewer points than `trials`."""
-        points = suggest.points(self.search.sampler, self.space)
-        return self.trials if points is None else min(self.trials, points)
+        """Number of trials in all: a grid may have fewer points than `trials`, besides those that an old sweep repeated."""
+        repeated = len(self._suggested) - len(self._seen)
+        return self.trials if self.guide.grid is None else min(self.trials, len(self.guide.grid) + repeated)
 
     def _seed(self, number: int, draw: int) -> int:
-        """Return the sampler's seed for a trial; always the same for a grid, whose order of points depends on it."""
-        if self.is_grid:
-            return self.search.seed
+        """Return the sampler's seed for a draw of a trial."""
         text = f"{self.search.seed}/{number}/{draw}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
@@ -250,7 +249,7 @@ class Study:
         self._waiting = {trial.number: self._score(trial) for trial in running if trial.user_attrs.get(_RUNG)}
         self._resumable = [trial for trial in running if trial.number not in self._waiting]
         self._suggested = [trial.number for trial in suggested]
-        self._seen = {_key(trial.user_attrs["overrides"]) for trial in suggested}
+        self._seen = {point_key(trial.user_attrs["overrides"]) for trial in suggested}
         self._next_number = len(trials)
         self._ended = sum(trial.state.is_finished() for trial in suggested)
 
@@ -311,14 +310,14 @@ class Study:
                 trial = self.study.ask()
                 overrides = suggest.suggest(trial, self.space, self.base)
             self._next_number = max(self._next_number, trial.number + 1)
-            if _key(overrides) not in self._seen or draw == _DRAWS - 1 or self.is_grid:
+            if point_key(overrides) not in self._seen or draw == _DRAWS - 1:
                 break
             self.study.tell(trial.number, state=TrialState.FAIL)  # a duplicate, which is not run
         source = trial.user_attrs.get("source", "sampler")
         trial.set_user_attr("source", source)
         trial.set_user_attr("overrides", overrides)
         self._suggested.append(trial.number)
-        self._seen.add(_key(overrides))
+        self._seen.add(point_key(overrides))
         self._open[trial.number] = trial
         return Suggestion(trial.number, overrides, source)
 
@@ -371,7 +370,3 @@ def _set_attributes(trial: optuna.Trial, result: TrialResult) -> None:
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
-
-
-def _key(overrides: Mapping[str, Any]) -> str:
-    return repr(sorted(overrides.items()))

@@ -15,6 +15,7 @@ from optuna.samplers import BaseSampler
 from raytl.config.space import Dimension, Space
 from raytl.errors import ConfigError
 from raytl.search.cma import CmaEs
+from raytl.search.grid import continuous_keys
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -27,6 +28,7 @@ _SHORT = {
     "nsga2": "NSGAIISampler",
     "grid": "GridSampler",
 }
+_GRIDS = ("GridSampler", "BruteForceSampler")
 STARTUP = 8
 """Scored trials from which a sampler models them: with the recipes, of ten trials two are modeled, where Optuna's 10 leaves none."""
 _GOOD, _MOST_GOOD = 4, 25
@@ -74,8 +76,11 @@ def _create(wanted: str, seed: int, space: Space) -> BaseSampler:
         return optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP, gamma=_good
         )
-    if wanted == "GridSampler":
-        return _Grid(_grid(space), seed=seed)
+    if wanted in _GRIDS:
+        if keys := continuous_keys(space):
+            text = f"{wanted} needs a finite space; {', '.join(keys)} is continuous: give choice: [...]"
+            raise ConfigError(f"search.sampler: {text}")
+        return optuna.samplers.RandomSampler(seed=seed)  # draws nothing: `Guide` suggests the points of the grid
     if wanted == "GPSampler":
         return optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP, warn_independent_sampling=False)
     if wanted == "CmaEsSampler":
@@ -93,27 +98,9 @@ def is_model(one: BaseSampler) -> bool:
     return type(one) in (optuna.samplers.TPESampler, optuna.samplers.GPSampler)
 
 
-class _Grid(optuna.samplers.GridSampler):
-    """Optuna's grid sampler without the stop of `Study.optimize`, which is not used here."""
-
-    def after_trial(self, *_: Any) -> None:
-        """Do nothing."""
-
-
-def points(name: str, space: Space) -> int | None:
-    """Return the number of points of a grid; None for every other sampler."""
-    if _SHORT.get(name.lower(), name) != "GridSampler":
-        return None
-    return math.prod(len(choices) for choices in _grid(space).values())
-
-
-def _grid(space: Space) -> dict[str, list[Any]]:
-    continuous = [d.key for d in space.dimensions if d.kind in ("float", "log")]
-    if continuous:
-        raise ConfigError(
-            f"search.sampler: grid needs a finite space; {', '.join(continuous)} is continuous: give choice: [...]"
-        )
-    return {d.key: list(d.choices) or list(range(int(d.low), int(d.high) + 1)) for d in space.dimensions}
+def is_grid(name: str) -> bool:
+    """Return True if the sampler `name` suggests every point of a finite space, whatever the scores."""
+    return _SHORT.get(name.lower(), name) in _GRIDS
 
 
 def suggest(trial: optuna.Trial, space: Space, base: Mapping[str, Any]) -> dict[str, Any]:
