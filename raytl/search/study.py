@@ -88,7 +88,7 @@ class Study:
             ConfigError: the sampler is not available, or the database cannot be opened.
             RunError: it is a study of another experiment; lists the differences.
         """
-        sampler = suggest.sampler(search.sampler, search.seed, space)
+        sampler = suggest.sampler(search.sampler, search.seed, space, len(search.metrics))
         with read_as_study(folder):
             stored, is_new = _load_or_create(folder, search, name, sampler)
             guide, root = Guide(search, space, base, stages, prior), root or str(folder / TRIALS)

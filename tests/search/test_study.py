@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -294,6 +295,25 @@ def test_samplers_by_name(tmp_path: Path, sampler: str) -> None:
 def test_an_unknown_sampler_is_refused_with_a_near_miss(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'random'"):
         opened(tmp_path, sampler="randem")
+
+
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        (
+            {"metric": ["val/accuracy", "cost/train_seconds"]},
+            "cmaes optimizes one objective, and search.metric names 2",
+        ),
+        ({}, "cmaes needs a package that is not installed: .*; install it, or set search.sampler to tpe"),
+    ],
+)
+def test_cmaes_is_refused_before_the_sweep_where_it_cannot_suggest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: dict[str, Any], expected: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    with pytest.raises(ConfigError, match=expected):
+        opened(tmp_path, sampler="cmaes", scheduler="none", **search)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_grid_over_a_continuous_space_is_refused(tmp_path: Path) -> None:
