@@ -40,16 +40,6 @@ def test_the_best_trial_with_fewer_methods_whose_checkpoint_exists_is_compared(
     assert texts == [f"trial {number} is excluded: its checkpoint was lost with its node" for number in lost]
 
 
-@pytest.mark.parametrize(
-    ("state", "top", "expected"), [("complete", 3, False), ("pruned", 3, True), ("pruned", 0, False)]
-)
-def test_a_trial_that_was_stopped_is_repeated_with_its_own_seed(state: State, top: int, expected: bool) -> None:
-    experiment = Experiment(name="x", data="own.csv", model="test_vit")
-    images = [Sample("a/1", "1", "a")]
-    job = TrainJob(override(experiment, {"search.replicates.top": top}), "runs", images, images, ("a", "b"))
-    assert _repeats_own(TrialRecord(0, state, {}, (0.5,)), Jobs(job, job)) is expected
-
-
 def test_the_scores_of_a_candidate_are_in_the_order_of_their_seeds() -> None:
     replicates: dict[tuple[int, int | None], float | None] = {(3, 11): 0.3, (3, 9): 0.1, (2, 10): 0.5, (3, 10): 0.2}
     record = TrialRecord(3, "complete", {}, (0.9,))
@@ -70,3 +60,13 @@ def test_a_soup_whose_best_checkpoint_was_lost_is_a_warning(tmp_path: Path, stor
     assert [event.text for event in events.events if isinstance(event, Message)] == [
         "no soup: fewer than two trials have a checkpoint"
     ]
+
+
+@pytest.mark.parametrize(
+    ("state", "top", "expected"), [("complete", 3, False), ("pruned", 3, True), ("pruned", 0, False)]
+)
+def test_a_trial_that_was_stopped_is_repeated_with_its_own_seed(state: State, top: int, expected: bool) -> None:
+    experiment = Experiment(name="x", data="own.csv", model="test_vit")
+    images = [Sample("a/1", "1", "a")]
+    job = TrainJob(override(experiment, {"search.replicates.top": top}), "runs", images, images, ("a", "b"))
+    assert _repeats_own(TrialRecord(0, state, {}, (0.5,)), Jobs(job, job)) is expected
