@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 
-from experiments.simulations import calibration, drawn, promises, shortcuts, sites, slices, suspects
+from experiments.simulations import calibration, drawn, groups, promises, shortcuts, sites, slices, suspects
 from experiments.simulations.photos import Photos, backbone, features, read
 from raytl.metrics.certified import DELTA
 from raytl.metrics.conformal import aps, lac
@@ -32,7 +32,7 @@ SIZE, SEED = "100", "0"
 DRAWS = 4
 _SQUARES = 3
 _TINT = 0.35
-_SUSPECT_SETS = ("digits", "signs", "garments", "trash")
+_SUSPECT_SETS = ("digits", "signs", "garments", "waste")
 
 
 @dataclass(frozen=True)
@@ -49,6 +49,11 @@ def simulated() -> Iterator[Row]:
     """Yield the rows that need no photos."""
     covered = calibration.temperature_coverage(200)
     yield Row("interval of a temperature, 200 sets", "holds it in 95 %", percent(covered), covered >= 0.925)
+    for patients, images in ((25, 12), (10, 30), (50, 6)):
+        by_images, by_groups = groups.coverage(patients, images, (4, 1), 300)
+        text = f"{percent(by_groups)} (drawing images: {percent(by_images)})"
+        about = f"interval of an accuracy over {patients} groups of {images} images, 300 sets"
+        yield Row(about, "holds it in about 95 %", text, by_groups >= 0.885)
     quiet = 1 - calibration.false_alarms(200)
     yield Row("calibrated answers, 200 sets", "no evidence in at least 90 %", percent(quiet), quiet >= 0.9)
     for name, (certified, usual) in (
