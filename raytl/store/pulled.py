@@ -65,7 +65,20 @@ PULLED_FORMAT = Format[list[ObjectInfo]](
 
 def place_of(uri: str, s3: S3Settings) -> Place:
     """Return the place of a URI, which has the same name on every node."""
-    return Place(cache_root() / "pulled" / hashlib.sha256(s3.cache_name(uri).encode()).hexdigest()[:24])
+    return Place(_folder() / hashlib.sha256(s3.cache_name(uri).encode()).hexdigest()[:24])
+
+
+def places_with(paths: Iterable[str]) -> set[Place]:
+    """Return the places of this node that contain these files; others are in none."""
+    top = f"{_folder()}/"
+    return {
+        Place(Path(top, name))
+        for name in {path[len(top) :].partition("/")[0] for path in paths if path.startswith(top)}
+    }
+
+
+def _folder() -> Path:
+    return cache_root() / "pulled"
 
 
 def recorded(place: Place) -> dict[str, ObjectInfo]:
