@@ -47,7 +47,7 @@ class Place:
 
     @property
     def fetched(self) -> Path:
-        """The names of the sets of objects that were fetched without a listing, as empty files."""
+        """The names of the sets of samples whose files here are current, as empty files (see `raytl.store.audited`)."""
         return self.root / "fetched"
 
 

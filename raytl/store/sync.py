@@ -16,6 +16,7 @@ from raytl.disk import disk_error, writing
 from raytl.errors import Archived, NotFound, StoreError
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
+from raytl.store.audited import are_marked, identify_cache, mark
 from raytl.store.contract import UNKNOWN, ObjectInfo, ObjectStore
 from raytl.store.keys import files_and_markers, invalid_reason, reject_invalid_keys
 from raytl.store.open import open_store
@@ -72,8 +73,7 @@ def fetch(
             return None
         retained = recorded(place)
         record(place, retained | _fetch(store, place, wanted, on_event))
-        place.fetched.mkdir(exist_ok=True)
-        (place.fetched / name).touch()
+        mark([place], [name])
     return place.files
 
 
@@ -81,7 +81,7 @@ def fetched_folder(uri: str, name: str, s3: S3Settings = ENVIRONMENT) -> Path | 
     """Return the folder of objects that `fetch` downloaded under this name, unless a pull changed some since; else None."""
     place = place_of(open_store(uri, s3).uri, s3)
     pin(place.root)
-    return place.files if (place.fetched / name).exists() else None
+    return place.files if are_marked([place], [name]) else None
 
 
 def pulled_name(uri: str, s3: S3Settings = ENVIRONMENT) -> str:
@@ -94,6 +94,7 @@ def _pinned(store: ObjectStore, place: Place) -> Iterator[None]:
     """Hold the folder, pinned and locked, and translate disk errors."""
     try:
         pin(place.root)
+        identify_cache()
         with _locked(place):
             yield
     except OSError as exc:
@@ -163,7 +164,9 @@ def _pull(store: ObjectStore, place: Place, only: Collection[str] | None, on_eve
     pulled = recorded_as(place, wanted)
     missing = [info for info in wanted if here.get(info.key) != info.size or not _is_same(pulled.get(info.key), info)]
     refuse_archived({f"{store.uri}/{info.key}": info for info in missing}, s3)
-    if missing or len(here) != len(wanted):
+    rows = {info.key: info for info in wanted}
+    deleted = _deleted(here, rows, only)
+    if missing or deleted:
         shutil.rmtree(place.fetched, ignore_errors=True)
     stale = {info.key for info in missing}
     retained = {key: info for key, info in pulled.items() if key not in stale}
@@ -171,7 +174,13 @@ def _pull(store: ObjectStore, place: Place, only: Collection[str] | None, on_eve
         record(place, retained)
     if missing:
         _fetch(store, place, missing, on_event)
-    _finish(place, wanted, retained, here, only)
+    _finish(place, rows, retained, deleted, only)
+
+
+def _deleted(here: Collection[str], rows: Collection[str], only: Collection[str] | None) -> list[str]:
+    """Return the keys of files that the store no longer has; of others than `only`, a listing says nothing."""
+    checked = here if only is None else set(only).intersection(here)
+    return [key for key in checked if key not in rows and not invalid_reason(key)]
 
 
 def _is_same(pulled: ObjectInfo | None, info: ObjectInfo) -> bool:
@@ -275,17 +284,15 @@ def _fetched(store: ObjectStore, place: Place, info: ObjectInfo) -> ObjectInfo:
 
 def _finish(
     place: Place,
-    wanted: list[ObjectInfo],
+    rows: Mapping[str, ObjectInfo],
     retained: Mapping[str, ObjectInfo],
-    before: Collection[str],
+    deleted: Iterable[str],
     only: Collection[str] | None,
 ) -> None:
-    """Delete files that the store no longer has, then write the list of files."""
-    rows = {info.key: info for info in wanted}
-    for key in before if only is None else set(before).intersection(only):
-        if key not in rows and not invalid_reason(key):
-            with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                (place.files / key).unlink()
+    """Delete the files that the store no longer has, then write the list of files."""
+    for key in deleted:
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            (place.files / key).unlink()
     requested = set(only or ())
     others = {} if only is None else {key: info for key, info in retained.items() if key not in requested}
     rows = {**others, **rows}
