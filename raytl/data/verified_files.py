@@ -13,6 +13,7 @@ from raytl.data.texts import Texts
 from raytl.errors import DataError
 from raytl.store.prefetch import Prefetcher
 from raytl.store.pulled import places_with
+from raytl.store.readers import reading
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import in_bucket
 
@@ -20,7 +21,7 @@ from raytl.uris import in_bucket
 class VerifiedFiles:
     """Files at `paths`, whose content is verified by their SHA-256 `digests` (empty = unknown).
 
-    Each forked process fetches its own objects.
+    Each forked process fetches its own objects. While this object lives, no pull replaces or deletes pulled files among them.
     """
 
     def __init__(
@@ -28,6 +29,7 @@ class VerifiedFiles:
     ) -> None:
         self.paths, self._digests = paths, digests
         self._max_pixels, self._s3 = max_pixels, s3
+        self._locks = reading(places_with(paths.beginnings() if isinstance(paths, Paths) else paths))
         self._prefetcher: tuple[int, Prefetcher[int]] | None = None
 
     def prefetch(self, ids: Sequence[int]) -> None:

@@ -46,6 +46,11 @@ class Place:
         return self.root / "journal.jsonl"
 
     @property
+    def readers(self) -> Path:
+        """An empty file, locked by the processes that read the files now."""
+        return self.root / "readers"
+
+    @property
     def fetched(self) -> Path:
         """The names of the sets of samples whose files here are current, as empty files (see `raytl.store.audited`)."""
         return self.root / "fetched"

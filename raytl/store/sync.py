@@ -22,6 +22,7 @@ from raytl.store.keys import files_and_markers, invalid_reason, reject_invalid_k
 from raytl.store.open import open_store
 from raytl.store.pins import pin
 from raytl.store.pulled import Place, place_of, record, recorded, recorded_as, row_of, sizes_below
+from raytl.store.readers import is_read
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.throttle import Throttle
@@ -42,7 +43,7 @@ def pull(
     Raises:
         NotFound: `uri` is empty.
         DataError: a key cannot be a file name here.
-        StoreError: the store cannot be read, or an object is archived.
+        StoreError: the store cannot be read, an object is archived, or files that a process reads would be replaced or deleted.
     """
     store = open_store(uri, s3)
     place = place_of(store.uri, s3)
@@ -166,6 +167,7 @@ def _pull(store: ObjectStore, place: Place, only: Collection[str] | None, on_eve
     refuse_archived({f"{store.uri}/{info.key}": info for info in missing}, s3)
     rows = {info.key: info for info in wanted}
     deleted = _deleted(here, rows, only)
+    _refuse_if_read(store, place, [info.key for info in missing if info.key in here], deleted)
     if missing or deleted:
         shutil.rmtree(place.fetched, ignore_errors=True)
     stale = {info.key for info in missing}
@@ -183,6 +185,17 @@ def _deleted(here: Collection[str], rows: Collection[str], only: Collection[str]
     return [key for key in checked if key not in rows and not invalid_reason(key)]
 
 
+def _refuse_if_read(store: ObjectStore, place: Place, replaced: Sequence[str], deleted: Sequence[str]) -> None:
+    """Raise a StoreError if a process reads files of the place now and some would be replaced or deleted."""
+    if (replaced or deleted) and is_read(place):
+        examples = ", ".join(map(repr, sorted([*replaced, *deleted])[:3]))
+        raise StoreError(
+            f"{store.uri}: {len(replaced)} objects were replaced and {len(deleted)} removed since they were pulled to this node, "
+            f"such as {examples}, and a process still reads the earlier files; they were left as they are. Wait until it ends, "
+            "or set RAYTL_CACHE to another folder to pull a second copy"
+        )
+
+
 def _is_same(pulled: ObjectInfo | None, info: ObjectInfo) -> bool:
     return pulled is info or pulled == info
 
@@ -193,6 +206,8 @@ def _locked(place: Place) -> Iterator[None]:
     place.files.mkdir(parents=True, exist_ok=True)
     with (place.root / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        if not place.readers.exists():
+            place.readers.touch()
         yield
 
 
