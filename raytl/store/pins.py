@@ -25,7 +25,9 @@ def pin(place: Path) -> None:
     """Protect `place` from eviction until this process ends; call this before reading from it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep_once(place.parent)
-    while place not in _pins or not _used(place).exists():  # the cache may have been emptied
+    while place not in _pins or not _is_file_of(_pins[place], place):  # the place may have been removed meanwhile
+        if (removed := _pins.pop(place, None)) is not None:
+            os.close(removed)
         handle = os.open(_used(place), os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(handle, fcntl.LOCK_SH)
         _pins[place] = handle
@@ -43,8 +45,7 @@ def unpin(place: Path) -> None:
 def sweep_out(kind: str) -> None:
     """Remove the folders of a kind that no live process has pinned."""
     for place in _places(cache_root() / kind):
-        if _remove_unpinned(place):
-            _used(place).unlink(missing_ok=True)
+        _remove_unpinned(place)
 
 
 def pin_paths(paths: Iterable[str]) -> None:
@@ -68,7 +69,16 @@ def evict(limit_bytes: int) -> list[Path]:
     return [entry.path for entry in lru.evict(entries, lambda total: total <= limit_bytes, _remove_unpinned)]
 
 
+def _is_file_of(handle: int, place: Path) -> bool:
+    """Return whether an open file is the one that is locked to pin `place`, and not a removed one of the same name."""
+    try:
+        return os.path.samestat(os.fstat(handle), _used(place).stat())
+    except FileNotFoundError:
+        return False
+
+
 def _remove_unpinned(place: Path) -> bool:
+    """Remove `place` and the file of its pins, unless a process holds one; return whether they were removed."""
     if place.is_file():
         place.unlink(missing_ok=True)
         return True
@@ -77,8 +87,13 @@ def _remove_unpinned(place: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        if not _is_file_of(file.fileno(), place):  # another process removed and used it meanwhile
+            return False
         with drafted(place, folder=True) as gone:
             place.rename(gone)  # atomic, so that a partial folder never looks whole
+            _used(
+                place
+            ).unlink()  # while it is locked: who waits to pin the place sees that this file is no longer its own
         return True
 
 

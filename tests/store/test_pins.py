@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 
@@ -78,6 +84,55 @@ def test_places_of_dead_processes_are_swept_out(own_cache: Path) -> None:
     assert ours.is_dir() and not theirs.exists()
     pins.unpin(ours)
     assert [path.name for path in (own_cache / "trials").iterdir()] == []
+
+
+def test_a_process_that_waits_to_pin_a_removed_place_pins_it_anew(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, waits, real_drafted, real_flock = own_cache / "trials" / "ours", Event(), pins.drafted, fcntl.flock
+    place.mkdir(parents=True)
+
+    def flock(file: int, mode: int) -> None:
+        if mode == fcntl.LOCK_SH:
+            waits.set()
+        real_flock(file, mode)
+
+    with ThreadPoolExecutor(1) as pool:
+        pinned = []
+
+        @contextmanager
+        def drafted(final: Path, folder: bool) -> Iterator[Path]:
+            pinned.append(pool.submit(pin, final))
+            assert waits.wait(10)
+            with real_drafted(final, folder) as draft:
+                yield draft
+
+        monkeypatch.setattr(pins, "drafted", drafted)
+        monkeypatch.setattr(fcntl, "flock", flock)
+        pins.sweep_out("trials")
+        pinned[0].result(10)
+    monkeypatch.setattr(pins, "drafted", real_drafted)
+    assert not place.exists()
+    place.mkdir()
+    pins.sweep_out("trials")
+    assert place.is_dir()
+
+
+def test_a_place_that_was_removed_and_used_again_is_not_removed_by_its_former_file(
+    places: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_flock = fcntl.flock
+
+    def flock(file: Any, mode: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real_flock)
+        assert evict(2500) == [places[0]]  # another process is faster
+        places[0].mkdir()
+        pin(places[0])
+        real_flock(file, mode)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert not pins._remove_unpinned(places[0])
+    assert places[0].is_dir()
 
 
 def test_the_first_pin_of_a_process_sweeps_the_drafts_of_killed_ones(own_cache: Path) -> None:
