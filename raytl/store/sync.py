@@ -287,7 +287,7 @@ def _fetched(store: ObjectStore, place: Place, info: ObjectInfo) -> ObjectInfo:
     """Download one object, with retries."""
     path = place.files / info.key
     listed = retried(lambda: store.stat(info.key)) if info.size == UNKNOWN else info
-    retried(lambda: store.get_to_file(info.key, path, listed.size))
+    retried(lambda: store.get_to_file(info.key, path, listed.size, info.etag or None))
     if info.size == UNKNOWN:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != info.sha256:

@@ -27,9 +27,9 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     keys: list[str] = []
     real = LocalStore.get_to_file
 
-    def get(self: LocalStore, key: str, path: Path, size: int) -> None:
+    def get(self: LocalStore, key: str, path: Path, size: int, etag: str | None = None) -> None:
         keys.append(key)
-        real(self, key, path, size)
+        real(self, key, path, size, etag)
 
     monkeypatch.setattr(LocalStore, "get_to_file", get)
     return keys
@@ -103,7 +103,7 @@ def test_files_fetched_in_bulk_are_kept_when_the_rest_fails(
             (folder / info.key).write_bytes((source / info.key).read_bytes())
             yield info
 
-    def denied(self: LocalStore, key: str, path: Path, size: int) -> None:
+    def denied(self: LocalStore, key: str, path: Path, size: int, etag: str | None = None) -> None:
         fetched.append(key)
         raise Denied("no")
 
