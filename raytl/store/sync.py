@@ -6,14 +6,15 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
+from threading import Event
 
 from raytl.disk import disk_error, writing
-from raytl.errors import Archived, NotFound, StoreError
+from raytl.errors import Archived, NotFound, StoreError, Unavailable
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
 from raytl.store.audited import are_marked, identify_cache, mark
@@ -274,20 +275,28 @@ def _arrivals(store: ObjectStore, place: Place, missing: Sequence[ObjectInfo]) -
         for info in arrivals:
             arrived.add(info.key)
             yield info
-    remaining = [info for info in missing if info.key not in arrived]
+    remaining, stopped = [info for info in missing if info.key not in arrived], Event()
+
+    def pause(seconds: float) -> None:
+        if stopped.wait(seconds):
+            raise Unavailable("the pull was stopped")
+
     with ThreadPoolExecutor(_THREADS) as pool:
         try:
-            yield from pool.map(lambda info: _fetched(store, place, info), remaining)
-        except BaseException:
+            yield from pool.map(lambda info: _fetched(store, place, info, pause), remaining)
+        except BaseException:  # also Ctrl-C: each thread ends with the request that it has sent
+            stopped.set()
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _fetched(store: ObjectStore, place: Place, info: ObjectInfo) -> ObjectInfo:
-    """Download one object, with retries."""
+def _fetched(
+    store: ObjectStore, place: Place, info: ObjectInfo, pause: Callable[[float], None] | None = None
+) -> ObjectInfo:
+    """Download one object, with retries after `pause`."""
     path = place.files / info.key
-    listed = retried(lambda: store.stat(info.key)) if info.size == UNKNOWN else info
-    retried(lambda: store.get_to_file(info.key, path, listed.size, info.etag or None))
+    listed = retried(lambda: store.stat(info.key), pause=pause) if info.size == UNKNOWN else info
+    retried(lambda: store.get_to_file(info.key, path, listed.size, info.etag or None), pause=pause)
     if info.size == UNKNOWN:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != info.sha256:

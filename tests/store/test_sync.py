@@ -6,14 +6,15 @@ import json
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from raytl.data.formats import scan
-from raytl.errors import Archived, DataError, Denied, NotFound, StoreError
+from raytl.errors import Archived, DataError, Denied, NotFound, StoreError, Unavailable
 from raytl.events import Message, Recorder, Work
-from raytl.store import s3
+from raytl.store import retry, s3
 from raytl.store.contract import ObjectInfo
 from raytl.store.local import LocalStore
 from raytl.store.open import open_store
@@ -164,6 +165,25 @@ def test_keys_that_cannot_be_files_are_refused(source: Path, monkeypatch: pytest
     monkeypatch.setattr(LocalStore, "list", lambda *_, **__: iter(infos))
     with pytest.raises(DataError, match=rf"1 of {len(keys)} keys cannot be files; expected names"):
         pull(str(source))
+
+
+def test_a_pull_that_stops_waits_for_no_retry(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    is_waiting = Event()
+
+    def get(self: LocalStore, key: str, path: Path, size: int, etag: str | None = None) -> None:
+        tried.append(key)
+        if key == "cat/1.jpg":
+            assert is_waiting.wait(10)
+            raise Denied("no")
+        is_waiting.set()
+        raise Unavailable("not now")
+
+    monkeypatch.setattr(LocalStore, "get_to_file", get)
+    monkeypatch.setattr(retry.random, "uniform", lambda *_: 100.0)
+    with pytest.raises(Denied, match="no"):
+        pull(str(source))
+    assert len(set(tried)) == len(tried) >= 2
 
 
 def test_an_object_that_changes_during_a_pull_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
