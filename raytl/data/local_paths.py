@@ -22,7 +22,7 @@ from raytl.errors import DataError
 from raytl.events import OnEvent, ignore
 from raytl.store.audited import are_marked, is_audited_here, mark
 from raytl.store.cache import cache_root
-from raytl.store.pins import pin_paths
+from raytl.store.pins import evict, pin_paths
 from raytl.store.pulled import Place, places_with
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import pull
@@ -42,12 +42,13 @@ def on_this_node(
     zip_encoding: str | None = None,
     s3: S3Settings = ENVIRONMENT,
     audited: str = "",
+    limit_bytes: int | None = None,
 ) -> SampleTable:
     """Return `samples`, which the driver that sent the name `audited` has audited, with their paths on this node (see `current`)."""
     table = SampleTable.of(samples)
     relocate = partial(_relocated, uri=uri, on_event=on_event, zip_encoding=zip_encoding, s3=s3)
     try:
-        return current(table, uri, relocate, on_event, s3, audited)
+        return current(table, uri, relocate, on_event, s3, audited, limit_bytes)
     except DataError:  # missing files are reported when they are opened
         return table
 
@@ -59,10 +60,12 @@ def current(
     on_event: OnEvent = ignore,
     s3: S3Settings = ENVIRONMENT,
     audited: str = "",
+    limit_bytes: int | None = None,
 ) -> SampleTable:
     """Return `samples` with their paths on this node. A node has all of a dataset or nothing, so only a few are checked. If they
     are missing, or an earlier pull left them here, the first process of the node downloads those that the bucket has now, while
-    the others wait and check again. It lists the bucket, by `relocate`, only if the samples do not say enough."""
+    the others wait and check again. It lists the bucket, by `relocate`, only if the samples do not say enough. After a download,
+    up to `limit_bytes` of data that no process uses stay on the node (None: all)."""
     if not samples or samples.paths.any_in(in_bucket):
         return samples  # every node streams them
     checked, is_audited = _some(samples), is_audited_here(audited)
@@ -73,11 +76,13 @@ def current(
         if are_here(checked) and are_marked(places, [name, audited]):
             return samples
         name = name or identity(samples)
-        moved = fetched(samples, uri, name, on_event, s3)
+        moved = fetched(samples, uri, name, on_event, s3, limit_bytes)
         if moved is None or not are_here(_some(moved)):
             moved = relocate(samples)
             if are_here(_some(moved)):
                 mark(places_with(moved.paths.beginnings()), [name, audited])
+            if limit_bytes is not None:
+                evict(limit_bytes)
         return moved
 
 

@@ -18,6 +18,7 @@ from raytl.data.texts import Texts
 from raytl.errors import NotFound
 from raytl.events import OnEvent, ignore
 from raytl.store.contract import UNKNOWN, ObjectInfo
+from raytl.store.pins import evict
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import fetch, fetched_folder, pulled_name
 from raytl.uris import in_bucket, is_archive_name, is_table_name
@@ -26,9 +27,15 @@ _PULLED = re.compile(r".*/pulled/([0-9a-f]{24})/files/", re.DOTALL)
 
 
 def fetched(
-    samples: SampleTable, uri: str, name: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT
+    samples: SampleTable,
+    uri: str,
+    name: str,
+    on_event: OnEvent = ignore,
+    s3: S3Settings = ENVIRONMENT,
+    limit_bytes: int | None = None,
 ) -> SampleTable | None:
-    """Return `samples`, whose identity is `name`, with their paths on this node, after downloading their objects.
+    """Return `samples`, whose identity is `name`, with their paths on this node, after downloading their objects; of all data on this
+    node, up to `limit_bytes` stay.
 
     Return None if a listing is needed: for samples without a SHA-256, masks, archives, files that were not pulled or that are here
     already, and objects that were removed or replaced since.
@@ -47,6 +54,8 @@ def fetched(
             folders = {each: fetch(roots[each], infos, name, on_event, s3) for each, infos in _wanted(samples).items()}
         except NotFound:
             return None
+        if limit_bytes is not None:
+            evict(limit_bytes)
     here = {each: f"{folder}/" for each, folder in folders.items() if folder is not None}
     return _moved(samples, here) if len(here) == len(names) else None
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -63,10 +64,28 @@ def pin_paths(paths: Iterable[str]) -> None:
 
 def evict(limit_bytes: int) -> list[Path]:
     """Remove the least recently used places until the others fit, except those in use; return the removed ones."""
+    return _evict(_entries(), lambda total: total <= limit_bytes)
+
+
+def make_room(needed_bytes: int) -> list[Path]:
+    """If the disk has too little space for so many bytes, remove the least recently used places until they fit, except those in
+    use; return the removed ones. If all places together are too small, none is removed."""
+    lacking = needed_bytes - shutil.disk_usage(cache_root()).free
+    if lacking <= 0:
+        return []
+    entries = _entries()
+    whole = sum(entry.size_bytes for entry in entries)
+    return _evict(entries, lambda total: total <= whole - lacking) if whole >= lacking else []
+
+
+def _entries() -> list[lru.Entry]:
     places = [place for kind in _KINDS for place in _places(cache_root() / kind)]
     places += (cache_root() / "samples").glob("*.arrow")  # of earlier versions, which used no folders and no pins
-    entries = [lru.Entry(place, _bytes(place), _last_used(place)) for place in places]
-    return [entry.path for entry in lru.evict(entries, lambda total: total <= limit_bytes, _remove_unpinned)]
+    return [lru.Entry(place, _bytes(place), _last_used(place)) for place in places]
+
+
+def _evict(entries: list[lru.Entry], fits: Callable[[int], bool]) -> list[Path]:
+    return [entry.path for entry in lru.evict(entries, fits, _remove_unpinned)]
 
 
 def _is_file_of(handle: int, place: Path) -> bool:
@@ -91,9 +110,7 @@ def _remove_unpinned(place: Path) -> bool:
             return False
         with drafted(place, folder=True) as gone:
             place.rename(gone)  # atomic, so that a partial folder never looks whole
-            _used(
-                place
-            ).unlink()  # while it is locked: who waits to pin the place sees that this file is no longer its own
+            _used(place).unlink()  # still locked, so a process that waits to pin the place sees that the file is gone
         return True
 
 
@@ -119,4 +136,9 @@ def _last_used(place: Path) -> float:
 def _bytes(place: Path) -> int:
     if place.is_file():
         return place.stat().st_size
-    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+    total = 0
+    for folder, _, names in os.walk(place):
+        for name in names:
+            with suppress(OSError):  # another process removed it just now
+                total += os.stat(f"{folder}/{name}").st_size  # noqa: PTH116 - a path object costs ten times the call
+    return total

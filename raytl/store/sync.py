@@ -21,7 +21,7 @@ from raytl.store.audited import are_marked, identify_cache, mark
 from raytl.store.contract import UNKNOWN, ObjectInfo, ObjectStore
 from raytl.store.keys import files_and_markers, invalid_reason, reject_invalid_keys
 from raytl.store.open import open_store
-from raytl.store.pins import pin
+from raytl.store.pins import make_room, pin
 from raytl.store.pulled import Place, place_of, record, recorded, recorded_as, row_of, sizes_below
 from raytl.store.readers import is_read
 from raytl.store.retry import retried
@@ -176,6 +176,7 @@ def _pull(store: ObjectStore, place: Place, only: Collection[str] | None, on_eve
     if len(retained) < len(pulled):
         record(place, retained)
     if missing:
+        make_room(sum(info.size for info in missing))
         _fetch(store, place, missing, on_event)
     _finish(place, rows, retained, deleted, only)
 

@@ -102,10 +102,15 @@ class TrainJob:
     def on_this_node(self, emit: OnEvent = ignore) -> TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
         data = self.experiment.data
-        name = self.audited
         local = partial(
-            on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3, audited=name
+            on_this_node,
+            uri=data.uri,
+            on_event=emit,
+            zip_encoding=data.zip_encoding,
+            s3=self.s3,
+            audited=self.audited,
+            limit_bytes=int(data.pull_limit_gb * 1e9),
         )
-        place = partial(located, sources=other_sources(self.experiment, emit, self.s3, name), own=local)
+        place = partial(located, sources=other_sources(self.experiment, emit, self.s3, self.audited), own=local)
         sources = {key: place(samples) for key, samples in self.sources.items()}
         return replace(self, train=place(self.train), val=local(self.val), sources=sources)

@@ -100,6 +100,21 @@ def test_another_node_downloads_recorded_samples_without_a_listing(
         assert all(hashlib.sha256(Path(one.path).read_bytes()).hexdigest() == one.digest for one in found)
 
 
+@pytest.mark.parametrize("needs_listing", [False, True])
+def test_a_node_that_downloads_removes_what_it_used_least_recently(
+    needs_listing: bool, store: Proxy, uploaded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = uri_of("prefix", uploaded)
+    samples = recorded(uri) if not needs_listing else scan(uri).samples
+    another_node(store, tmp_path, monkeypatch)
+    old = cache_root() / "pulled" / "old"
+    old.mkdir(parents=True)
+    (old / "file").write_bytes(b"x")
+    here = on_this_node(samples, uri, limit_bytes=1)
+    assert not old.exists()
+    assert all(Path(one.path).is_file() for one in here)
+
+
 def test_what_was_downloaded_without_a_listing_is_not_downloaded_again_after_one(
     store: Proxy, uploaded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

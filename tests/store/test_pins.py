@@ -11,12 +11,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from raytl.store import pins
-from raytl.store.pins import evict, pin
+from raytl.store.pins import evict, make_room, pin
 
 
 @pytest.fixture
@@ -39,6 +40,16 @@ def test_the_least_recently_used_places_are_evicted_until_the_others_fit(places:
     assert evict(2500) == places[:1]
     assert evict(0) == places[1:]
     assert not any(place.exists() for place in places)
+
+
+def test_places_leave_the_disk_only_for_data_that_would_not_fit(
+    places: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pins.shutil, "disk_usage", lambda _: SimpleNamespace(free=5000))
+    assert make_room(5000) == []
+    assert make_room(8001) == []  # nothing would help
+    assert make_room(6500) == places[:2]
+    assert not places[0].exists() and places[2].exists()
 
 
 def test_flat_files_of_samples_of_earlier_versions_count_and_are_evicted_first(
