@@ -83,14 +83,17 @@ class NextImages:
         }
 
 
-def next_images(experiment: Experiment, count: int, out: Path | None, on_event: OnEvent) -> NextImages:
-    """Return the `count` images of `data.unlabelled` to label next; with `out`, write them to this table and a page beside it.
+def next_images(
+    experiment: Experiment, count: int, out: Path | None, on_event: OnEvent, force: bool = False
+) -> NextImages:
+    """Return the `count` images of `data.unlabelled` to label next; with `out`, write them to this table and a page beside it, over
+    files that exist only with `force`.
 
     Raises:
-        ConfigError: `count` is below 1, there is no `data.unlabelled`, or `out` is no CSV file.
+        ConfigError: `count` is below 1, there is no `data.unlabelled`, `out` is no CSV file, or exists.
         DataError: the task has no single class an image, or a source cannot be used; see `read_source`.
     """
-    _check(experiment, count, out)
+    _check(experiment, count, out, force)
     experiment = completed(with_task(experiment, on_event))
     task, s3 = task_named(experiment.task), S3Settings.of(experiment.storage)
     solver = task.head_solver
@@ -126,7 +129,7 @@ def next_images(experiment: Experiment, count: int, out: Path | None, on_event: 
     return NextImages(images, len(others), len(labelled), sentences, unlabelled.notes, *places)
 
 
-def _check(experiment: Experiment, count: int, out: Path | None) -> None:
+def _check(experiment: Experiment, count: int, out: Path | None, force: bool) -> None:
     if count < 1:
         raise ConfigError(f"-n: found {count}; expected 1 image or more")
     if experiment.data.unlabelled is None:
@@ -136,6 +139,17 @@ def _check(experiment: Experiment, count: int, out: Path | None) -> None:
         )
     if out is not None and out.suffix.lower() != ".csv":
         raise ConfigError(f"--out {out}: found the ending {out.suffix!r}; expected .csv")
+    if out is not None and not force:
+        _check_absent(out)
+
+
+def _check_absent(out: Path) -> None:
+    advice = "pass --force (in Python, force=True) to overwrite it, or name another file"
+    if out.exists():
+        raise ConfigError(f"--out {out}: exists already, maybe with labels; {advice}")
+    page = out.with_suffix(".html")
+    if page.exists():
+        raise ConfigError(f"--out {out}: its page {page} exists already; {advice}")
 
 
 def _image(

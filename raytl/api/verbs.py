@@ -115,6 +115,7 @@ def next_images(
     model: str | None = None,
     *,
     out: str | os.PathLike[str] | None = None,
+    force: bool = False,
     overrides: Mapping[str, Any] | None = None,
     progress: bool = True,
     on_event: OnEvent | None = None,
@@ -122,7 +123,7 @@ def next_images(
     """Return which `count` images of `data.unlabelled` to label next: uncertain ones that differ from each other.
 
     `source`, `model`, `overrides`, `progress` and `on_event` are as in `train`. `out` is a .csv to fill in, which is written with a
-    page of thumbnails beside it.
+    page of thumbnails beside it; `force` overwrites files that exist.
 
     Raises:
         UserError: the experiment or the data is wrong, or no source of unlabelled images is named.
@@ -131,7 +132,7 @@ def next_images(
         experiment = source_experiment(source, model, overrides, emit)
         from raytl.advice import next_images as driver
 
-        return driver.next_images(experiment, count, None if out is None else Path(out), emit)
+        return driver.next_images(experiment, count, None if out is None else Path(out), emit, force)
 
 
 def tune(

@@ -42,30 +42,15 @@ def next_(
     """
     terminal = Terminal.open(json)
     with guarded(terminal):
-        _check_out(out, force)
+        if out is None and force:
+            raise ConfigError("--force: cannot take effect without --out; leave it out")
         experiment = named_experiment(terminal, source, model, set_)
         with watching(terminal.err) as on_event:
             from raytl.advice.next_images import next_images
 
-            chosen = next_images(experiment, count, out, on_event)
+            chosen = next_images(experiment, count, out, on_event, force)
         terminal.show(*_tables(chosen))
         terminal.result(chosen.to_json())
-
-
-def _check_out(out: Path | None, force: bool) -> None:
-    if out is None and force:
-        raise ConfigError("--force: cannot take effect without --out; leave it out")
-    if out is None or force:
-        return
-    if out.exists():
-        raise ConfigError(
-            f"--out {out}: exists already, maybe with labels; pass --force to overwrite it, or name another file"
-        )
-    page = out.with_suffix(".html")
-    if page.exists():
-        raise ConfigError(
-            f"--out {out}: its page {page} exists already; pass --force to overwrite it, or name another file"
-        )
 
 
 def _tables(chosen: NextImages) -> Iterator[RenderableType]:

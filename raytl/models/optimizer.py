@@ -15,8 +15,13 @@ from raytl.models.family import near_misses
 from raytl.models.overflow import skip_on_device
 
 _OF_TORCH = ("adamw", "sgd")
-_WAITING = ("adamp", "cadamp", "csgdp", "sgdp", "kron", "kronc", "kronw", "novograd", "novogradc", "novogradw")
+_WAITING = ("adamp", "cadamp", "csgdp", "sgdp", "novograd", "novogradc", "novogradw")
 """Optimizers of timm that decide on the host by values of the device."""
+_UNFIT = {
+    "adahessian": "it needs second derivatives, which training does not compute",
+    **dict.fromkeys(("kron", "kronc", "kronw"), "no checkpoint can hold its random numbers, so a run could not resume"),
+}
+"""Optimizers of timm that raytl cannot train with, and why."""
 
 
 def build_optimizer(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Optimizer:
@@ -41,9 +46,11 @@ def build_optimizer(groups: Sequence[dict[str, Any]], config: OptimConfig) -> Op
 
 
 def check_optimizer(name: str) -> None:
-    """Raise ConfigError with similar names if there is no optimizer `name`."""
+    """Raise ConfigError if there is no optimizer `name`, with similar names, or if training cannot use it, with the reason."""
     if name in _OF_TORCH:
         return
+    if name in _UNFIT:
+        raise ConfigError(f"optim.name: {name} does not work here: {_UNFIT[name]}; take adamw or sgd")
     from timm.optim._optim_factory import list_optimizers
 
     names = [str(each) for each in list_optimizers()]

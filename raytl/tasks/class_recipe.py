@@ -77,11 +77,24 @@ def _length(facts: RecipeFacts) -> Iterator[Choice]:
     epochs = min(MOST_EPOCHS, max(FEWEST_EPOCHS, epochs_for(steps, images, int(given.get("train.batch_size", size)))))
     epochs += int(given.get("transfer.head_first", 0))
     why = f"{images:,} training images need about {steps:,} steps, however many an epoch has (BiT, Kolesnikov et al. 2020)."
+    if epochs < (opened := _epochs_to_open(facts)):
+        epochs, why = opened, "As many as gradual unfreezing needs to open every stage (transfer.gradual)."
     yield Choice("train.epochs", epochs, why)
     total = int(given.get("train.epochs", epochs))
     yield Choice(
         "train.early_stop", max(4, math.ceil(total / 3)), "The rates fall to the end, so the best epoch comes late."
     )
+
+
+def _epochs_to_open(facts: RecipeFacts) -> int:
+    """Return the epochs after which gradual unfreezing has opened every stage that learns, and trained the last one; else 0."""
+    depth = facts.given.get("transfer.unfreeze", "all")
+    if not facts.given.get("transfer.gradual"):
+        return 0
+    opening = (facts.stages if depth == "all" else int(depth)) * int(facts.given.get("transfer.gradual_every", 1))
+    if "transfer.head_first" in facts.given:
+        return opening + int(facts.given["transfer.head_first"])
+    return math.ceil(opening / (1 - HEAD_FIRST)) + 1
 
 
 def _from_scratch() -> Iterator[Choice]:

@@ -31,6 +31,8 @@ from raytl.training.records import Epochs, Metrics
 _FORMAT = 1
 _SEPARATOR = "::"
 _OBJECTIVE = "objective.safetensors"
+_GROUP_STEP = "group step"
+"""The key, in the state of a parameter, of the steps that optimizers such as Adan and LAMB count once for its group."""
 _SCALER = {"scale", "growth_factor", "backoff_factor", "growth_interval", "_growth_tracker"}
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, RecursionError, SafetensorError)
 
@@ -100,7 +102,7 @@ class Checkpoint:
 def optimizer_state(optimizer: Optimizer) -> dict[str, dict[str, Any]]:
     """Return the optimizer state by parameter name; its groups have `names` beside `params`."""
     return {
-        name: optimizer.state[parameter]
+        name: {**optimizer.state[parameter], **({_GROUP_STEP: group["step"]} if "step" in group else {})}
         for group in optimizer.param_groups
         for name, parameter in zip(group["names"], group["params"], strict=True)
         if parameter in optimizer.state
@@ -113,10 +115,13 @@ def restore_optimizer(optimizer: Optimizer, states: Mapping[str, Mapping[str, An
         for name, parameter in zip(group["names"], group["params"], strict=True):
             if name in states:
                 is_fused = bool(group.get("fused"))
-                optimizer.state[parameter] = {
+                state = {
                     key: _placed(value, parameter, is_fused) if isinstance(value, Tensor) else value
                     for key, value in states[name].items()
                 }
+                if _GROUP_STEP in state:
+                    group["step"] = state.pop(_GROUP_STEP)
+                optimizer.state[parameter] = state
 
 
 def _placed(value: Tensor, parameter: nn.Parameter, is_fused: bool) -> Tensor:

@@ -215,7 +215,8 @@ def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
     write_changes(folder.root, run_plan.changes)
     write_text(folder.experiment, to_yaml(experiment))
     folder.metrics.unlink(missing_ok=True)
-    shutil.rmtree(folder.tensorboard, ignore_errors=True)
+    for before in (folder.tensorboard, folder.head, folder.warmup.head):  # a head may be of other images or labels
+        shutil.rmtree(before, ignore_errors=True)
 
 
 def _label_changes(run_plan: Plan) -> dict[str, int | str] | None:

@@ -91,7 +91,8 @@ def is_better(task_metric: str, tie_breaker: str, other: Candidate, tuned: Candi
 
     It has the better score by the metric that selects epochs, however little: this is what the run promises, and if the
     difference is noise, the simpler network is no worse a choice. Equal scores are common with few images, so there the log
-    loss has to be better by more than the standard error of its paired differences: if not, the fine-tuned network stays.
+    loss has to be better by more than the standard error of its paired differences: if not, the fine-tuned network stays. So
+    it is where the log loss itself selects epochs, since it is never equal.
     """
     mine, best = (rank(each.result.metrics, task_metric, tie_breaker) for each in (other, tuned))
     if mine[0] != best[0] and task_metric != f"val/{tie_breaker}":

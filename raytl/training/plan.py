@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from raytl.adaptation.normalization import check_adaptable
 from raytl.config.choice import Choice
 from raytl.config.schema import DataConfig, Experiment
+from raytl.data.sample import Sample
 from raytl.data.shard import steps_per_epoch
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError, ModelError, RaytlError, UserError
@@ -130,7 +131,7 @@ def make_plan(
     if dataset:
         train, val, change = dataset.splits.train, dataset.splits.val, own
         columns = _collect(problems, lambda: column_notes(experiment, change.applied(train), val)) or ()
-        _collect(problems, lambda: _check_batches(experiment, dataset, backbone))
+        _collect(problems, lambda: _check_batches(experiment, change.applied(train), classes, backbone))
         if backbone and depth is not None:
             _collect(problems, lambda: check_first_step(experiment, task, backbone, depth, classes, train))
     if backbone is None or dataset is None or problems:
@@ -216,11 +217,14 @@ def _check_warmup(experiment: Experiment, backbone: Backbone | None) -> None:
         ) from error
 
 
-def _check_batches(experiment: Experiment, dataset: Dataset, backbone: Backbone | None) -> bool:
-    """Check that each worker gets an image of each batch, and two if BatchNorm computes statistics of them."""
+def _check_batches(
+    experiment: Experiment, learned: Sequence[Sample], classes: Sequence[str], backbone: Backbone | None
+) -> bool:
+    """Check that each worker gets an image of each batch of what is learned from, and two if BatchNorm computes statistics of
+    them."""
     train, workers = experiment.train, experiment.compute.max_workers
-    task_named(experiment.task).objective(experiment, dataset.splits.classes, dataset.splits.train)
-    images = len(dataset.splits.train)
+    task_named(experiment.task).objective(experiment, classes, learned)
+    images = len(learned)
     smallest = images // steps_per_epoch(images, labelled_batch(experiment))
     has_batchnorm = backbone is not None and bool(batch_norms(backbone.module) - backbone.evaluated)
     min_images = 2 if has_batchnorm and experiment.transfer.unfreeze != 0 else 1
@@ -243,7 +247,8 @@ def _plan(
     notes: tuple[str, ...],
 ) -> Plan:
     """Return the plan for training on this number of `images`."""
-    depth, sizes = depth_of(experiment, backbone), backbone.sizes
+    stages_by_epoch = timeline(experiment.transfer, depth_of(experiment, backbone), experiment.train.epochs)
+    depth, sizes = stages_by_epoch[-1].depth, backbone.sizes
     lr = rates(backbone, experiment.transfer, experiment.optim.lr, depth)
     stages = tuple(StagePlan(name, size, lr.get(name)) for name, size in sizes.items())
     steps = steps_per_epoch(images, labelled_batch(experiment))
@@ -253,7 +258,7 @@ def _plan(
         dataset=dataset,
         counts=dataset.splits.counts(),
         stages=stages,
-        timeline=timeline(experiment.transfer, depth, experiment.train.epochs),
+        timeline=stages_by_epoch,
         trainable=sum(part.parameters for part in stages if part.rate is not None),
         total=sum(sizes.values()),
         preprocess=backbone.preprocess,
@@ -262,6 +267,18 @@ def _plan(
         steps=steps * experiment.train.epochs,
         device=str(device),
         precision=str(pick_precision(experiment.train.precision, device)).removeprefix("torch."),
-        notes=notes,
+        notes=(*notes, *_never_opened(experiment, backbone, depth)),
         recipe=recipe,
     )
+
+
+def _never_opened(experiment: Experiment, backbone: Backbone, opened: int) -> list[str]:
+    """Return what to say of stages that gradual unfreezing does not reach."""
+    depth, transfer = depth_of(experiment, backbone), experiment.transfer
+    if opened >= depth:
+        return []
+    epochs = transfer.head_first + (depth - 1) * transfer.gradual_every + 1
+    return [
+        f"transfer.gradual: {opened} of {depth} stages are unfrozen within train.epochs ({experiment.train.epochs}); all are with "
+        f"{epochs} epochs or more, or with a lower transfer.gradual_every"
+    ]

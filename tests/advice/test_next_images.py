@@ -11,7 +11,7 @@ from raytl.advice.next_images import NextImage, NextImages, expected_gain, next_
 from raytl.advice.next_sheet import table, write_page
 from raytl.config.schema import Experiment
 from raytl.data.sample import Sample
-from raytl.errors import ConfigError, DataError
+from raytl.errors import ConfigError, DataError, ModelError
 from raytl.events import ignore
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
@@ -71,6 +71,19 @@ def test_the_page_shows_images_and_names_those_that_are_gone(tmp_path: Path) -> 
 def test_options_that_choose_nothing_are_errors(count: int, data: dict[str, str], out: str | None, match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         next_images(experiment(**data), count, None if out is None else Path(out), ignore)
+
+
+@pytest.mark.parametrize(
+    ("there", "match"),
+    [("photos.csv", r"photos\.csv: exists already"), ("photos.html", r"its page .*photos\.html exists")],
+)
+def test_neither_the_table_nor_its_page_is_overwritten_without_force(tmp_path: Path, there: str, match: str) -> None:
+    (tmp_path / there).write_text("mine")
+    of_nothing = experiment(unlabelled=str(tmp_path / "none"), uri=str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match=match):
+        next_images(of_nothing, 5, tmp_path / "photos.csv", ignore)
+    with pytest.raises(ModelError, match="no model 'm'"):  # beyond the check
+        next_images(of_nothing, 5, tmp_path / "photos.csv", ignore, force=True)
 
 
 def test_the_gain_of_labels_follows_the_learning_curve() -> None:

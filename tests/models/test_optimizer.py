@@ -61,6 +61,14 @@ def test_an_unknown_optimizer_gets_near_misses() -> None:
     check_optimizer("adamw")
 
 
+@pytest.mark.parametrize(
+    ("name", "why"), [("kron", "no checkpoint can hold its random numbers"), ("adahessian", "needs second derivatives")]
+)
+def test_an_optimizer_that_training_cannot_use_is_refused_with_the_reason(name: str, why: str) -> None:
+    with pytest.raises(ConfigError, match=rf"optim.name: {name} does not work here: .*{why}.*; take adamw or sgd"):
+        check_optimizer(name)
+
+
 def test_an_optimizer_without_its_package_says_so() -> None:
     with pytest.raises(ConfigError, match=r"optim.name: bnbadamw cannot be built here .*; take adamw or sgd"):
         build_optimizer(groups(), OptimConfig(name="bnbadamw"))
@@ -85,7 +93,7 @@ def _waits(name: str) -> bool:
 def test_the_optimizers_that_wait_for_the_device_are_known() -> None:
     from timm.optim._optim_factory import list_optimizers
 
-    untried = {"adamw", "sgd", "adahessian"}  # torch's own, and one that needs second derivatives
-    elsewhere = ("bnb", "fused", "kron")  # these need a GPU; kron, which compiles itself, compares values
+    untried = {"adamw", "sgd", "adahessian"}  # torch's own, and one that is refused
+    elsewhere = ("bnb", "fused", "kron")  # these need a GPU; kron is refused
     names = [name for name in list_optimizers() if name not in untried and not name.startswith(elsewhere)]
     assert [name for name in names if _waits(name)] == [name for name in names if waits_for_device(name)]

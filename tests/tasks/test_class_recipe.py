@@ -45,6 +45,16 @@ def test_the_batch_fits_the_set(images: int, batch: int) -> None:
     assert chosen(train=images)["train.batch_size"] == batch
 
 
+def test_gradual_unfreezing_gets_the_epochs_to_open_every_stage() -> None:
+    given = {"transfer.gradual": True, "transfer.gradual_every": 2}
+    values = chosen(train=50_000, stages=13, given=given)
+    assert values["train.epochs"] > values["transfer.head_first"] + 12 * 2
+    assert values["train.epochs"] - values["transfer.head_first"] <= 13 * 2 + 1
+    assert chosen(train=50_000, stages=13, given=given | {"transfer.head_first": 3})["train.epochs"] == 3 + 13 * 2
+    assert chosen(train=50_000, stages=13, given=given | {"transfer.unfreeze": 1})["train.epochs"] == 5
+    assert "gradual unfreezing" in reason("train.epochs", train=50_000, stages=13, given=given)
+
+
 def test_the_batch_has_images_for_every_worker_and_micro_batch() -> None:
     assert chosen(workers=16, accumulate=2, train=128)["train.batch_size"] == 64
     assert chosen(workers=16, accumulate=2)["train.batch_size"] == 120  # two steps of 60 would be too few

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from raytl.config.schema import Experiment
+from raytl.config.schema import Experiment, TrainConfig
 from raytl.data.manifest import Sample
 from raytl.data.targets import Labels, Target
 from raytl.errors import ModelError
@@ -21,6 +22,7 @@ from raytl.models import head_work, probe
 from raytl.models.head_work import MOST_EVALUATIONS
 from raytl.models.solved_head import STRENGTHS
 from raytl.tasks import probe_solver
+from raytl.tasks.probe_solver import HeadInputs
 from raytl.tasks.registry import task_named
 
 EXPERIMENT = Experiment.model_validate({"name": "a", "data": {"uri": "x"}, "model": {"name": "m"}})
@@ -102,6 +104,20 @@ def test_a_head_of_too_many_classes_is_an_error(solve: Any, monkeypatch: pytest.
         ModelError, match="a head of 2 classes x 3 features takes hours(.|\n)*at most 0 classes(.|\n)*Set"
     ):
         solve()
+
+
+@pytest.mark.parametrize(("task", "wrap"), [("classification", str), ("multilabel", lambda name: Labels((name,)))])
+def test_label_smoothing_does_not_reach_a_solved_head(task: str, wrap: Callable[[str], Target]) -> None:
+    samples = [Sample(f"{place}.jpg", f"{place}.jpg", wrap("ab"[place % 2])) for place in range(8)]
+    inputs = HeadInputs(samples, torch.randn(8, 3, generator=torch.Generator().manual_seed(0)))
+    solver: Any = task_named(task).head_solver
+
+    def weight(smoothing: float) -> torch.Tensor:
+        experiment = EXPERIMENT.model_copy(update={"train": TrainConfig(label_smoothing=smoothing)})
+        solved: probe.Probe = solver.solve_head(experiment, inputs, inputs, ("a", "b"), True, lambda: None)
+        return solved.best.weight
+
+    assert torch.equal(weight(0.0), weight(0.1))
 
 
 def test_a_sample_keeps_the_shares_of_the_classes_and_an_image_of_each() -> None:

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import copy
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from raytl.config.schema import OptimConfig
 from raytl.errors import RunError
+from raytl.models.optimizer import build_optimizer
 from raytl.training.checkpoint import (
     Best,
     Checkpoint,
@@ -45,6 +49,33 @@ def test_a_checkpoint_comes_back_as_it_was(tmp_path: Path) -> None:
     before, after = optimizer.state_dict()["state"], fresh.state_dict()["state"]
     assert all(torch.equal(before[i][key], after[i][key]) for i in before for key in before[i])
     assert read_progress(tmp_path / "last") == loaded.progress
+
+
+def steps(
+    name: str, module: nn.Module, first: int, end: int, states: dict[str, dict[str, Any]]
+) -> torch.optim.Optimizer:
+    names = [name for name, _ in module.named_parameters()]
+    optimizer = build_optimizer([{"params": list(module.parameters()), "names": names}], OptimConfig(name=name, lr=0.1))
+    restore_optimizer(optimizer, states)
+    for step in range(first, end):
+        optimizer.zero_grad()
+        module(torch.arange(12.0).reshape(4, 3).roll(step, 1)).square().mean().backward()
+        optimizer.step()
+    return optimizer
+
+
+@pytest.mark.parametrize("name", ["adan", "lamb", "lion"])
+def test_an_optimizer_goes_on_as_if_it_had_never_stopped(name: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    module = nn.Linear(3, 2)
+    start = copy.deepcopy(module)
+    steps(name, module, 0, 6, {})
+    optimizer = steps(name, start, 0, 3, {})
+    save(tmp_path / "last", checkpoint(start, optimizer))
+    loaded = load(tmp_path / "last")
+    assert loaded is not None
+    steps(name, start, 3, 6, loaded.optimizer)
+    assert torch.equal(start.weight, module.weight)
 
 
 def test_the_next_checkpoint_takes_the_place_of_the_last_as_a_whole(tmp_path: Path) -> None:

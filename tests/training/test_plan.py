@@ -13,7 +13,10 @@ from safetensors.torch import save_file
 from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.errors import ConfigError, ModelError, RunError, UserError
+from raytl.labelling.change import TrainChange
+from raytl.labelling.settings import settings_of
 from raytl.models import probe
+from raytl.run.folder import RunFolder
 from raytl.training import driver
 from raytl.training.driver import plan, train
 from tests.conftest import MakePhotos
@@ -141,8 +144,32 @@ def test_a_start_that_ends_before_its_first_checkpoint_loses_no_choice(
         for _ in range(2):
             with pytest.raises(KeyboardInterrupt):
                 train(experiment)
+            head = RunFolder.of(experiment).head  # of images that may have changed by the next start
+            assert not head.exists()
+            head.mkdir()
     assert train(experiment).status == "trained"
     assert train(experiment).status == "already finished"
+
+
+def test_stages_that_gradual_unfreezing_does_not_reach_are_named(make_experiment: MakeExperiment) -> None:
+    changes = {"train.epochs": 3, "transfer.head_first": 1, "transfer.gradual": True, "transfer.unfreeze": "all"}
+    found = plan(make_experiment(changes))
+    assert [part.rate is not None for part in found.stages].count(True) == 3  # the head and two stages
+    assert "transfer.gradual: 2 of 5 stages are unfrozen within train.epochs (3); all are with 6 epochs or more" in (
+        "\n".join(found.notes)
+    )
+    assert not [note for note in plan(make_experiment(changes | {"train.epochs": 6})).notes if "gradual" in note]
+
+
+def test_batches_are_of_the_images_that_label_methods_leave(
+    make_experiment: MakeExperiment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    experiment = make_experiment({"compute.cluster": "local", "compute.workers": 8, "train.batch_size": 64})
+    keys = [sample.key for sample in plan(experiment).dataset.splits.train]
+    change = TrainChange(left_out=frozenset(keys[9:]))
+    monkeypatch.setattr("raytl.training.plan.planned_changes", lambda *_: {settings_of(experiment): change})
+    with pytest.raises(ConfigError, match=r"batches of 9 images \(9 training images"):
+        plan(experiment)
 
 
 def test_no_step_has_fewer_images_than_the_workers_need(make_photos: MakePhotos, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ def solve_head(
     intercept: bool,
     on_step: OnStep,
 ) -> probe.Probe:
-    """Return the head solved on `train`, with the weights and the smoothing of `experiment`."""
+    """Return the head solved on `train`, with the weights of `experiment`; the penalty takes the place of label smoothing."""
     targets, val_targets = (torch.from_numpy(encode_targets(part.samples, classes)) for part in (train, val))
     return probe.solve(
         train.features,
@@ -31,7 +31,6 @@ def solve_head(
         val_targets,
         len(classes),
         weights=class_weights(experiment.train, class_counts(train.samples, classes)),
-        label_smoothing=experiment.train.label_smoothing,
         intercept=intercept,
         on_step=on_step,
     )

@@ -28,7 +28,8 @@ def solve_head(
     intercept: bool,
     on_step: OnStep,
 ) -> Probe:
-    """Return the head solved on `train` by binary cross-entropy, with the weights and the smoothing of `experiment`."""
+    """Return the head solved on `train` by binary cross-entropy, with the weights of `experiment`; the penalty takes the place of
+    label smoothing."""
     vectors, val_vectors = (encode(part.samples, classes) for part in (train, val))
 
     def measure(logits: NDArray[np.float64]) -> dict[str, float]:
@@ -41,7 +42,7 @@ def solve_head(
         torch.from_numpy(vectors),
         val.features,
         torch.from_numpy(val_vectors),
-        replace(label_loss(experiment.train, classes, vectors), kind="cross_entropy"),
+        replace(label_loss(experiment.train, classes, vectors), kind="cross_entropy", label_smoothing=0.0),
         measure,
         intercept=intercept,
         on_step=on_step,
