@@ -17,6 +17,7 @@ from raytl.data.sample_table import SampleTable
 from raytl.data.transforms import Preprocess, prepare, prepare_channels
 from raytl.data.verified_files import VerifiedFiles
 from raytl.errors import DataError
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 Pixels = NDArray[np.uint8]
 
@@ -44,9 +45,11 @@ def prepared(picture: Picture, preprocess: Preprocess) -> Pixels:
 class FileImages:
     """Decode, verify by its SHA-256 and prepare a file on every access. Safe to use from forked processes and threads."""
 
-    def __init__(self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int) -> None:
+    def __init__(
+        self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int, s3: S3Settings = ENVIRONMENT
+    ) -> None:
         table = SampleTable.of(samples)
-        self._files = VerifiedFiles(table.paths, table.digests, max_pixels)
+        self._files = VerifiedFiles(table.paths, table.digests, max_pixels, s3)
         self._preprocess = preprocess
         self._max_pixels = max_pixels
 

@@ -47,12 +47,10 @@ def test_a_pull_that_changes_files_removes_what_said_that_they_are_current(
     assert places == {Place(files.parent)}
     mark(places, ["one", ""])
     assert are_marked(places, ["", "one"]) and not are_marked(places, ["", "other"])
-    {
-        "none": lambda: None,
-        "new": lambda: (source / "c").touch(),
-        "replaced": lambda: (source / "a").write_text("A"),
-        "removed": lambda: (source / "a").unlink(),
-    }[change]()
+    if change == "removed":
+        (source / "a").unlink()
+    elif change != "none":
+        (source / {"new": "c", "replaced": "a"}[change]).write_text("A")
     pull(str(source))
     assert are_marked(places, ["one"]) == is_current
 

@@ -173,7 +173,7 @@ def test_an_object_that_was_replaced_after_the_listing_is_an_error_and_leaves_no
     (tmp_path / "out").mkdir()
     store.get_to_file("k", tmp_path / "out" / "file", 3, listed.etag)
     (tmp_path / "out" / "file").unlink()
-    store.put_bytes("k", b"abd")
+    store.put_bytes("k", b"xyz")
     with pytest.raises(StoreError, match=r"k: was replaced after the listing\. Run again"):
         store.get_to_file("k", tmp_path / "out" / "file", 3, listed.etag)
     assert list((tmp_path / "out").iterdir()) == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -45,7 +46,7 @@ def test_the_least_recently_used_places_are_evicted_until_the_others_fit(places:
 def test_places_leave_the_disk_only_for_data_that_would_not_fit(
     places: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pins.shutil, "disk_usage", lambda _: SimpleNamespace(free=5000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5000))
     assert make_room(5000) == []
     assert make_room(8001) == []  # nothing would help
     assert make_room(6500) == places[:2]

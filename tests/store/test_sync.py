@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from raytl.data.formats import scan
 from raytl.errors import Archived, DataError, Denied, NotFound, StoreError, Unavailable
 from raytl.events import Message, Recorder, Work
-from raytl.store import retry, s3
+from raytl.store import s3
 from raytl.store.contract import ObjectInfo
 from raytl.store.local import LocalStore
 from raytl.store.open import open_store
@@ -180,7 +181,7 @@ def test_a_pull_that_stops_waits_for_no_retry(source: Path, monkeypatch: pytest.
         raise Unavailable("not now")
 
     monkeypatch.setattr(LocalStore, "get_to_file", get)
-    monkeypatch.setattr(retry.random, "uniform", lambda *_: 100.0)
+    monkeypatch.setattr(random, "uniform", lambda *_: 100.0)
     with pytest.raises(Denied, match="no"):
         pull(str(source))
     assert len(set(tried)) == len(tried) >= 2
