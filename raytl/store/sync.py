@@ -19,6 +19,7 @@ from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
 from raytl.store.audited import are_marked, identify_cache, mark
 from raytl.store.contract import UNKNOWN, ObjectInfo, ObjectStore
+from raytl.store.drafts import is_draft
 from raytl.store.keys import files_and_markers, invalid_reason, reject_invalid_keys
 from raytl.store.open import open_store
 from raytl.store.pins import make_room, pin
@@ -31,6 +32,8 @@ from raytl.throttle import Throttle
 _THREADS = 32
 _EVENT_EVERY_S = 0.1
 _MAX_ARCHIVE_CHECKS = 16
+_SCANNED = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".xml", ".txt", ".yaml", ".yml")
+"""Endings of tables and annotations: they are read before images are, and no more after that."""
 
 
 def pull(
@@ -187,8 +190,9 @@ def _deleted(here: Collection[str], rows: Collection[str], only: Collection[str]
     return [key for key in checked if key not in rows and not invalid_reason(key)]
 
 
-def _refuse_if_read(store: ObjectStore, place: Place, replaced: Sequence[str], deleted: Sequence[str]) -> None:
-    """Raise a StoreError if a process reads files of the place now and some would be replaced or deleted."""
+def _refuse_if_read(store: ObjectStore, place: Place, replaced: Iterable[str], deleted: Iterable[str]) -> None:
+    """Raise a StoreError if a process reads images of the place now and some would be replaced or deleted."""
+    replaced, deleted = ([key for key in keys if _is_read_later(key)] for keys in (replaced, deleted))
     if (replaced or deleted) and is_read(place):
         examples = ", ".join(map(repr, sorted([*replaced, *deleted])[:3]))
         raise StoreError(
@@ -196,6 +200,10 @@ def _refuse_if_read(store: ObjectStore, place: Place, replaced: Sequence[str], d
             f"such as {examples}, and a process still reads the earlier files; they were left as they are. Wait until it ends, "
             "or set RAYTL_CACHE to another folder to pull a second copy"
         )
+
+
+def _is_read_later(key: str) -> bool:
+    return not key.lower().endswith(_SCANNED) and not is_draft(key.rpartition("/")[2])
 
 
 def _is_same(pulled: ObjectInfo | None, info: ObjectInfo) -> bool:

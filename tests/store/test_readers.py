@@ -54,6 +54,20 @@ def test_files_that_are_read_are_neither_replaced_nor_deleted(column: str, sourc
     assert (folder / "a").read_text() == "A"
 
 
+def test_tables_and_what_killed_pulls_left_are_replaced_and_deleted_all_the_same(source: Path) -> None:
+    for name in ("table.csv", "boxes.JSON"):
+        (source / name).write_text("old")
+    folder = pull(str(source))
+    files = opened(folder, "images")
+    (folder / ".part.0badcafe.tmp").touch()
+    (source / "table.csv").write_text("with new rows")
+    (source / "boxes.JSON").unlink()
+    pull(str(source))
+    assert sorted(path.name for path in folder.iterdir()) == ["a", "b", "table.csv"]
+    assert (folder / "table.csv").read_text() == "with new rows"
+    assert files.read(0) == b"a"
+
+
 def test_a_process_that_only_pinned_the_files_keeps_none(source: Path) -> None:
     folder = pull(str(source))
     pin(folder.parent)
