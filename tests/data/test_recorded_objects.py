@@ -100,7 +100,7 @@ def test_another_node_downloads_recorded_samples_without_a_listing(
         assert all(hashlib.sha256(Path(one.path).read_bytes()).hexdigest() == one.digest for one in found)
 
 
-@pytest.mark.parametrize("needs_listing", [False, True])
+@pytest.mark.parametrize("needs_listing", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_a_node_that_downloads_removes_what_it_used_least_recently(
     needs_listing: bool, store: Proxy, uploaded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,8 +152,14 @@ def test_the_node_of_the_driver_requests_nothing(store: Proxy, uploaded: str) ->
     assert counted(store) == {"LIST": 0, "GET": 0, "HEAD": 0}
 
 
-@pytest.mark.parametrize("kind", ["prefix", "manifest"])
-@pytest.mark.parametrize("older", ["replaced", "partial"])
+@pytest.mark.parametrize(
+    ("kind", "older"),
+    [
+        ("prefix", "replaced"),
+        pytest.param("prefix", "partial", marks=pytest.mark.thorough),
+        pytest.param("manifest", "replaced", marks=pytest.mark.thorough),
+    ],
+)
 def test_an_older_copy_on_another_node_is_refreshed_once(
     kind: str, older: str, store: Proxy, uploaded: str, s3_client: Any, tmp_path: Path
 ) -> None:
