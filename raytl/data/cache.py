@@ -77,7 +77,7 @@ def source_images(
     table = SampleTable.of(samples)
     if table.paths.any_in(in_bucket):
         return StreamedImages(table, preprocess, max_pixels, s3)
-    return FileImages(table, preprocess, max_pixels)
+    return FileImages(table, preprocess, max_pixels, s3)
 
 
 def _cached(

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from raytl.errors import DataError
 from raytl.store import lru
 from raytl.store.cache import cache_root
+from raytl.store.readers import SharedLock
 from raytl.stored import Format
 from raytl.stored.bounds import Count
 
@@ -47,18 +48,6 @@ class _Sizes:
 
 
 PACK_FORMAT = Format[_Sizes](_Sizes, "the sizes of a pack", "Delete its folder; it is rebuilt.", DataError)
-
-
-class SharedLock:
-    """A shared lock on a file, held until this object and its copies in forked processes are gone. Raises: OSError."""
-
-    def __init__(self, path: Path) -> None:
-        self.fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        fcntl.flock(self.fd, fcntl.LOCK_SH)
-
-    def __del__(self) -> None:
-        if hasattr(self, "fd"):
-            os.close(self.fd)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from raytl.data.decode import BadImage, Picture, loaded
 from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.transforms import Preprocess, prepare, prepare_channels
+from raytl.data.verified_files import VerifiedFiles
 from raytl.errors import DataError
+from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 Pixels = NDArray[np.uint8]
 
@@ -41,24 +43,26 @@ def prepared(picture: Picture, preprocess: Preprocess) -> Pixels:
 
 
 class FileImages:
-    """Decode and prepare a file on every access. Safe to use from forked processes and threads."""
+    """Decode, verify by its SHA-256 and prepare a file on every access. Safe to use from forked processes and threads."""
 
-    def __init__(self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int) -> None:
-        self._paths = SampleTable.of(samples).paths
+    def __init__(
+        self, samples: Sequence[Sample], preprocess: Preprocess, max_pixels: int, s3: S3Settings = ENVIRONMENT
+    ) -> None:
+        table = SampleTable.of(samples)
+        self._files = VerifiedFiles(table.paths, table.digests, max_pixels, s3)
         self._preprocess = preprocess
         self._max_pixels = max_pixels
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._files.paths)
 
     def __getitem__(self, i: int, /) -> Pixels:
-        path = self._paths[i]
         try:
-            with loaded(path, self._max_pixels, channels=self._preprocess.channels) as picture:
+            with loaded(self._files.read(i), self._max_pixels, channels=self._preprocess.channels) as picture:
                 return prepared(picture, self._preprocess)
         except BadImage as exc:
             raise DataError(
-                f"{path}: {exc}; it was readable when the data was audited, so the file has changed since. "
+                f"{self._files.paths[i]}: {exc}; it was readable when the data was audited, so the file has changed since. "
                 "Restore the file, or rerun the command to audit the data again"
             ) from exc
 

@@ -11,12 +11,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from raytl.data.sample_columns import Digests
+from raytl.data.sample_columns import Digests, StoredTargets
 from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Mask
+from raytl.data.texts import Texts
 from raytl.errors import NotFound
 from raytl.events import OnEvent, ignore
 from raytl.store.contract import UNKNOWN, ObjectInfo
+from raytl.store.pins import evict
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.store.sync import fetch, fetched_folder, pulled_name
 from raytl.uris import in_bucket, is_archive_name, is_table_name
@@ -25,9 +27,15 @@ _PULLED = re.compile(r".*/pulled/([0-9a-f]{24})/files/", re.DOTALL)
 
 
 def fetched(
-    samples: SampleTable, uri: str, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT
+    samples: SampleTable,
+    uri: str,
+    name: str,
+    on_event: OnEvent = ignore,
+    s3: S3Settings = ENVIRONMENT,
+    limit_bytes: int | None = None,
 ) -> SampleTable | None:
-    """Return `samples` with their paths on this node, after downloading their objects.
+    """Return `samples`, whose identity is `name`, with their paths on this node, after downloading their objects; of all data on this
+    node, up to `limit_bytes` stay.
 
     Return None if a listing is needed: for samples without a SHA-256, masks, archives, files that were not pulled or that are here
     already, and objects that were removed or replaced since.
@@ -40,25 +48,30 @@ def fetched(
     roots, names = {pulled_name(root, s3): root for root in _roots(samples, uri)}, _names(samples)
     if not names <= roots.keys():
         return None
-    roots, identity = {name: roots[name] for name in names}, _identity(samples)
-    folders = {name: fetched_folder(root, identity, s3) for name, root in roots.items()}
+    folders = {each: fetched_folder(roots[each], name, s3) for each in names}
     if not all(folders.values()):
         try:
-            folders = {
-                name: fetch(roots[name], infos, identity, on_event, s3) for name, infos in _wanted(samples).items()
-            }
+            folders = {each: fetch(roots[each], infos, name, on_event, s3) for each, infos in _wanted(samples).items()}
         except NotFound:
             return None
-    here = {name: f"{folder}/" for name, folder in folders.items() if folder is not None}
+        if limit_bytes is not None:
+            evict(limit_bytes)
+    here = {each: f"{folder}/" for each, folder in folders.items() if folder is not None}
     return _moved(samples, here) if len(here) == len(names) else None
 
 
-def _identity(samples: SampleTable) -> str:
-    """Return the name of these keys with these digests."""
-    assert isinstance(samples.digests, Digests), "samples without digests are not fetched"
-    columns = samples.keys.ends, samples.keys.data, samples.digests.raw
+def identity(samples: SampleTable) -> str:
+    """Return a name of these keys with these digests, and of their masks."""
+    digests, targets = samples.digests, samples.targets
+    texts = [samples.keys, *([digests] if isinstance(digests, Texts) else [])]
+    columns = [digests.raw] if isinstance(digests, Digests) else []
+    if isinstance(targets, StoredTargets):
+        texts.append(targets.texts)
+    elif any(isinstance(target, Mask) for target in targets.values):
+        texts.append(Texts.of(target.digest if isinstance(target, Mask) else "" for target in targets.values))
+        columns.append(targets.codes)
     digest = hashlib.sha256()
-    for column in columns:
+    for column in (*(part for text in texts for part in (text.ends, text.data)), *columns):
         digest.update(np.ascontiguousarray(column).data)
     return digest.hexdigest()[:24]
 

@@ -63,8 +63,12 @@ class Paths:
 
     def any_in(self, test: Callable[[str], bool]) -> bool:
         """Return whether `test` holds for any path; it is called with what the paths begin with, once for many."""
-        bases = {base for base, _ in self.bases.counts() if base}
-        return any(map(test, bases)) or (self.rests is not None and any(map(test, self.rests)))
+        return any(map(test, self.beginnings()))
+
+    def beginnings(self) -> Iterator[str]:
+        """Yield what the paths begin with, once for many: their bases, and the paths without one."""
+        yield from {base for base, _ in self.bases.counts() if base}
+        yield from self.rests or ()
 
 
 class PathWriter:

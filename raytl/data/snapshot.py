@@ -24,6 +24,7 @@ from raytl.events import OnEvent, ignore
 from raytl.gc_pause import gc_paused
 from raytl.store.cache import cache_root
 from raytl.store.files import atomic_write
+from raytl.store.pins import evict
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 
@@ -71,6 +72,7 @@ def take(
         labels.columns,
     )
     manifest = with_labels(manifest, config, labels, on_event, s3)
+    evict(int(config.pull_limit_gb * 1e9))
     audited = audit(manifest, config, None, on_event, s3, channels)
     digest = check(config, audited)
     counts = {split: images_by_class(audited.samples.of_split(split)) for split in SPLITS}

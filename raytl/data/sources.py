@@ -11,13 +11,12 @@ from raytl.config.schema import DataConfig, Experiment
 from raytl.data.feedback import KEYS
 from raytl.data.feedback_samples import locate_feedback
 from raytl.data.formats.unlabelled import scan_unlabelled
-from raytl.data.local_paths import are_here, exclusive
+from raytl.data.local_paths import current
 from raytl.data.sample import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.data.synthetic import SYNTHETIC, locate_synthetic
 from raytl.events import OnEvent, ignore
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
-from raytl.uris import in_bucket
 
 UNLABELLED, TARGET = "data.unlabelled", "adapt.target"
 """The keys of the experiment that name sources of images without labels."""
@@ -43,42 +42,45 @@ def located(samples: Sequence[Sample], sources: Iterable[tuple[str, Locate]], ow
 
 
 def other_sources(
-    experiment: Experiment, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT
+    experiment: Experiment, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT, audited: str = ""
 ) -> list[tuple[str, Locate]]:
-    """Return the prefix of the keys of each source of `experiment` besides `data.uri`, and how to find its files."""
+    """Return the prefix of the keys of each source of `experiment` besides `data.uri`, and how to find its files; `audited` is
+    as in `on_this_node`."""
     data = experiment.data
     sources: list[tuple[str, Locate]] = []
     if data.feedback is not None:
         sources.append((KEYS, partial(locate_feedback, uri=data.feedback, on_event=on_event, s3=s3)))
     for key, uri in ((UNLABELLED, data.unlabelled), (TARGET, experiment.adapt.target)):
         if uri is not None:
-            sources.append(unlabelled_source(key, uri, data, on_event, s3))
+            sources.append(unlabelled_source(key, uri, data, on_event, s3, audited))
     if data.synthetic.uri is not None:
         locate = partial(
-            locate_synthetic, uri=data.synthetic.uri, zip_encoding=data.zip_encoding, on_event=on_event, s3=s3
+            locate_synthetic,
+            uri=data.synthetic.uri,
+            zip_encoding=data.zip_encoding,
+            on_event=on_event,
+            s3=s3,
+            audited=audited,
         )
         sources.append((f"{SYNTHETIC}:", locate))
     return sources
 
 
 def unlabelled_source(
-    key: str, uri: str, config: DataConfig, on_event: OnEvent = ignore, s3: S3Settings = ENVIRONMENT
+    key: str,
+    uri: str,
+    config: DataConfig,
+    on_event: OnEvent = ignore,
+    s3: S3Settings = ENVIRONMENT,
+    audited: str = "",
 ) -> tuple[str, Locate]:
     """Return the prefix of the samples that `scan_unlabelled` finds for `key`, and how to find their files on this node."""
-    return f"{key}:", partial(
-        _locate_unlabelled, key=key, uri=uri, zip_encoding=config.zip_encoding, on_event=on_event, s3=s3
-    )
 
+    def relocate(samples: SampleTable) -> SampleTable:
+        here = scan_unlabelled(uri, key, on_event, zip_encoding=config.zip_encoding, s3=s3).samples
+        places = dict(zip(here.keys, here.paths, strict=True))
+        return samples.with_paths(
+            places.get(name, path) for name, path in zip(samples.keys, samples.paths, strict=True)
+        )
 
-def _locate_unlabelled(
-    samples: SampleTable, key: str, uri: str, zip_encoding: str | None, on_event: OnEvent, s3: S3Settings
-) -> SampleTable:
-    """Return the samples where this node has them; the first process of the node downloads them while the others wait."""
-    if samples.paths.any_in(in_bucket):
-        return samples  # every node streams them
-    with exclusive(uri):
-        if are_here(samples):
-            return samples
-        samples_here = scan_unlabelled(uri, key, on_event, zip_encoding=zip_encoding, s3=s3).samples
-    places = dict(zip(samples_here.keys, samples_here.paths, strict=True))
-    return samples.with_paths(places.get(name, path) for name, path in zip(samples.keys, samples.paths, strict=True))
+    return f"{key}:", partial(current, uri=uri, relocate=relocate, on_event=on_event, s3=s3, audited=audited)

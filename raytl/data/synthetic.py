@@ -85,10 +85,15 @@ def _check_classes(uri: str, manifest: Manifest, classes: Sequence[str]) -> None
 
 
 def locate_synthetic(
-    samples: Sequence[Sample], uri: str, zip_encoding: str | None, on_event: OnEvent, s3: S3Settings
+    samples: Sequence[Sample],
+    uri: str,
+    zip_encoding: str | None,
+    on_event: OnEvent,
+    s3: S3Settings,
+    audited: str = "",
 ) -> SampleTable:
-    """Return the made images with their paths on this node."""
+    """Return the made images with their paths on this node; `audited` is as in `on_this_node`."""
     table = SampleTable.of(samples)
     own = [replace(sample, key=sample.key.removeprefix(_PREFIX)) for sample in table]
-    located = on_this_node(own, uri, on_event, zip_encoding, s3)
+    located = on_this_node(own, uri, on_event, zip_encoding, s3, audited)
     return SampleTable.of(replace(sample, key=f"{_PREFIX}{sample.key}") for sample in located)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from raytl.data.cache import source_images
@@ -23,6 +23,7 @@ from raytl.metrics.gather import gather_rows
 from raytl.models.forward import EVAL_BATCH, pick_device, pick_precision
 from raytl.models.saved_model import read_card
 from raytl.run.run_store import RunStore
+from raytl.store.audited import audited_name
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.inference import Network, Truths, split_rows
 from raytl.tasks.registry import task_named
@@ -41,7 +42,7 @@ class Shard:
     """The work of one evaluation, the same for every worker; `model_folder` is the saved model's folder.
 
     `device` is auto, cpu or cuda. A worker on another node fetches the model from the URI `run`, checks its `digest`, and
-    fetches the images from the URI `data`. `classes` are those of the model, and after them others of the samples, that only
+    fetches the images from the URI `data`; `audited` names the data that the driver verified. `classes` are those of the model, and after them others of the samples, that only
     a model to compare it with has. With `features`, the last rows
     are the features of each image, `(n, d) float16`, its thumbnail and the properties of its pixels; if `detailed`, those of
     `FindingKind.detailed` come before them.
@@ -60,6 +61,7 @@ class Shard:
     zip_encoding: str | None = None
     features: bool = False
     detailed: bool = False
+    audited: str = field(default_factory=audited_name, compare=False)
 
     @property
     def files(self) -> FileAccess:
@@ -70,7 +72,9 @@ class Shard:
 def score_shard(world: World, shard: Shard, emit: OnEvent) -> Rows:
     """Score this worker's shard; return the merged rows of all workers in the order of the samples, the same on every rank."""
     saved = load_saved(_model_folder(shard))
-    samples = on_this_node(shard.samples, shard.data, zip_encoding=shard.zip_encoding, s3=shard.s3)
+    samples = on_this_node(
+        shard.samples, shard.data, zip_encoding=shard.zip_encoding, s3=shard.s3, audited=shard.audited
+    )
     device, preprocess = pick_device(shard.device), saved.card.preprocess
     loader = EvalLoader(
         source_images(samples, preprocess, shard.max_pixels, shard.s3),

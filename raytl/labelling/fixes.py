@@ -27,6 +27,7 @@ from raytl.data.split import apply_splits
 from raytl.errors import ConfigError, Conflict, DataError
 from raytl.events import OnEvent, ignore
 from raytl.labelling.labelled_manifest import labelled_manifest
+from raytl.store.conditional import put_over
 from raytl.store.contract import ABSENT
 from raytl.store.open import open_store
 from raytl.store.s3_settings import S3Settings
@@ -139,7 +140,7 @@ def _append(uri: str, new: list[Correction], s3: S3Settings) -> tuple[Correction
     folder, _, name = uri.rpartition("/")
     store = open_store(folder or ("/" if uri.startswith("/") else "."), s3)
     try:
-        store.put_bytes(name, whole, expected=etag or ABSENT)
+        put_over(store, name, whole, etag or ABSENT)
     except Conflict as error:
         raise Conflict(
             f"{uri}: another process wrote it meanwhile; nothing was added. Run the command again"

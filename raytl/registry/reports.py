@@ -14,6 +14,7 @@ from raytl.errors import Conflict, NotFound, RegistryError
 from raytl.registry.reader import EVALUATIONS, LEDGER, download, is_intact, is_report
 from raytl.registry.record import Record
 from raytl.registry.registry import FILES, Registry
+from raytl.store.conditional import put_over
 from raytl.store.contract import ABSENT, ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
@@ -121,9 +122,7 @@ class Reports:
         store, ledger = self.registry.store, self.folder / LEDGER
         if ledger.exists():
             try:
-                self._ledger = retried(
-                    lambda: store.put_bytes(self._prefix + LEDGER, ledger.read_bytes(), self._ledger)
-                ).etag
+                self._ledger = put_over(store, self._prefix + LEDGER, ledger.read_bytes(), self._ledger).etag
             except Conflict as exc:
                 raise RegistryError(
                     f"{self.registry.uri}: another process just accessed the test set of version {self.number}; run again with "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import re
 import shutil
@@ -156,15 +157,17 @@ def fetched_bundle(store: ObjectStore, cache_name: str) -> Path:
     name = hashlib.sha256(cache_name.encode() + b"\0" + content).hexdigest()[:24]
     place = cache_root() / "pulled" / f"bundle-{name}"
     pin(place)
-    if _is_whole(place):
-        return place
-    with drafted(place, folder=True) as draft:
-        for file, entry in card.files.items():
-            retried(lambda file=file, size=entry.bytes: store.get_to_file(file, draft / file, size))  # type: ignore[misc]
-        (draft / MODEL_JSON).write_bytes(content)
-        read_bundle(draft)
-        shutil.rmtree(place, ignore_errors=True)
-        draft.rename(place)
+    with place.with_name(f".{place.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if _is_whole(place):
+            return place
+        with drafted(place, folder=True) as draft:
+            for file, entry in card.files.items():
+                retried(lambda file=file, size=entry.bytes: store.get_to_file(file, draft / file, size))  # type: ignore[misc]
+            (draft / MODEL_JSON).write_bytes(content)
+            read_bundle(draft)
+            shutil.rmtree(place, ignore_errors=True)
+            draft.rename(place)
     return place
 
 

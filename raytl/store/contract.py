@@ -57,8 +57,9 @@ class ObjectStore(Protocol):
         if that is more than `max_bytes`."""
         ...
 
-    def get_to_file(self, key: str, path: Path, size: int) -> None:
-        """Write the object of the listed `size` to `path`, whole or not at all; never write more than `size` bytes."""
+    def get_to_file(self, key: str, path: Path, size: int, etag: str | None = None) -> None:
+        """Write the object of the listed `size` and `etag` (None: any) to `path`, whole or not at all; never write more than
+        `size` bytes."""
         ...
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
@@ -99,6 +100,11 @@ class ObjectStore(Protocol):
 def too_large(where: str, max_bytes: int) -> str:
     """Return the error text for an object that is larger than the caller allows."""
     return f"{where}: holds more than {max_bytes:,} bytes; expected at most {max_bytes:,}. Check the object"
+
+
+def replaced(where: str) -> str:
+    """Return the error text for an object whose etag differs from its listing."""
+    return f"{where}: was replaced after the listing. Run again"
 
 
 def resized(where: str, size: int, listed_size: int) -> str:

@@ -281,7 +281,7 @@ class FetchWorker:
         except (Failed, OSError):
             self._end(connection)
         else:
-            if connection.job is None:
+            if connection.job is None and connection not in self.idle:  # TLS sends tickets and keys on idle connections
                 self.idle.append(connection)
 
     def _dispatch(self) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from raytl.disk import disk_error
 from raytl.errors import Conflict, Denied, DiskError, NotFound, StoreError, TooLarge
-from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo, resized, too_large
+from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo, replaced, resized, too_large
 from raytl.store.counted import ByteCount, Counted, TooManyBytes
 from raytl.store.drafts import is_draft, sweep
 from raytl.store.files import atomic_write
@@ -57,7 +57,7 @@ class LocalStore:
             raise TooLarge(too_large(f"{self.root}/{key}", max_bytes))
         return content
 
-    def get_to_file(self, key: str, path: Path, size: int) -> None:
+    def get_to_file(self, key: str, path: Path, size: int, etag: str | None = None) -> None:
         """Copy the file."""
         with self._translated(key), atomic_write(path) as part, self._existing(key).open("rb") as source:
             try:
@@ -67,6 +67,8 @@ class LocalStore:
                 raise TooLarge(f"{self.root}/{key}: holds more than the {size:,} bytes listed. Run again") from exc
             if (copied := part.stat().st_size) != size:
                 raise StoreError(resized(f"{self.root}/{key}", copied, size))
+            if etag not in (None, _info(key, os.fstat(source.fileno())).etag):
+                raise StoreError(replaced(f"{self.root}/{key}"))
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         """Yield nothing: fetching files one by one is as fast."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from raytl.errors import Conflict, NotFound, StoreError, TooLarge
-from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo, resized, too_large
+from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo, replaced, resized, too_large
 from raytl.store.files import atomic_write
 
 _OBJECTS: dict[str, bytes] = {}
@@ -37,7 +37,7 @@ class MemoryStore:
     def stat(self, key: str) -> ObjectInfo:
         """Return the object's length, with a digest as its etag."""
         content = self.get_bytes(key)
-        return ObjectInfo(key, len(content), hashlib.sha256(content).hexdigest()[:32])
+        return ObjectInfo(key, len(content), _etag(content))
 
     def get_bytes(self, key: str, start: int = 0, length: int | None = None, max_bytes: int = MAX_BYTES) -> bytes:
         """Return a slice of the object."""
@@ -50,11 +50,13 @@ class MemoryStore:
             raise TooLarge(too_large(f"{self.uri}/{key}", max_bytes))
         return part
 
-    def get_to_file(self, key: str, path: Path, size: int) -> None:
+    def get_to_file(self, key: str, path: Path, size: int, etag: str | None = None) -> None:
         """Write the object to a file."""
         content = self.get_bytes(key)
         if len(content) != size:
             raise StoreError(resized(f"{self.uri}/{key}", len(content), size))
+        if etag not in (None, _etag(content)):
+            raise StoreError(replaced(f"{self.uri}/{key}"))
         with atomic_write(path) as part:
             part.write_bytes(content)
 
@@ -93,3 +95,7 @@ class MemoryStore:
 
     def _place(self, key: str) -> str:
         return f"{self.name.rstrip('/')}/{key}"
+
+
+def _etag(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:32]

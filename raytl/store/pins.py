@@ -8,7 +8,8 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -25,7 +26,9 @@ def pin(place: Path) -> None:
     """Protect `place` from eviction until this process ends; call this before reading from it."""
     place.parent.mkdir(parents=True, exist_ok=True)
     _sweep_once(place.parent)
-    while place not in _pins or not _used(place).exists():  # the cache may have been emptied
+    while place not in _pins or not _is_file_of(_pins[place], place):  # the place may have been removed meanwhile
+        if (removed := _pins.pop(place, None)) is not None:
+            os.close(removed)
         handle = os.open(_used(place), os.O_RDWR | os.O_CREAT, 0o666)
         fcntl.flock(handle, fcntl.LOCK_SH)
         _pins[place] = handle
@@ -43,8 +46,7 @@ def unpin(place: Path) -> None:
 def sweep_out(kind: str) -> None:
     """Remove the folders of a kind that no live process has pinned."""
     for place in _places(cache_root() / kind):
-        if _remove_unpinned(place):
-            _used(place).unlink(missing_ok=True)
+        _remove_unpinned(place)
 
 
 def pin_paths(paths: Iterable[str]) -> None:
@@ -62,13 +64,40 @@ def pin_paths(paths: Iterable[str]) -> None:
 
 def evict(limit_bytes: int) -> list[Path]:
     """Remove the least recently used places until the others fit, except those in use; return the removed ones."""
+    return _evict(_entries(), lambda total: total <= limit_bytes)
+
+
+def make_room(needed_bytes: int) -> list[Path]:
+    """If the disk has too little space for so many bytes, remove the least recently used places until they fit, except those in
+    use; return the removed ones. If all places together are too small, none is removed."""
+    lacking = needed_bytes - shutil.disk_usage(cache_root()).free
+    if lacking <= 0:
+        return []
+    entries = _entries()
+    whole = sum(entry.size_bytes for entry in entries)
+    return _evict(entries, lambda total: total <= whole - lacking) if whole >= lacking else []
+
+
+def _entries() -> list[lru.Entry]:
     places = [place for kind in _KINDS for place in _places(cache_root() / kind)]
     places += (cache_root() / "samples").glob("*.arrow")  # of earlier versions, which used no folders and no pins
-    entries = [lru.Entry(place, _bytes(place), _last_used(place)) for place in places]
-    return [entry.path for entry in lru.evict(entries, lambda total: total <= limit_bytes, _remove_unpinned)]
+    return [lru.Entry(place, _bytes(place), _last_used(place)) for place in places]
+
+
+def _evict(entries: list[lru.Entry], fits: Callable[[int], bool]) -> list[Path]:
+    return [entry.path for entry in lru.evict(entries, fits, _remove_unpinned)]
+
+
+def _is_file_of(handle: int, place: Path) -> bool:
+    """Return whether an open file is the one that is locked to pin `place`, and not a removed one of the same name."""
+    try:
+        return os.path.samestat(os.fstat(handle), _used(place).stat())
+    except FileNotFoundError:
+        return False
 
 
 def _remove_unpinned(place: Path) -> bool:
+    """Remove `place` and the file of its pins, unless a process holds one; return whether they were removed."""
     if place.is_file():
         place.unlink(missing_ok=True)
         return True
@@ -77,8 +106,11 @@ def _remove_unpinned(place: Path) -> bool:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
+        if not _is_file_of(file.fileno(), place):  # another process removed and used it meanwhile
+            return False
         with drafted(place, folder=True) as gone:
             place.rename(gone)  # atomic, so that a partial folder never looks whole
+            _used(place).unlink()  # still locked, so a process that waits to pin the place sees that the file is gone
         return True
 
 
@@ -104,4 +136,9 @@ def _last_used(place: Path) -> float:
 def _bytes(place: Path) -> int:
     if place.is_file():
         return place.stat().st_size
-    return sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
+    total = 0
+    for folder, _, names in os.walk(place):
+        for name in names:
+            with suppress(OSError):  # another process removed it just now
+                total += os.stat(f"{folder}/{name}").st_size  # noqa: PTH116 - a path object costs ten times the call
+    return total

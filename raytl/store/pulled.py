@@ -46,8 +46,13 @@ class Place:
         return self.root / "journal.jsonl"
 
     @property
+    def readers(self) -> Path:
+        """An empty file, locked by the processes that read the files now."""
+        return self.root / "readers"
+
+    @property
     def fetched(self) -> Path:
-        """The names of the sets of objects that were fetched without a listing, as empty files."""
+        """The names of the sets of samples whose files here are current, as empty files (see `raytl.store.audited`)."""
         return self.root / "fetched"
 
 
@@ -65,7 +70,20 @@ PULLED_FORMAT = Format[list[ObjectInfo]](
 
 def place_of(uri: str, s3: S3Settings) -> Place:
     """Return the place of a URI, which has the same name on every node."""
-    return Place(cache_root() / "pulled" / hashlib.sha256(s3.cache_name(uri).encode()).hexdigest()[:24])
+    return Place(_folder() / hashlib.sha256(s3.cache_name(uri).encode()).hexdigest()[:24])
+
+
+def places_with(paths: Iterable[str]) -> set[Place]:
+    """Return the places of this node that contain these files; others are in none."""
+    top = f"{_folder()}/"
+    return {
+        Place(Path(top, name))
+        for name in {path[len(top) :].partition("/")[0] for path in paths if path.startswith(top)}
+    }
+
+
+def _folder() -> Path:
+    return cache_root() / "pulled"
 
 
 def recorded(place: Place) -> dict[str, ObjectInfo]:

@@ -14,11 +14,11 @@ from typing import Any, TypeVar
 
 from botocore import exceptions as vendor
 
-from raytl.errors import Conflict, NotFound, Unavailable
+from raytl.errors import Conflict, NotFound, StoreError, Unavailable
 from raytl.gc_pause import gc_paused
 from raytl.store import checksums
 from raytl.store.archive import ARCHIVES, archive_of
-from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo
+from raytl.store.contract import ABSENT, MAX_BYTES, ObjectInfo, replaced
 from raytl.store.fetch_workers import Route, Wanted, download, is_direct, usable
 from raytl.store.files import atomic_write
 from raytl.store.s3_body import body, body_to_file
@@ -192,23 +192,35 @@ class S3Store:
         response: dict[str, Any] = client(self.s3).get_object(Bucket=self.bucket, Key=self._full(key), **parameters)
         return response
 
-    def get_to_file(self, key: str, path: Path, size: int) -> None:
+    def get_to_file(self, key: str, path: Path, size: int, etag: str | None = None) -> None:
         """Stream the object to the file, up to its listed size, and compare its MD5 with the ETag.
 
         After a mismatch, download it once more: if the same bytes arrive, the ETag is not an MD5 in this store.
         """
         with translated(self._name(key)), atomic_write(path) as part:
-            digest, announced = self._stream(key, part, size)
-            if digest == announced:
-                return
-            again, announced = self._stream(key, part, size)
-            if again not in (digest, announced):
-                raise Unavailable(f"{self._name(key)}: the bytes do not match the MD5 that the store announced")
+            served, digest, announced = self._stream(key, part, size)
+            if digest != announced:
+                served, again, announced = self._stream(key, part, size)
+                if again not in (digest, announced):
+                    raise Unavailable(f"{self._name(key)}: the bytes do not match the MD5 that the store announced")
+            if etag not in (None, served):
+                self._reject_replaced(key, etag)
 
-    def _stream(self, key: str, part: Path, size: int) -> tuple[str, str]:
-        """Write the object to `part`; return the MD5 of its bytes, and the announced one (the same if none was)."""
+    def _stream(self, key: str, part: Path, size: int) -> tuple[str, str, str]:
+        """Write the object to `part`; return its ETag, the MD5 of its bytes, and the announced one (the same if none was)."""
         name = self._name(key)
-        return self._read(key, lambda response: (None, body_to_file(response, part, size, name)))[1:]
+        return self._read(
+            key, lambda response: (response.get("ETag", "").strip('"'), body_to_file(response, part, size, name))
+        )
+
+    def _reject_replaced(self, key: str, listed: str | None) -> None:
+        """Raise an error unless an object that came with another ETag than the listed one is the listed one all the same: some
+        stores list other ETags than they send (copies of large objects in OpenStack Swift)."""
+        now = self._infos(self._page_by_boto3({"Prefix": self._full(key), "MaxKeys": 1}).rows)
+        if [(info.key, info.etag) for info in now] != [(key, listed)]:
+            raise StoreError(replaced(self._name(key)))
+        if self.stat(key).etag == listed:
+            raise Unavailable(f"{self._name(key)}: was replaced for a moment after the listing")
 
     def get_files(self, wanted: Sequence[ObjectInfo], folder: Path) -> Generator[ObjectInfo, None, None]:
         """Download in worker processes, from the address at which boto3 listed the bucket; see `fetch_workers`."""

@@ -6,21 +6,25 @@ import fcntl
 import hashlib
 import os
 import shutil
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from itertools import islice
 from pathlib import Path
+from threading import Event
 
 from raytl.disk import disk_error, writing
-from raytl.errors import Archived, NotFound, StoreError
+from raytl.errors import Archived, NotFound, StoreError, Unavailable
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.store.archive import restore_advice
+from raytl.store.audited import are_marked, identify_cache, mark
 from raytl.store.contract import UNKNOWN, ObjectInfo, ObjectStore
+from raytl.store.drafts import is_draft
 from raytl.store.keys import files_and_markers, invalid_reason, reject_invalid_keys
 from raytl.store.open import open_store
-from raytl.store.pins import pin
+from raytl.store.pins import make_room, pin
 from raytl.store.pulled import Place, place_of, record, recorded, recorded_as, row_of, sizes_below
+from raytl.store.readers import is_read
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.throttle import Throttle
@@ -28,6 +32,8 @@ from raytl.throttle import Throttle
 _THREADS = 32
 _EVENT_EVERY_S = 0.1
 _MAX_ARCHIVE_CHECKS = 16
+_SCANNED = (".csv", ".tsv", ".parquet", ".jsonl", ".json", ".xml", ".txt", ".yaml", ".yml")
+"""Endings of tables and annotations: they are read before images are, and no more after that."""
 
 
 def pull(
@@ -41,7 +47,7 @@ def pull(
     Raises:
         NotFound: `uri` is empty.
         DataError: a key cannot be a file name here.
-        StoreError: the store cannot be read, or an object is archived.
+        StoreError: the store cannot be read, an object is archived, or files that a process reads would be replaced or deleted.
     """
     store = open_store(uri, s3)
     place = place_of(store.uri, s3)
@@ -72,8 +78,7 @@ def fetch(
             return None
         retained = recorded(place)
         record(place, retained | _fetch(store, place, wanted, on_event))
-        place.fetched.mkdir(exist_ok=True)
-        (place.fetched / name).touch()
+        mark([place], [name])
     return place.files
 
 
@@ -81,7 +86,7 @@ def fetched_folder(uri: str, name: str, s3: S3Settings = ENVIRONMENT) -> Path | 
     """Return the folder of objects that `fetch` downloaded under this name, unless a pull changed some since; else None."""
     place = place_of(open_store(uri, s3).uri, s3)
     pin(place.root)
-    return place.files if (place.fetched / name).exists() else None
+    return place.files if are_marked([place], [name]) else None
 
 
 def pulled_name(uri: str, s3: S3Settings = ENVIRONMENT) -> str:
@@ -94,6 +99,7 @@ def _pinned(store: ObjectStore, place: Place) -> Iterator[None]:
     """Hold the folder, pinned and locked, and translate disk errors."""
     try:
         pin(place.root)
+        identify_cache()
         with _locked(place):
             yield
     except OSError as exc:
@@ -163,15 +169,41 @@ def _pull(store: ObjectStore, place: Place, only: Collection[str] | None, on_eve
     pulled = recorded_as(place, wanted)
     missing = [info for info in wanted if here.get(info.key) != info.size or not _is_same(pulled.get(info.key), info)]
     refuse_archived({f"{store.uri}/{info.key}": info for info in missing}, s3)
-    if missing or len(here) != len(wanted):
+    rows = {info.key: info for info in wanted}
+    deleted = _deleted(here, rows, only)
+    _refuse_if_read(store, place, [info.key for info in missing if info.key in here], deleted)
+    if missing or deleted:
         shutil.rmtree(place.fetched, ignore_errors=True)
     stale = {info.key for info in missing}
     retained = {key: info for key, info in pulled.items() if key not in stale}
     if len(retained) < len(pulled):
         record(place, retained)
     if missing:
+        make_room(sum(info.size for info in missing))
         _fetch(store, place, missing, on_event)
-    _finish(place, wanted, retained, here, only)
+    _finish(place, rows, retained, deleted, only)
+
+
+def _deleted(here: Collection[str], rows: Collection[str], only: Collection[str] | None) -> list[str]:
+    """Return the keys of files that the store no longer has; of others than `only`, a listing says nothing."""
+    checked = here if only is None else set(only).intersection(here)
+    return [key for key in checked if key not in rows and not invalid_reason(key)]
+
+
+def _refuse_if_read(store: ObjectStore, place: Place, replaced: Iterable[str], deleted: Iterable[str]) -> None:
+    """Raise a StoreError if a process reads images of the place now and some would be replaced or deleted."""
+    replaced, deleted = ([key for key in keys if _is_read_later(key)] for keys in (replaced, deleted))
+    if (replaced or deleted) and is_read(place):
+        examples = ", ".join(map(repr, sorted([*replaced, *deleted])[:3]))
+        raise StoreError(
+            f"{store.uri}: {len(replaced)} objects were replaced and {len(deleted)} removed since they were pulled to this node, "
+            f"such as {examples}, and a process still reads the earlier files; they were left as they are. Wait until it ends, "
+            "or set RAYTL_CACHE to another folder to pull a second copy"
+        )
+
+
+def _is_read_later(key: str) -> bool:
+    return not key.lower().endswith(_SCANNED) and not is_draft(key.rpartition("/")[2])
 
 
 def _is_same(pulled: ObjectInfo | None, info: ObjectInfo) -> bool:
@@ -184,6 +216,8 @@ def _locked(place: Place) -> Iterator[None]:
     place.files.mkdir(parents=True, exist_ok=True)
     with (place.root / "lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
+        if not place.readers.exists():
+            place.readers.touch()
         yield
 
 
@@ -250,20 +284,28 @@ def _arrivals(store: ObjectStore, place: Place, missing: Sequence[ObjectInfo]) -
         for info in arrivals:
             arrived.add(info.key)
             yield info
-    remaining = [info for info in missing if info.key not in arrived]
+    remaining, stopped = [info for info in missing if info.key not in arrived], Event()
+
+    def pause(seconds: float) -> None:
+        if stopped.wait(seconds):
+            raise Unavailable("the pull was stopped")
+
     with ThreadPoolExecutor(_THREADS) as pool:
         try:
-            yield from pool.map(lambda info: _fetched(store, place, info), remaining)
-        except BaseException:
+            yield from pool.map(lambda info: _fetched(store, place, info, pause), remaining)
+        except BaseException:  # also Ctrl-C: each thread ends with the request that it has sent
+            stopped.set()
             pool.shutdown(cancel_futures=True)
             raise
 
 
-def _fetched(store: ObjectStore, place: Place, info: ObjectInfo) -> ObjectInfo:
-    """Download one object, with retries."""
+def _fetched(
+    store: ObjectStore, place: Place, info: ObjectInfo, pause: Callable[[float], None] | None = None
+) -> ObjectInfo:
+    """Download one object, with retries after `pause`."""
     path = place.files / info.key
-    listed = retried(lambda: store.stat(info.key)) if info.size == UNKNOWN else info
-    retried(lambda: store.get_to_file(info.key, path, listed.size))
+    listed = retried(lambda: store.stat(info.key), pause=pause) if info.size == UNKNOWN else info
+    retried(lambda: store.get_to_file(info.key, path, listed.size, info.etag or None), pause=pause)
     if info.size == UNKNOWN:
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != info.sha256:
@@ -275,17 +317,15 @@ def _fetched(store: ObjectStore, place: Place, info: ObjectInfo) -> ObjectInfo:
 
 def _finish(
     place: Place,
-    wanted: list[ObjectInfo],
+    rows: Mapping[str, ObjectInfo],
     retained: Mapping[str, ObjectInfo],
-    before: Collection[str],
+    deleted: Iterable[str],
     only: Collection[str] | None,
 ) -> None:
-    """Delete files that the store no longer has, then write the list of files."""
-    rows = {info.key: info for info in wanted}
-    for key in before if only is None else set(before).intersection(only):
-        if key not in rows and not invalid_reason(key):
-            with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
-                (place.files / key).unlink()
+    """Delete the files that the store no longer has, then write the list of files."""
+    for key in deleted:
+        with suppress(FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            (place.files / key).unlink()
     requested = set(only or ())
     others = {} if only is None else {key: info for key, info in retained.items() if key not in requested}
     rows = {**others, **rows}

@@ -18,6 +18,7 @@ from raytl.events import OnEvent, ignore
 from raytl.labelling.change import UNCHANGED, TrainChange
 from raytl.labelling.settings import Settings, settings_of
 from raytl.run.run_store import RunStore
+from raytl.store.audited import audited_name
 from raytl.store.lease import WriteToken
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.registry import task_named
@@ -56,6 +57,8 @@ class TrainJob:
     it may need."""
     changes: Mapping[Settings, TrainChange] = field(default_factory=dict)
     """What label methods change in `train`, for each setting of them that the job or a trial of it may have."""
+    audited: str = field(default_factory=audited_name, compare=False)
+    """The name of the data that the driver audited: its own node needs no check of pulled files."""
 
     @property
     def task(self) -> Task:
@@ -99,7 +102,15 @@ class TrainJob:
     def on_this_node(self, emit: OnEvent = ignore) -> TrainJob:
         """Return the job with its samples where this node has them; download them if they are in a bucket."""
         data = self.experiment.data
-        local = partial(on_this_node, uri=data.uri, on_event=emit, zip_encoding=data.zip_encoding, s3=self.s3)
-        place = partial(located, sources=other_sources(self.experiment, emit, self.s3), own=local)
+        local = partial(
+            on_this_node,
+            uri=data.uri,
+            on_event=emit,
+            zip_encoding=data.zip_encoding,
+            s3=self.s3,
+            audited=self.audited,
+            limit_bytes=int(data.pull_limit_gb * 1e9),
+        )
+        place = partial(located, sources=other_sources(self.experiment, emit, self.s3, self.audited), own=local)
         sources = {key: place(samples) for key, samples in self.sources.items()}
         return replace(self, train=place(self.train), val=local(self.val), sources=sources)

@@ -80,6 +80,16 @@ def test_the_same_content_under_two_names_is_stored_once(samples: list[Sample]) 
     assert decoded(recorder) == 12
 
 
+def test_a_file_that_was_replaced_since_the_audit_is_not_stored(samples: list[Sample]) -> None:
+    file, expected = Path(samples[0].path), FileImages(samples, PREPROCESS, 10**6)[0]
+    content = file.read_bytes()
+    file.write_bytes(Path(samples[-1].path).read_bytes())
+    with pytest.raises(DataError, match="its content changed since the data was audited"):
+        open_images(samples, PREPROCESS, config())
+    file.write_bytes(content)
+    np.testing.assert_array_equal(open_images(samples, PREPROCESS, config())[0], expected)
+
+
 def test_another_preprocessing_is_another_image(samples: list[Sample]) -> None:
     open_images(samples, PREPROCESS, config())
     other = open_images(samples, replace(PREPROCESS, resize_px=24), config())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,6 +32,28 @@ def test_a_file_that_broke_since_the_check_is_an_error_that_names_it(tmp_path: P
     (tmp_path / "broken.jpg").write_bytes(b"")
     images = FileImages([Sample("broken.jpg", str(tmp_path / "broken.jpg"), "a")], PREPROCESS, 10**6)
     with pytest.raises(DataError, match=r"broken\.jpg: empty file .* changed since.*rerun the command"):
+        images[0]
+
+
+@pytest.mark.parametrize("is_pulled", [False, True])
+def test_a_file_that_was_replaced_since_the_check_is_an_error(
+    is_pulled: bool, make_photos: Callable[..., Path], own_cache: Path
+) -> None:
+    one, other = sorted(make_photos(per_class=1).rglob("*.jpg"))[:2]
+    digest = hashlib.sha256(one.read_bytes()).hexdigest()
+    if is_pulled:
+        folder = own_cache / "pulled/place/files"
+        folder.mkdir(parents=True)
+        one = one.rename(folder / one.name)
+    images = FileImages([Sample(one.name, str(one), "a", digest=digest)], PREPROCESS, 10**6)
+    assert images[0].shape == (20, 20, 3)
+    one.write_bytes(other.read_bytes())
+    advice = (
+        r" audit the data again$"
+        if not is_pulled
+        else rf" audit the data again\. .*delete {own_cache}/pulled/place, and"
+    )
+    with pytest.raises(DataError, match=rf"{one}: its content changed .*SHA-256.*rerun the command to{advice}"):
         images[0]
 
 

@@ -14,6 +14,9 @@ from PIL import Image
 from raytl.data import local_paths
 from raytl.data.formats import scan
 from raytl.data.local_paths import on_this_node
+from raytl.data.manifest import Sample
+from raytl.data.recorded_objects import identity
+from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Mask
 from raytl.store.sync import pull
 from tests.data.annotations import writers
@@ -62,6 +65,15 @@ def test_annotated_images_and_their_masks_are_looked_for_by_their_keys(tmp_path:
         assert len(files) == 4
         assert all(Path(file).is_file() and "moved" in file for file in files)
         assert [sample.key for sample in moved] == [sample.key for sample in samples]
+
+
+def test_other_masks_of_the_same_images_are_another_set(tmp_path: Path) -> None:
+    def table(mask: str, image: str = "1" * 64) -> SampleTable:
+        targets = [Mask(f"{i}.png", f"/{i}.png", (), digest=each) for i, each in enumerate(("2" * 64, mask))]
+        return SampleTable.of(Sample(f"{i}.jpg", f"/{i}.jpg", each, digest=image) for i, each in enumerate(targets))
+
+    assert identity(table("3" * 64)) == identity(table("3" * 64))
+    assert len({identity(each) for each in (table("3" * 64), table("4" * 64), table("3" * 64, "5" * 64))}) == 3
 
 
 def test_what_is_nowhere_keeps_its_place(make_photos: Callable[..., Path], tmp_path: Path) -> None:

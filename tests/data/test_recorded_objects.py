@@ -16,6 +16,7 @@ from raytl.data.local_paths import on_this_node
 from raytl.data.manifest import Sample
 from raytl.data.sample_table import SampleTable
 from raytl.store import s3
+from raytl.store.audited import audited_name
 from raytl.store.cache import cache_root
 from raytl.store.sync import pull
 from tests.store.proxy import Proxy, proxied
@@ -71,6 +72,12 @@ def counted(store: Proxy) -> dict[str, int]:
     return counts
 
 
+def counted_for(store: Proxy, action: Callable[[], object]) -> dict[str, int]:
+    counted(store)
+    action()
+    return counted(store)
+
+
 def another_node(store: Proxy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shutil.rmtree(cache_root() / "pulled")
     monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "another node"))
@@ -91,6 +98,21 @@ def test_another_node_downloads_recorded_samples_without_a_listing(
         assert [replace(one, path="") for one in found] == [replace(one, path="") for one in part]
         assert all(Path(one.path).is_relative_to(tmp_path / "another node") for one in found)
         assert all(hashlib.sha256(Path(one.path).read_bytes()).hexdigest() == one.digest for one in found)
+
+
+@pytest.mark.parametrize("needs_listing", [False, pytest.param(True, marks=pytest.mark.thorough)])
+def test_a_node_that_downloads_removes_what_it_used_least_recently(
+    needs_listing: bool, store: Proxy, uploaded: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uri = uri_of("prefix", uploaded)
+    samples = recorded(uri) if not needs_listing else scan(uri).samples
+    another_node(store, tmp_path, monkeypatch)
+    old = cache_root() / "pulled" / "old"
+    old.mkdir(parents=True)
+    (old / "file").write_bytes(b"x")
+    here = on_this_node(samples, uri, limit_bytes=1)
+    assert not old.exists()
+    assert all(Path(one.path).is_file() for one in here)
 
 
 def test_what_was_downloaded_without_a_listing_is_not_downloaded_again_after_one(
@@ -120,6 +142,47 @@ def test_what_the_samples_do_not_say_is_listed(
     found = on_this_node(samples, uri)
     assert counted(store)["LIST"] > 0
     assert [Path(one.path).is_file() for one in found].count(False) == (change == "removed")
+
+
+def test_the_node_of_the_driver_requests_nothing(store: Proxy, uploaded: str) -> None:
+    uri = uri_of("prefix", uploaded)
+    samples = recorded(uri)
+    counted(store)
+    assert on_this_node(samples, uri, audited=audited_name()) == samples
+    assert counted(store) == {"LIST": 0, "GET": 0, "HEAD": 0}
+
+
+@pytest.mark.parametrize(
+    ("kind", "older"),
+    [
+        ("prefix", "replaced"),
+        pytest.param("prefix", "partial", marks=pytest.mark.thorough),
+        pytest.param("manifest", "replaced", marks=pytest.mark.thorough),
+    ],
+)
+def test_an_older_copy_on_another_node_is_refreshed_once(
+    kind: str, older: str, store: Proxy, uploaded: str, s3_client: Any, tmp_path: Path
+) -> None:
+    uri = uri_of(kind, uploaded)
+    changed = scan(uri).samples[5]
+    copy = (cache_root() / "pulled").rename(tmp_path / "another node")
+    if older == "replaced":
+        body = (copy / Path(changed.path).relative_to(cache_root() / "pulled")).read_bytes()
+        key = f"data/{changed.key if kind == 'manifest' else f'photos/é/{changed.key}'}"
+        s3_client.put_object(Bucket=uploaded.split("/")[2], Key=key, Body=body + b"\0")
+    else:
+        (copy / Path(changed.path).relative_to(cache_root() / "pulled")).unlink()
+    samples, name = recorded(uri), audited_name()
+    (cache_root() / "pulled").rename(tmp_path / "driver")
+    copy.rename(cache_root() / "pulled")
+    counted(store)
+    for process in range(2):
+        found = on_this_node(samples, uri, audited=name)
+        assert all(hashlib.sha256(Path(one.path).read_bytes()).hexdigest() == one.digest for one in found)
+        requests = counted(store)
+        assert (requests["LIST"] > 0) == (process == 0)
+    assert counted_for(store, lambda: on_this_node(samples[:9], uri, audited=name)) == {"LIST": 0, "GET": 0, "HEAD": 0}
+    assert counted_for(store, lambda: on_this_node(samples, uri, audited="driver.later"))["LIST"] == 0
 
 
 def test_files_that_a_pull_changed_since_are_listed(

@@ -56,3 +56,14 @@ def test_what_changed_since_is_named_key_by_key(make_photos: MakePhotos) -> None
 def test_a_snapshot_that_this_node_never_saw_says_so(make_photos: MakePhotos) -> None:
     with pytest.raises(DataError, match="unknown on this node"):
         take(config(make_photos(6), "0123456789abcdef"))
+
+
+def test_taking_a_snapshot_keeps_to_the_limit_of_the_node(make_photos: MakePhotos, own_cache: Path) -> None:
+    old = own_cache / "pulled" / "old"
+    old.mkdir(parents=True)
+    (old / "file").write_bytes(b"x")
+    folder = make_photos(6)
+    take(config(folder))
+    assert old.exists()
+    take(DataConfig(uri=str(folder), pull_limit_gb=1e-9 / 2))
+    assert not old.exists()

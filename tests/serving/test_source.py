@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from raytl.bundle.card import entry_of
 from raytl.errors import ModelError, RaytlError, UserError
+from raytl.serving import source as sources
 from raytl.serving.options import Replicas, ServeOptions, is_loopback, required_token
 from raytl.serving.running import running
 from raytl.serving.source import BucketSource, FolderSource, chosen, source_of
+from raytl.store.memory import MemoryStore
 from tests.serving.bundles import write_bundle
 
 
@@ -64,6 +68,34 @@ def test_a_bundle_in_a_bucket_is_fetched_once_and_a_new_one_is_a_new_version(
     upload(s3_client, bucket, "runs/x/bundles/onnx", write_bundle(bundle, scale=0.1))
     assert source.version() != first
     assert source.folder(source.version()) != folder
+
+
+def test_of_two_servers_on_a_node_one_fetches_a_bundle(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, fetched, pinned, both = MemoryStore(str(tmp_path)), list[str](), list[Path](), Event()
+    for path in bundle.iterdir():
+        store.put_file(path, path.name)
+    real = MemoryStore.get_to_file
+
+    def pin(place: Path) -> None:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        pinned.append(place)
+        if len(pinned) == 2:
+            both.set()
+
+    def get(self: MemoryStore, key: str, path: Path, size: int) -> None:
+        assert both.wait(10)
+        fetched.append(key)
+        real(self, key, path, size)
+
+    monkeypatch.setattr(sources, "pin", pin)
+    monkeypatch.setattr(MemoryStore, "get_to_file", get)
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(lambda _: sources.fetched_bundle(store, "bundle"), range(2))
+    assert one == other
+    assert (one / "model.onnx").read_bytes() == (bundle / "model.onnx").read_bytes()
+    assert len(set(fetched)) == len(fetched)
 
 
 @pytest.mark.s3

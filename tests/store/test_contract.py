@@ -165,6 +165,20 @@ def test_an_object_that_is_not_as_large_as_it_was_listed_is_an_error_and_leaves_
     assert list((tmp_path / "out").iterdir()) == []
 
 
+def test_an_object_that_was_replaced_after_the_listing_is_an_error_and_leaves_no_file(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    store.put_bytes("k", b"abc")
+    listed = next(iter(store.list()))
+    (tmp_path / "out").mkdir()
+    store.get_to_file("k", tmp_path / "out" / "file", 3, listed.etag)
+    (tmp_path / "out" / "file").unlink()
+    store.put_bytes("k", b"xyz")
+    with pytest.raises(StoreError, match=r"k: was replaced after the listing\. Run again"):
+        store.get_to_file("k", tmp_path / "out" / "file", 3, listed.etag)
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 def test_an_object_larger_than_the_caller_allows_is_too_large(store: ObjectStore, tmp_path: Path) -> None:
     put(store, tmp_path, "k", b"abc")
     assert store.get_bytes("k", max_bytes=3) == b"abc"

@@ -8,8 +8,37 @@ from pathlib import Path
 import pytest
 
 from raytl.store.contract import UNKNOWN, ObjectInfo
+from raytl.store.fetch_worker import FetchWorker, Job
 from raytl.store.fetch_workers import Wanted, download
 from tests.store.test_fetch_workers import Objects, serving
+
+
+class IdleConnection:
+    """A connection that becomes readable without bytes of a response, as with TLS tickets."""
+
+    def __init__(self) -> None:
+        self.job: Job | None = None
+        self.sent: list[Job] = []
+
+    def ready(self, _: memoryview) -> None:
+        """Read nothing."""
+
+    def send_request(self, job: Job) -> None:
+        assert self.job is None, "another request is under way"
+        self.job = job
+        self.sent.append(job)
+
+
+def test_a_connection_that_becomes_readable_without_a_response_gets_one_request() -> None:
+    worker, connection = FetchWorker("127.0.0.1", 80, None, 1, 1.0), IdleConnection()
+    worker.all.add(connection)  # type: ignore[arg-type]
+    for _ in range(2):
+        worker._handle(connection, memoryview(bytearray(8)))  # type: ignore[arg-type]
+    jobs: list[Job] = [(number, b"GET", "file", 1, "etag", "") for number in range(2)]
+    worker.waiting += jobs
+    worker._dispatch()
+    assert connection.sent == jobs[:1]
+    assert list(worker.waiting) == jobs[1:]
 
 
 @pytest.mark.parametrize("digested", [b"", b"other bytes"])

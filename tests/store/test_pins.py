@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from raytl.store import pins
-from raytl.store.pins import evict, pin
+from raytl.store.pins import evict, make_room, pin
 
 
 @pytest.fixture
@@ -33,6 +41,16 @@ def test_the_least_recently_used_places_are_evicted_until_the_others_fit(places:
     assert evict(2500) == places[:1]
     assert evict(0) == places[1:]
     assert not any(place.exists() for place in places)
+
+
+def test_places_leave_the_disk_only_for_data_that_would_not_fit(
+    places: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=5000))
+    assert make_room(5000) == []
+    assert make_room(8001) == []  # nothing would help
+    assert make_room(6500) == places[:2]
+    assert not places[0].exists() and places[2].exists()
 
 
 def test_flat_files_of_samples_of_earlier_versions_count_and_are_evicted_first(
@@ -78,6 +96,55 @@ def test_places_of_dead_processes_are_swept_out(own_cache: Path) -> None:
     assert ours.is_dir() and not theirs.exists()
     pins.unpin(ours)
     assert [path.name for path in (own_cache / "trials").iterdir()] == []
+
+
+def test_a_process_that_waits_to_pin_a_removed_place_pins_it_anew(
+    own_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, waits, real_drafted, real_flock = own_cache / "trials" / "ours", Event(), pins.drafted, fcntl.flock
+    place.mkdir(parents=True)
+
+    def flock(file: int, mode: int) -> None:
+        if mode == fcntl.LOCK_SH:
+            waits.set()
+        real_flock(file, mode)
+
+    with ThreadPoolExecutor(1) as pool:
+        pinned = []
+
+        @contextmanager
+        def drafted(final: Path, folder: bool) -> Iterator[Path]:
+            pinned.append(pool.submit(pin, final))
+            assert waits.wait(10)
+            with real_drafted(final, folder) as draft:
+                yield draft
+
+        monkeypatch.setattr(pins, "drafted", drafted)
+        monkeypatch.setattr(fcntl, "flock", flock)
+        pins.sweep_out("trials")
+        pinned[0].result(10)
+    monkeypatch.setattr(pins, "drafted", real_drafted)
+    assert not place.exists()
+    place.mkdir()
+    pins.sweep_out("trials")
+    assert place.is_dir()
+
+
+def test_a_place_that_was_removed_and_used_again_is_not_removed_by_its_former_file(
+    places: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real_flock = fcntl.flock
+
+    def flock(file: Any, mode: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", real_flock)
+        assert evict(2500) == [places[0]]  # another process is faster
+        places[0].mkdir()
+        pin(places[0])
+        real_flock(file, mode)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    assert not pins._remove_unpinned(places[0])
+    assert places[0].is_dir()
 
 
 def test_the_first_pin_of_a_process_sweeps_the_drafts_of_killed_ones(own_cache: Path) -> None:

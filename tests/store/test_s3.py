@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import socket
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from raytl.store import s3, s3_errors
 from raytl.store import s3_client as clients
 from raytl.store.s3 import S3Store
 from raytl.store.s3_settings import S3Settings
+from tests.store.proxy import Answer, Proxy
 
 pytestmark = pytest.mark.s3
 
@@ -106,6 +109,32 @@ def test_a_body_that_ends_early_is_unavailable_and_leaves_nothing(
     with pytest.raises(Unavailable, match="4 bytes arrived; expected 10"):
         S3Store(bucket).get_to_file("k", tmp_path / "file", 10)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("sent", ["another version once", "other etags always"])
+def test_an_object_with_another_etag_than_listed_is_read_again_unless_its_store_lists_other_etags(
+    sent: str, before_s3: Proxy, bucket: str, tmp_path: Path, s3_client: Any
+) -> None:
+    s3_client.put_object(Bucket=bucket, Key="k", Body=b"one")
+    s3_client.put_object(Bucket=bucket, Key="k2", Body=b"one")
+    listed = next(iter(S3Store(bucket).list()))
+
+    def other(proxy: Proxy, handler: Any, ask: Callable[[], Answer]) -> None:
+        answer = ask()
+        etag = '"123-2"' if sent != "another version once" else f'"{hashlib.md5(b"two").hexdigest()}"'
+        body = b"two" if answer.body and sent == "another version once" else answer.body
+        kept = [one for one in answer.headers if one[0].lower() != "etag" and "checksum" not in one[0].lower()]
+        handler.send(Answer(answer.status, [*kept, ("ETag", etag)], body))
+
+    always = sent == "other etags always"
+    before_s3.do(other, lambda one: "list-type" not in one.path and (always or before_s3.done == 0))
+    if always:
+        S3Store(bucket).get_to_file("k", tmp_path / "file", 3, listed.etag)
+        assert (tmp_path / "file").read_bytes() == b"one"
+    else:
+        with pytest.raises(Unavailable, match="k: was replaced for a moment after the listing"):
+            S3Store(bucket).get_to_file("k", tmp_path / "file", 3, listed.etag)
+        assert list(tmp_path.iterdir()) == []
 
 
 def test_each_settings_have_a_client_of_their_own(s3_client: Any) -> None:

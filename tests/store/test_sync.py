@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
 
 from raytl.data.formats import scan
-from raytl.errors import Archived, DataError, Denied, NotFound, StoreError
+from raytl.errors import Archived, DataError, Denied, NotFound, StoreError, Unavailable
 from raytl.events import Message, Recorder, Work
 from raytl.store import s3
 from raytl.store.contract import ObjectInfo
@@ -27,9 +29,9 @@ def fetched(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     keys: list[str] = []
     real = LocalStore.get_to_file
 
-    def get(self: LocalStore, key: str, path: Path, size: int) -> None:
+    def get(self: LocalStore, key: str, path: Path, size: int, etag: str | None = None) -> None:
         keys.append(key)
-        real(self, key, path, size)
+        real(self, key, path, size, etag)
 
     monkeypatch.setattr(LocalStore, "get_to_file", get)
     return keys
@@ -103,7 +105,7 @@ def test_files_fetched_in_bulk_are_kept_when_the_rest_fails(
             (folder / info.key).write_bytes((source / info.key).read_bytes())
             yield info
 
-    def denied(self: LocalStore, key: str, path: Path, size: int) -> None:
+    def denied(self: LocalStore, key: str, path: Path, size: int, etag: str | None = None) -> None:
         fetched.append(key)
         raise Denied("no")
 
@@ -164,6 +166,25 @@ def test_keys_that_cannot_be_files_are_refused(source: Path, monkeypatch: pytest
     monkeypatch.setattr(LocalStore, "list", lambda *_, **__: iter(infos))
     with pytest.raises(DataError, match=rf"1 of {len(keys)} keys cannot be files; expected names"):
         pull(str(source))
+
+
+def test_a_pull_that_stops_waits_for_no_retry(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[str] = []
+    is_waiting = Event()
+
+    def get(self: LocalStore, key: str, path: Path, size: int, etag: str | None = None) -> None:
+        tried.append(key)
+        if key == "cat/1.jpg":
+            assert is_waiting.wait(10)
+            raise Denied("no")
+        is_waiting.set()
+        raise Unavailable("not now")
+
+    monkeypatch.setattr(LocalStore, "get_to_file", get)
+    monkeypatch.setattr(random, "uniform", lambda *_: 100.0)
+    with pytest.raises(Denied, match="no"):
+        pull(str(source))
+    assert len(set(tried)) == len(tried) >= 2
 
 
 def test_an_object_that_changes_during_a_pull_is_an_error(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:

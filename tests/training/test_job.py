@@ -36,6 +36,7 @@ def test_workers_of_a_cluster_read_a_large_split_from_a_file_that_is_removed_at_
     assert len(pickle.dumps(sent)) < 20_000
     assert received.train[:: INLINE // 10] == train[:: INLINE // 10]
     assert received.val == sent.val
+    assert received.audited == sent.audited != job(str(tmp_path)).audited
     sent.discard_samples()
     assert list(tmp_path.iterdir()) == []
     alone = _on(sent, train, "none").sharing_samples()

@@ -6,7 +6,6 @@ import hashlib
 import json
 import re
 import tarfile
-import tempfile
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -24,6 +23,7 @@ from raytl.events import OnEvent, Work
 from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.counted import ByteCount, TooManyBytes
+from raytl.store.drafts import drafted, sweep
 from raytl.store.files import atomic_write
 from raytl.store.open import part_of
 from raytl.store.retry import retried
@@ -63,6 +63,7 @@ def scan(
         DataError: a shard cannot be read, or has links or names that lead out of it; see also `shard_labels.read`.
         StoreError: a shard cannot be fetched.
     """
+    sweep(cache_root() / "shards", deep=False)  # shards of killed processes
     indexed: dict[str, tuple[ObjectInfo, _Index]] = {}
     with ThreadPoolExecutor(_CONCURRENT) as pool:
         for done, (info, index) in enumerate(pool.map(lambda info: (info, _index(store, info, uri)), shards), start=1):
@@ -91,9 +92,9 @@ def _index(store: ObjectStore, info: ObjectInfo, uri: str) -> _Index:
         return INDEX_FORMAT.load(cached)
     except DataError:
         cached.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=cached.parent) as folder:
-        shard = Path(folder, "shard.tar")
-        retried(lambda: store.get_to_file(info.key, shard, info.size))
+    with drafted(cached.with_suffix(".tar"), folder=True) as folder:
+        shard = folder / "shard.tar"
+        retried(lambda: store.get_to_file(info.key, shard, info.size, info.etag))
         index = _read_index(shard, f"{uri}: {info.key}")
     with atomic_write(cached) as part:
         part.write_text(json.dumps(asdict(index)), encoding="utf-8")
