@@ -18,8 +18,8 @@ from raytl.data.recorded_objects import fetched, identity
 from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Boxes, Instances, Labels, Mask
 from raytl.data.unicode_names import Lookup, nfc
-from raytl.errors import DataError
-from raytl.events import OnEvent, ignore
+from raytl.errors import DataError, Denied, Unavailable, first_line
+from raytl.events import Message, OnEvent, ignore
 from raytl.store.audited import are_marked, is_audited_here, mark
 from raytl.store.cache import cache_root
 from raytl.store.pins import evict, pin_paths
@@ -50,6 +50,12 @@ def on_this_node(
     try:
         return current(table, uri, relocate, on_event, s3, audited, limit_bytes)
     except DataError:  # missing files are reported when they are opened
+        return table
+    except (Denied, Unavailable) as error:
+        if not are_here(_some(table)):
+            raise
+        text = f"{uri}: {first_line(error)}; this node's copy is used, and each file is verified when it is read"
+        on_event(Message(text, "warning"))
         return table
 
 

@@ -18,6 +18,8 @@ from raytl.data.manifest import Sample
 from raytl.data.recorded_objects import identity
 from raytl.data.sample_table import SampleTable
 from raytl.data.targets import Mask
+from raytl.errors import Unavailable
+from raytl.events import Message, Recorder
 from raytl.store.sync import pull
 from tests.data.annotations import writers
 
@@ -84,6 +86,29 @@ def test_what_is_nowhere_keeps_its_place(make_photos: Callable[..., Path], tmp_p
 
 @pytest.mark.s3
 @pytest.mark.parametrize("needs_scan", [False, True])
+@pytest.mark.parametrize("there", [True, False])
+def test_a_copy_is_used_where_the_bucket_cannot_be_read_with_a_warning(
+    there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    photo = tmp_path / "1.jpg"
+    if there:
+        photo.touch()
+    samples, said = [Sample("1.jpg", str(photo), "a", digest="0")], Recorder()
+
+    def unreachable(*_: object) -> SampleTable:
+        raise Unavailable("no route to the store")
+
+    monkeypatch.setattr(local_paths, "current", unreachable)
+    if not there:
+        with pytest.raises(Unavailable, match="no route"):
+            on_this_node(samples, "s3://bucket/photos", said)
+        return
+    assert on_this_node(samples, "s3://bucket/photos", said)[0].path == str(photo)
+    assert [event.text for event in said.events if isinstance(event, Message)] == [
+        "s3://bucket/photos: no route to the store; this node's copy is used, and each file is verified when it is read"
+    ]
+
+
 def test_another_node_pulls_what_is_in_a_bucket(
     make_photos: Callable[..., Path],
     bucket: str,
