@@ -85,7 +85,6 @@ def test_what_is_nowhere_keeps_its_place(make_photos: Callable[..., Path], tmp_p
 
 
 @pytest.mark.s3
-@pytest.mark.parametrize("needs_scan", [False, True])
 @pytest.mark.parametrize("there", [True, False])
 def test_a_copy_is_used_where_the_bucket_cannot_be_read_with_a_warning(
     there: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -109,6 +108,7 @@ def test_a_copy_is_used_where_the_bucket_cannot_be_read_with_a_warning(
     ]
 
 
+@pytest.mark.parametrize("needs_scan", [False, True])
 def test_another_node_pulls_what_is_in_a_bucket(
     make_photos: Callable[..., Path],
     bucket: str,
