@@ -60,7 +60,7 @@ class GateConfig(Section):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     """Confidence of each comparison. With two equal models, a fraction of 1 - confidence of the ticks promotes."""
     max_class_drop: Fraction | None = 0.05
-    """Reject if the recall of a class (or its IoU or average precision) drops by more than this and by more than its noise. null = off."""
+    """Reject if the recall of a class (or its IoU or average precision) drops by more than this and by more than noise, corrected for the number of classes. null = off."""
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     """Maximum latency of one image on this machine, in ms (fastest of 20). null = no limit."""
     max_size_mb: Annotated[float, Field(gt=0)] | None = None
