@@ -12,6 +12,7 @@ from raytl.config.stored import stored_experiment
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
 from raytl.registry.reader import folder_of
+from raytl.registry.record import CHAMPION, State
 from raytl.retraining.compare import EVALUATED, SavedModel, compare
 from raytl.retraining.context import TickContext
 from raytl.retraining.exporting import export_challenger
@@ -109,10 +110,17 @@ def publish_challenger(context: TickContext, tick: Tick) -> Tick:
 
 
 def apply_verdict(context: TickContext, tick: Tick) -> Tick:
-    """Move the champion alias if the challenger won, and end the tick."""
+    """Move the champion alias if the challenger won, and end the tick.
+
+    A challenger that this tick promoted before it was interrupted, and that somebody replaced since, is not promoted again.
+    """
     assert tick.verdict is not None and tick.version is not None, "it was published"
-    if isinstance(tick.verdict, Promote):
-        _promote(context, tick, tick.version, tick.verdict)
+    if isinstance(tick.verdict, Promote) and (state := context.registry.state()).champion != tick.version:
+        replaced = _replaced(context, tick.version, state)
+        if replaced is None:
+            _promote(context, tick, tick.version, tick.verdict, state)
+        else:
+            tick = replace(tick, champion=state.champion, verdict=replaced)
     outcome: Outcome = type(tick.verdict).__name__.lower()  # type: ignore[assignment]
     tick = context.save(replace(tick, stage="done", outcome=outcome, ended=context.timestamp))
     context.reported = tick
@@ -127,17 +135,25 @@ STEPS: Mapping[Stage, Callable[[TickContext, Tick], Tick]] = {
 }
 
 
-def _promote(context: TickContext, tick: Tick, version: int, verdict: Promote) -> None:
-    state = context.registry.state()
-    if state.champion not in (tick.champion, version):
+def _promote(context: TickContext, tick: Tick, version: int, verdict: Promote, state: State) -> None:
+    if state.champion != tick.champion:
         raise RunError(
             f"{context.registry.uri}: the champion is now version {state.champion}, but version {version} was compared with "
             f"version {tick.champion}; no alias was moved. The next tick compares again."
         )
-    if state.champion != version:
-        context.check_lease()
-        context.promoting = version
-        context.registry.promote(version, state, user(), verdict.reasons[0], tick.started)
+    context.check_lease()
+    context.promoting = version
+    context.registry.promote(version, state, user(), verdict.reasons[0], tick.started)
+
+
+def _replaced(context: TickContext, version: int, state: State) -> Reject | None:
+    """Return the rejection of a version that was the champion before and no longer is; None if it never was."""
+    moves = [move for move in context.registry.history() if CHAMPION in move.moved]
+    if all(move.moved[CHAMPION][1] != version for move in moves):
+        return None
+    last = moves[-1]
+    why = f": {last.why}" if last.why else ""
+    return Reject((f"version {version} was promoted, and {last.who} moved the champion to {state.champion} since{why}",))
 
 
 def _leaked(context: TickContext, tick: Tick, run: RunFolder, evaluated: tuple[Sample, ...]) -> tuple[str, ...]:
