@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 
 from raytl.config.schema import Experiment
-from raytl.events import ignore
+from raytl.events import Recorder, ignore
 from raytl.registry.registry import Registry
 from raytl.retraining.changes import Changes
 from raytl.retraining.context import TickContext
 from raytl.retraining.gate import Comparison, Promote
 from raytl.retraining.policy import Train
-from raytl.retraining.steps import apply_verdict
+from raytl.retraining.steps import apply_verdict, publish_challenger
 from raytl.retraining.ticks import Tick, new_tick
 from tests.registry.conftest import about
 
@@ -64,6 +64,21 @@ def test_a_version_that_is_the_champion_already_is_not_moved_again(context: Tick
     registry.promote(3, registry.state(), "the tick", "better", tick.started)
     ended = apply_verdict(context, tick)
     assert (ended.outcome, registry.state().champion, len(registry.history())) == ("promote", 3, 3)
+
+
+def test_a_challenger_of_another_champion_is_compared_again_and_not_published_twice(context: TickContext) -> None:
+    registry, seen = context.registry, Recorder()
+    context.on_event = seen
+    registry.promote(1, registry.state(), "somebody", "by hand")
+    again = apply_verdict(context, published())
+    assert (again.stage, again.over, again.champion, registry.state().champion) == ("trained", False, 1, 1)
+    assert "The champion is now version 1, not 2; comparing version 3 with it" in str(seen.events[-1])
+    compared = replace(again, stage="compared", comparison=replace(COMPARISON, looks=4, challenger=0), looks=4)
+    tick = publish_challenger(context, compared)
+    assert tick.comparison is not None and tick.comparison.challenger == 3
+    assert (tick.stage, tick.version, tick.trained, registry.numbers()) == ("published", 3, 3, [1, 2, 3])
+    assert apply_verdict(context, tick).outcome == "promote"
+    assert registry.state().aliases == {"champion": 3, "previous": 1}
 
 
 def test_a_better_version_becomes_the_champion(context: TickContext) -> None:
