@@ -65,12 +65,11 @@ def retrain(
         ConfigError: `retrain.registry` is not set, or the task has no metric `retrain.gate.metric`.
         TickFailed: the tick failed, or a transient error interrupted it; the champion is unchanged.
     """
-    experiment = _with_feedback(completed(with_task(experiment, on_event)))
     uri = registry_uri(experiment)
     registry = Registry.open(uri, on_event, S3Settings.of(experiment.storage))
     context = TickContext(experiment, registry, now or datetime.now(UTC), on_event)
     try:
-        gate_metric(task_named(experiment.task).reporting, experiment.retrain.gate)  # not only after the training
+        context.experiment = _prepared(experiment, on_event)  # this may list the data
         return _preview(context) if dry_run else _run(context, after)
     except TickFailed:  # recorded and reported
         raise
@@ -82,8 +81,14 @@ def retrain(
         raise TickFailed(f"{error}\n  {context.champion_status}; the next tick resumes this one.") from error
 
 
-def _with_feedback(experiment: Experiment) -> Experiment:
-    """Return the experiment with the labelled images of `retrain.feedback` in its data."""
+def _prepared(experiment: Experiment, on_event: OnEvent) -> Experiment:
+    """Return the experiment with its task and the defaults of it, and the labelled images of `retrain.feedback` in its data.
+
+    Raises:
+        ConfigError: the task has no metric `retrain.gate.metric`, or options that it cannot apply.
+    """
+    experiment = completed(with_task(experiment, on_event))
+    gate_metric(task_named(experiment.task).reporting, experiment.retrain.gate)  # not only after the training
     feedback = experiment.retrain.feedback
     return experiment if feedback is None else override(experiment, {"data.feedback": feedback})
 

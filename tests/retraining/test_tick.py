@@ -23,6 +23,7 @@ from raytl.registry import creation
 from raytl.registry.cleaning import plan_cleanup
 from raytl.registry.registry import Registry
 from raytl.retraining import context, start, steps, ticks
+from raytl.retraining import tick as tick_module
 from raytl.retraining.after import after_tick
 from raytl.retraining.changes import Changes
 from raytl.retraining.gate import Promote
@@ -58,6 +59,19 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_tick_needs_to_know_its_registry(make_days: MakeDays) -> None:
     with pytest.raises(ConfigError, match=r"retrain\.registry: not set; expected the folder or s3:// prefix"):
         make_days().where(retrain__registry=None).tick()
+
+
+def test_data_that_cannot_be_listed_are_reported_also_where_the_task_is_not_set(
+    make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise Unavailable("s3://photos: no answer")
+
+    monkeypatch.setattr(tick_module, "with_task", fails)
+    reported: list[Tick] = []
+    with pytest.raises(TickFailed, match="s3://photos: no answer\n  The champion is unchanged; the next tick resumes"):
+        make_days(per_class=1).tick(after=lambda _, tick: reported.append(tick))
+    assert [(tick.outcome, tick.over, tick.error) for tick in reported] == [("failure", False, "s3://photos: no answer")]
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
