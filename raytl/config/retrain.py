@@ -23,9 +23,9 @@ class WhenConfig(Section):
     or_alarm: bool = False
     """Train if the monitor of retrain.feedback has an alarm since the last training, if anything changed."""
     or_every: Seconds | None = None
-    """Train after this time since the last training, such as '30 d', if anything changed. null = off."""
+    """Train after this time since the last training, such as '30 d', if anything changed, with the tolerance of at_most_every. null = off."""
     at_most_every: Seconds | None = None
-    """Minimum time between two trainings, such as '1 d'. null = none."""
+    """Minimum time between the starts of two trainings, such as '1 d'; a tick may be 5 % early, by at most 10 minutes (an hour from '1 d' on), so that a schedule of the same period skips none. null = none."""
 
 
 class SearchAgainConfig(Section):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from raytl.config.retrain import RetrainConfig
 from raytl.feedback.monitor import Alarm
@@ -12,6 +12,8 @@ from raytl.score_names import p_text
 
 _MAX_DRIFT_P = 0.05
 """The permutation p-value at which drift counts, beside its amount."""
+_DAY_S, _TOLERATED, _TOLERANCE_S, _DAYS_TOLERANCE_S = 86400.0, 0.05, 600.0, 3600.0
+"""A period of the policy is over up to 5 % early, but at most ten minutes, or an hour if it has a day or more."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def decide(history: TrainingHistory, changes: Changes, now: datetime, policy: Re
     if not reasons:
         return Skip((_below_thresholds(changes, policy),))
     least = policy.when.at_most_every
-    if least is not None and now - history.last_trained < timedelta(seconds=least):
+    if least is not None and not _is_over(least, history.last_trained, now):
         ago = _ago(history.last_trained, now)
         return Skip((f"{'; '.join(reasons)}; but the last training was {ago} ago (at_most_every {_span(least)})",))
     return _train_or_search(history, policy, reasons)
@@ -109,7 +111,7 @@ def _reasons(history: TrainingHistory, changes: Changes, now: datetime, policy: 
     if when.or_alarm and history.new_alarm is not None:
         reasons.append(_alarmed(history.new_alarm))
     last = history.last_trained
-    if when.or_every is not None and last is not None and now - last >= timedelta(seconds=when.or_every):
+    if when.or_every is not None and last is not None and _is_over(when.or_every, last, now):
         reasons.append(f"the last training was {_ago(last, now)} ago (or_every {_span(when.or_every)})")
     return tuple(reasons)
 
@@ -141,6 +143,13 @@ def _alarmed(alarm: Alarm) -> str:
         f"the monitor has an alarm since {alarm.at:%Y-%m-%d %H:%M} after {alarm.images:,} images "
         f"(evidence {min(alarm.evidence, 1e6):.3g}, needed {alarm.needed:g}; {', '.join(alarm.statistics)})"
     )
+
+
+def _is_over(period_s: float, then: datetime, now: datetime) -> bool:
+    """Return whether a period that began `then` is over, less a tolerance: a daily tick may start a little earlier than the
+    last one, and an hour earlier when the clocks change."""
+    tolerance_s = min(_TOLERATED * period_s, _DAYS_TOLERANCE_S if period_s >= _DAY_S else _TOLERANCE_S)
+    return (now - then).total_seconds() >= period_s - tolerance_s
 
 
 def _ago(then: datetime, now: datetime) -> str:

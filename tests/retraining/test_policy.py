@@ -43,6 +43,10 @@ ROWS: list[tuple[str, TrainingHistory, Changes, type[Decision], str]] = [
     ("removed only", history(), changed(removed={"a": 500}), Skip, "0 new or relabelled images (threshold 200), 500 removed"),
     ("too soon", history(days=0.25), changed(added={"a": 300}), Skip, "but the last training was 6 h ago (at_most_every 1 d)"),
     ("just late enough", history(days=1), changed(added={"a": 300}), Train, "300 new"),
+    ("a day, less a moment", history(days=1 - 7 / 86400), changed(added={"a": 300}), Train, "300 new"),
+    ("a day, when the clocks change", history(days=23 / 24), changed(added={"a": 300}), Train, "300 new"),
+    ("an hour and more too soon", history(days=22.9 / 24), changed(added={"a": 300}), Skip, "22.9 h ago (at_most_every 1 d)"),
+    ("due, less a moment", history(days=30 - 7 / 86400), changed(added={"a": 1}), Train, "the last training was 30 d ago (or_every 30 d)"),
     ("a new class", history(), changed(added={"z": 20}, new_classes={"z": 20}), Train, "20 images of the new class 'z' (threshold 20)"),
     ("a small new class", history(), changed(added={"z": 19}, new_classes={"z": 19}), Skip, "19 new"),
     ("a new class that a rejected challenger knew", history(), changed(added={"a": 5}, new_classes={"z": 90}), Skip, "5 new"),
@@ -62,6 +66,13 @@ def test_the_rules(what: str, state: TrainingHistory, changes: Changes, kind: ty
     found = decide(state, changes, NOW, POLICY)
     assert type(found) is kind
     assert reason in "; ".join(found.reasons)
+
+
+@pytest.mark.parametrize(("every_h", "after_h", "trains"), [(6, 5.9, True), (6, 5.8, False), (1, 0.96, True), (1, 0.94, False)])
+def test_a_short_period_is_over_at_most_ten_minutes_or_5_percent_early(every_h: float, after_h: float, trains: bool) -> None:
+    hourly = POLICY.model_copy(update={"when": POLICY.when.model_copy(update={"at_most_every": every_h * 3600})})
+    decision = decide(history(days=after_h / 24), changed(added={"a": 300}), NOW, hourly)
+    assert isinstance(decision, Train) is trains
 
 
 def test_a_removed_class_asks_for_attention_unless_it_may_go() -> None:
