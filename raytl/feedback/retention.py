@@ -1,4 +1,8 @@
-"""Delete old windows of feedback: by age, and by bytes, the oldest first. Photos that have labels are training data and stay."""
+"""Delete old windows of feedback: by age, and by bytes, the oldest first.
+
+Photos that have labels are training data and stay. Photos that `raytl collect` chose stay for 90 days, as somebody may be
+labelling them.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,13 @@ from datetime import datetime, timedelta
 
 from raytl.data.feedback import photos_in, read_labels
 from raytl.errors import RaytlError
+from raytl.feedback.collection import Collection, read_collections
 from raytl.feedback.layout import PHOTOS, RECORDS, window_of
 from raytl.feedback.record import RECORD_FORMAT
 from raytl.store.contract import ObjectInfo, ObjectStore
+
+LABELLING_TIME = timedelta(days=90)
+"""The time that chosen photos stay without labels."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +44,18 @@ def expired(windows: Sequence[StoredWindow], now: datetime, days: float, max_byt
     return old
 
 
+def _chosen_photos(collections: Iterable[Collection], now: datetime) -> tuple[set[str], set[str]]:
+    """Return the photos that were chosen for labelling, and those of them that somebody may still be labelling."""
+    chosen: set[str] = set()
+    recent: set[str] = set()
+    for each in collections:
+        photos = {one.photo for one in each.chosen}
+        chosen |= photos
+        if now - datetime.fromisoformat(each.when) <= LABELLING_TIME:
+            recent |= photos
+    return chosen, recent
+
+
 class Retention:
     """Deletes the expired windows of a prefix; it remembers the photos of each window that it has read."""
 
@@ -52,7 +72,7 @@ class Retention:
         windows = [self._window(info, places, sizes) for info in infos.values()]
         gone = expired(windows, now, self._days, self._max_bytes)
         if gone:
-            self._delete(gone, [window for window in windows if window not in gone], places)
+            self._delete(gone, [window for window in windows if window not in gone], places, now)
         return len(gone)
 
     def _window(self, info: ObjectInfo, places: Mapping[str, str], sizes: Mapping[str, int]) -> StoredWindow:
@@ -61,13 +81,19 @@ class Retention:
         size = info.size + sum(sizes.get(places.get(digest, ""), 0) for digest in photos)
         return StoredWindow(info.key, began, size, photos)
 
-    def _delete(self, gone: Iterable[StoredWindow], rest: Iterable[StoredWindow], places: Mapping[str, str]) -> None:
-        """Delete the photos that no other window and no label refers to, then the records."""
-        needed = {*read_labels(self._store)}.union(*(window.photos for window in rest))
+    def _delete(
+        self, gone: Iterable[StoredWindow], rest: Iterable[StoredWindow], places: Mapping[str, str], now: datetime
+    ) -> None:
+        """Delete the photos that no other window, no label and no recent collection refers to, then the records.
+
+        Photos of older collections are deleted too: their windows may have expired before.
+        """
+        chosen, recent = _chosen_photos(read_collections(self._store), now)
+        needed = {*read_labels(self._store), *recent}.union(*(window.photos for window in rest))
+        for digest in chosen.union(*(window.photos for window in gone)) - needed:
+            if digest in places:
+                self._store.delete(places[digest])
         for window in gone:
-            for digest in window.photos - needed:
-                if digest in places:
-                    self._store.delete(places[digest])
             self._store.delete(window.key)
 
     def _read(self, info: ObjectInfo) -> frozenset[str]:
