@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from raytl.config.retrain import RetrainConfig
+from raytl.feedback.monitor import Alarm
 from raytl.metrics.drift import Drift
 from raytl.retraining.changes import Changes
 from raytl.retraining.policy import Decision, Search, Skip, Train, TrainingHistory, decide
@@ -90,6 +92,23 @@ def test_training_starts_from_the_champion_or_from_the_start() -> None:
     anew = POLICY.model_copy(update={"how": POLICY.how.model_copy(update={"start_from": "model"})})
     assert decide(history(), more, NOW, anew) == Train(("500 new or relabelled images (threshold 200)",), None)
     assert decide(history(champion=None), more, NOW, POLICY).start is None  # type: ignore[union-attr]
+
+
+def test_a_last_training_in_the_future_does_not_block_training_until_then() -> None:
+    late = replace(history(days=-1500), is_misdated=True)
+    assert isinstance(decide(late, changed(added={"a": 300}), NOW, POLICY), Train)
+    due = decide(late, changed(added={"a": 1}), NOW, POLICY)
+    assert isinstance(due, Train)
+    assert due.reasons == (
+        "the last training has the time 2030-12-30 06:00, which is still to come (or_every 30 d)",
+    )
+    alarm = Alarm("1", NOW, 40.0, 20.0, 120, ("sharpness",))
+    assert replace(late, alarm=alarm).new_alarm == alarm and replace(history(days=-1), alarm=alarm).new_alarm is None
+
+
+def test_a_clock_that_is_a_little_behind_is_not_long_ago() -> None:
+    skip = decide(history(days=-0.01), changed(added={"a": 300}), NOW, POLICY)
+    assert skip.reasons == ("300 new or relabelled images (threshold 200); but the last training was 0 s ago (at_most_every 1 d)",)
 
 
 def test_a_search_has_its_trials() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from raytl.config.schema import Experiment
-from raytl.events import Recorder, ignore
+from raytl.events import Recorder, ignore, once
 from raytl.registry.registry import Registry
 from raytl.retraining.changes import Changes
 from raytl.retraining.context import TickContext
@@ -79,6 +79,15 @@ def test_a_challenger_of_another_champion_is_compared_again_and_not_published_tw
     assert (tick.stage, tick.version, tick.trained, registry.numbers()) == ("published", 3, 3, [1, 2, 3])
     assert apply_verdict(context, tick).outcome == "promote"
     assert registry.state().aliases == {"champion": 3, "previous": 1}
+
+
+def test_a_last_training_of_a_clock_in_the_future_is_warned_about_once(context: TickContext) -> None:
+    seen = Recorder()
+    context.warn_once = once(seen)
+    misdated = replace(published(), trained_at="2030-01-01T00:00:00+00:00")
+    assert [context.history(misdated).is_misdated for _ in range(2)] == [True, True]
+    assert len(seen.events) == 1 and "version 3 was trained at 2030-01-01T00:00:00+00:00, but it is 2026" in str(seen.events[0])
+    assert not context.history(replace(published(), trained_at="2026-11-28T18:00:00+00:00")).is_misdated
 
 
 def test_a_better_version_becomes_the_champion(context: TickContext) -> None:
