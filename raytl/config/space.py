@@ -12,6 +12,7 @@ from typing import Any, Literal
 from raytl.config import shape
 from raytl.config.problems import near_miss
 from raytl.config.schema import Experiment
+from raytl.config.source import scalar
 from raytl.errors import ConfigError
 
 DEFAULT: Mapping[str, Mapping[str, Any]] = {
@@ -57,6 +58,7 @@ _COMPARE: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+_SWITCHES = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 _WHEN = re.compile(r"\s*([a-z_0-9.]+)\s*(>=|<=|==|!=|>|<)\s*(\S+)\s*")
 
 
@@ -81,7 +83,12 @@ class Condition:
         """Return whether the key's `value` satisfies the condition; a word is neither less nor more than a number."""
         if isinstance(self.value, float) and (value == "all" or isinstance(value, int | float)):
             return _COMPARE[self.compare](_number(value), self.value)
-        return self.compare in ("==", "!=") and _COMPARE[self.compare](str(value), str(self.value))
+        return self.compare in ("==", "!=") and _COMPARE[self.compare](_is(value, str(self.value)), True)
+
+    @property
+    def is_of_switch(self) -> bool:
+        """True if it compares with true, false or null."""
+        return isinstance(self.value, str) and (self.value.lower() in _SWITCHES or scalar(self.value) is None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +156,9 @@ class Space:
             if not dimensions[key].accepts(value):
                 return f"{key}: found {value!r:.100}; expected {dimensions[key].text}"
         idle = values.keys() - {dimension.key for dimension in self.active(values, base)}
+        idle -= {
+            d.key for d in self.dimensions if d.when and d.when.is_of_switch
+        }  # `!= false` once held for every value
         return f"{min(idle)}: given, and its condition does not hold" if idle else ""
 
     def resolved(self, stages: int) -> Space:
@@ -292,6 +302,13 @@ def _ordered(dimensions: list[Dimension]) -> tuple[Dimension, ...] | None:
         placed.append(ready[0])
         rest.remove(ready[0])
     return tuple(placed)
+
+
+def _is(value: Any, word: str) -> bool:
+    """Return whether `word` means `value`, as in an experiment file: true, yes and on are one value, null is None."""
+    if isinstance(value, bool):
+        return _SWITCHES.get(word.lower()) is value
+    return str(value) == word or (value is None and scalar(word) is None)
 
 
 def _number(value: Any) -> float:

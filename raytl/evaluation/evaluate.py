@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from raytl.cluster.worker_group import run_group
@@ -16,6 +17,7 @@ from raytl.config.stored import stored_experiment
 from raytl.data.annotations import image_size
 from raytl.data.bit_depth import BitDepth
 from raytl.data.decode import BadImage, decode
+from raytl.data.group_split import group_columns, kept_together
 from raytl.data.image_properties import with_sizes
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, StoreError, UserError
@@ -92,7 +94,8 @@ def evaluate(
         rows = _scored(shard, machine, workers, folder.root / ".ray", on_event)
         answers = _evaluated(shard, rows)
         reporting = task_named(card.task).reporting
-        report = reporting.report(_occasion(run_store, split, card, samples, entry, resamples), answers)
+        groups = _groups(samples, group_columns(data.columns), on_event)
+        report = reporting.report(_occasion(run_store, split, card, samples, entry, resamples, groups), answers)
         photo = photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3)
         _write(reporting, report, answers, photo, split_answers(card, shard, rows), card)
         run_store.push()
@@ -226,16 +229,35 @@ def _occasion(
     samples: Sequence[Sample],
     entry: LedgerEntry | None,
     resamples: int,
+    groups: NDArray[np.int64] | None,
 ) -> Occasion:
     folder = run_store.folder
     skipped, fraction = len(journal.read(folder.skipped)), card.fine_tuned_fraction
+    drawn = 0 if groups is None else len(np.unique(groups))
     return Occasion(
-        subject=Subject(run_store.name, card.model, split, card.digest, dataset_digest(samples), skipped, fraction),
+        subject=Subject(
+            run_store.name, card.model, split, card.digest, dataset_digest(samples), skipped, fraction, drawn
+        ),
         look=None if entry is None else entry.look,
         looks=tuple(looks(folder)),
         resamples=resamples,
         folder=str(folder.evaluation / split if entry is None else entry.report_folder(folder)),
+        groups=groups,
     )
+
+
+def _groups(samples: Sequence[Sample], columns: Sequence[str], on_event: OnEvent) -> NDArray[np.int64] | None:
+    """Return the group of each image, `(n,)`; None without columns of groups, or if all images are of one."""
+    if not columns:
+        return None
+    groups = kept_together(samples, columns)
+    if groups.min() < groups.max():
+        return groups
+    names = ", ".join(columns)
+    on_event(
+        Message(f"all images are of one group ({names}), so the intervals draw images and are too narrow", "warning")
+    )
+    return None
 
 
 def photo_opener(max_pixels: int, depth: BitDepth, s3: S3Settings) -> OpenPhoto:

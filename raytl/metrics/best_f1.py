@@ -12,8 +12,8 @@ def best_f1_threshold(confidence: ArrayLike, correct: NDArray[np.bool_], wanted:
     """Return the threshold from which F1 is highest; NaN if nothing is right.
 
     Of the things to find, `wanted` in number, each is found by one of the `correct (m,)` at most, which have the `confidence
-    (m,)` in [0, 1]. Candidates lie midway between neighboring confidences, and float32 has them; of equally good ones, the one
-    nearest to 0.5 wins.
+    (m,)` in [0, 1]. Candidates lie midway between neighboring confidences, and float32 has them: confidences that no such number
+    separates are decided alike. Of equally good candidates, the one nearest to 0.5 wins.
     """
     if not correct.any():
         return np.nan
@@ -21,14 +21,16 @@ def best_f1_threshold(confidence: ArrayLike, correct: NDArray[np.bool_], wanted:
     order = np.argsort(-values, kind="stable")
     ordered = values[order]
     lower = np.append(ordered[1:], 0.0)
-    separates = ordered > lower  # equal confidences are decided alike
-    separates[-1] = True
+    candidates = _midway(lower, ordered)
+    separates = candidates > lower
+    separates[-1] = True  # the last one takes all
     f1 = 2 * np.cumsum(correct[order]) / (np.arange(1, len(ordered) + 1) + wanted)
-    candidates = _midway(lower, ordered)[separates]
-    return float(min(zip(-f1[separates], np.abs(candidates - _MIDDLE), candidates, strict=True))[2])
+    scored = -f1[separates], np.abs(candidates - _MIDDLE)[separates], candidates[separates]
+    return float(min(zip(*scored, strict=True))[2])
 
 
 def _midway(lower: NDArray[np.float64], upper: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the middle as float32 has it, or `upper` where it is rounded down to `lower`."""
-    middle = ((lower + upper) / 2).astype(np.float32).astype(np.float64)
-    return np.where((middle > lower) | (upper <= lower), middle, upper)
+    """Return the middle as float32 has it; where that is not above `lower` and at most `upper`, its largest number up to `upper`."""
+    middle, highest = ((lower + upper) / 2).astype(np.float32), upper.astype(np.float32)
+    highest = np.where(highest > upper, np.nextafter(highest, np.float32(0)), highest)
+    return np.where((middle > lower) & (middle <= upper), middle, highest).astype(np.float64)

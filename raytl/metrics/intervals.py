@@ -1,17 +1,19 @@
 """Confidence intervals of scores: 95 % percentile intervals over bootstrap resamples of the samples (Efron 1979).
 
-All scores use the same resamples. The draws depend only on (n, seed). Where all or none of the images are right, resamples are all
-equal, and the bounds are exact ones.
+All scores use the same resamples. The draws depend only on (n, seed) and the groups. Images of a group (a patient, a site) are
+not independent, so whole groups are drawn (the cluster bootstrap, Field & Welsh 2007). Where all or none of the images are
+right, resamples are all equal, and the bounds are exact ones, of as many groups.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.draws import Measure, joined
@@ -22,6 +24,11 @@ LEVEL = 0.95
 _HALVINGS = 60
 _DRAWS_AT_ONCE = 2_000_000
 """Limits the memory of a block of resamples to about 100 MB."""
+
+Groups = NDArray[np.int64]
+"""The group of each of n images, `(n,)`."""
+Places = Sequence[NDArray[np.signedinteger[Any]]]
+"""The rows of images and the classes that they have, each `(m,)`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,43 +55,60 @@ class Estimates:
 
 
 def bootstrap(
-    targets: ArrayLike, probabilities: ArrayLike, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+    targets: ArrayLike,
+    probabilities: ArrayLike,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+    groups: Groups | None = None,
 ) -> Estimates:
-    """Return all scores of `probabilities (n, classes)` for `targets (n,)`, with percentile intervals of `level`."""
+    """Return all scores of `probabilities (n, classes)` for `targets (n,)`, with percentile intervals of `level`; with `groups`,
+    of whole groups."""
     sample_facts = facts(targets, probabilities)
     count = len(sample_facts.targets)
-    classed = estimates(partial(measure, sample_facts), count, resamples=resamples, seed=seed, level=level)
-    support = tuple(int(interval.value) for interval in classed["support"])
-    calls = np.bincount(sample_facts.predicted, minlength=len(support)).tolist()
-    correct = sample_facts.targets[sample_facts.predicted == sample_facts.targets]
-    hits = np.bincount(correct, minlength=len(support)).tolist()
-    ends = {name: partial(fraction_end, images=count, level=level) for name in classed if name.endswith("accuracy")}
-    ends |= {name: partial(mean_end, images=support, level=level) for name in ("balanced_accuracy", "macro_f1")}
+    classed = estimates(
+        partial(measure, sample_facts), count, resamples=resamples, seed=seed, level=level, groups=groups
+    )
+    rows, classes = np.arange(count), len(classed["support"])
+    present = units((rows, sample_facts.targets), classes, groups)
+    whole = count if groups is None else len(np.unique(groups))
+    ends = {name: partial(fraction_end, images=whole, level=level) for name in classed if name.endswith("accuracy")}
+    ends |= {name: partial(mean_end, images=present, level=level) for name in ("balanced_accuracy", "macro_f1")}
     overall = {name: intervals[0] for name, intervals in classed.items() if name not in PER_CLASS}
     return Estimates(
         overall={name: ends[name](each) if name in ends else each for name, each in overall.items()},
-        **class_ends(classed, hits, calls, support, level),
-        support=support,
+        **class_ends(classed, (rows, sample_facts.predicted), (rows, sample_facts.targets), groups, level),
+        support=tuple(int(interval.value) for interval in classed["support"]),
     )
 
 
 def class_ends(
     classed: Mapping[str, Sequence[Interval]],
-    hits: Sequence[int],
-    calls: Sequence[int],
-    support: Sequence[int],
+    called: Places,
+    present: Places,
+    groups: Groups | None = None,
     level: float = LEVEL,
 ) -> dict[str, tuple[Interval, ...]]:
     """Return the `precision`, `recall` and `f1` of each class, with exact bounds where they are 1 or 0.
 
-    `calls` counts the images that are predicted as the class, `support` those that have it, and `hits` those of both.
+    `called` are the images that are predicted as a class, and `present` those that have it.
     """
-    either = [a + b - c for a, b, c in zip(calls, support, hits, strict=True)]
+    either = np.concatenate([called[0], present[0]]), np.concatenate([called[1], present[1]])
+    count = partial(units, classes=len(classed["precision"]), groups=groups)
     return {
-        "precision": tuple(map(partial(fraction_end, level=level), classed["precision"], calls)),
-        "recall": tuple(map(partial(fraction_end, level=level), classed["recall"], support)),
-        "f1": tuple(map(partial(f1_end, level=level), classed["f1"], either)),
+        "precision": tuple(map(partial(fraction_end, level=level), classed["precision"], count(called))),
+        "recall": tuple(map(partial(fraction_end, level=level), classed["recall"], count(present))),
+        "f1": tuple(map(partial(f1_end, level=level), classed["f1"], count(either))),
     }
+
+
+def units(places: Places, classes: int, groups: Groups | None = None) -> list[int]:
+    """Return the number of images, or of groups, that have each of the `classes`."""
+    rows, of_class = places
+    owners = rows if groups is None else groups[rows]
+    counts: list[int] = np.bincount(np.unique(owners * classes + of_class) % classes, minlength=classes).tolist()
+    return counts
 
 
 def fraction_end(each: Interval, images: int, level: float = LEVEL) -> Interval:
@@ -125,11 +149,20 @@ def f1_end(each: Interval, images: int, level: float = LEVEL) -> Interval:
 
 
 def estimates(
-    measure: Measure, n: int, *, resamples: int = RESAMPLES, seed: int = 0, level: float = LEVEL
+    measure: Measure,
+    n: int,
+    *,
+    resamples: int = RESAMPLES,
+    seed: int = 0,
+    level: float = LEVEL,
+    groups: Groups | None = None,
 ) -> dict[str, tuple[Interval, ...]]:
-    """Return the intervals of all scores of n samples, one for each column of the score."""
-    point = measure(np.arange(n)[None])
-    drawn = _resampled(measure, n, resamples, np.random.default_rng(seed))
+    """Return the intervals of all scores of n samples, one for each column of the score; with `groups`, of whole groups."""
+    point, rng = measure(np.arange(n)[None]), np.random.default_rng(seed)
+    if groups is None:
+        drawn = _resampled(measure, n, resamples, rng)
+    else:
+        drawn = joined([measure(rows[None]) for rows in _group_draws(groups, resamples, rng)])
     low, high = (_bound(drawn, fraction) for fraction in ((1 - level) / 2, (1 + level) / 2))
     return {
         name: tuple(map(Interval, *(table[name].ravel().tolist() for table in (point, low, high)))) for name in point
@@ -144,6 +177,14 @@ def _resampled(measure: Measure, n: int, resamples: int, rng: np.random.Generato
         draws: Ints = rng.integers(0, n, size=(min(block, resamples - start), n))
         parts.append(measure(draws))
     return joined(parts)
+
+
+def _group_draws(groups: Groups, resamples: int, rng: np.random.Generator) -> Iterator[Ints]:
+    """Yield the rows of as many groups as there are, drawn with replacement."""
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    for _ in range(resamples):
+        yield np.concatenate([members[group] for group in rng.integers(0, len(members), len(members))])
 
 
 def _bound(drawn: dict[str, Floats], fraction: float) -> dict[str, Floats]:

@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.metrics.confusion import Floats, Ints, confusion_matrix
-from raytl.metrics.draws import counts_of, mean_of_defined, ratio, selected
+from raytl.metrics.draws import blocks, counts_of, joined, mean_of_defined, ratio, selected
 
 VOID = 255
 TOLERANCE = 0.0075
 """The distance within which boundaries agree, as a fraction of the image's diagonal (Csurka et al. 2013); at least 1 pixel."""
 BY_CLASS = ("iou", "dice_by_class", "boundary_f_by_class")
+_CELLS = 1 << 21
+"""Limits the memory of a block of draws."""
 
 ClassMap = NDArray[np.uint8]
 """The class of each pixel `(h, w)`; 255 is void."""
@@ -113,13 +115,18 @@ def measure(image_facts: Facts, draws: Ints, names: Collection[str] | None = Non
     `miou` and `iou`, `dice` and `dice_by_class`, `pixel_accuracy`, `boundary_f` and `boundary_f_by_class` (the harmonic
     mean of the precision and the recall of boundary pixels).
     """
+    step = _CELLS // max(1, len(image_facts.hits))
+    return selected(joined([_measured(image_facts, block) for block in blocks(draws, step)]), names)
+
+
+def _measured(image_facts: Facts, draws: Ints) -> dict[str, Floats]:
     counts = counts_of(draws, len(image_facts.hits)).T.astype(np.float64)
     total = {name: counts @ getattr(image_facts, name) for name in Facts.__slots__}
     both = total["calls"] + total["support"]
     iou = ratio(total["hits"], both - total["hits"])
     dice = ratio(2 * total["hits"], both)
     boundary = _boundary_f(total)
-    measured = {
+    return {
         "miou": mean_of_defined(iou),
         "dice": mean_of_defined(dice),
         "pixel_accuracy": ratio(total["hits"].sum(axis=1), total["support"].sum(axis=1)),
@@ -128,7 +135,6 @@ def measure(image_facts: Facts, draws: Ints, names: Collection[str] | None = Non
         "dice_by_class": dice,
         "boundary_f_by_class": boundary,
     }
-    return selected(measured, names)
 
 
 def _boundary_f(total: dict[str, Floats]) -> Floats:

@@ -8,7 +8,7 @@ from typing import Any
 
 from raytl.config.places import winner_name
 from raytl.config.schema import Experiment
-from raytl.config.space import Dimension, Space
+from raytl.config.space import Dimension, Space, space_of
 from raytl.errors import ConfigError
 from raytl.search.protocol import Suggestion
 from raytl.search.trial import trial_experiment, winner_experiment
@@ -23,6 +23,15 @@ _CROSSED = (
     "transfer.unfreeze",
 )
 """Keys whose values are tried in every combination: a method may need a value between the ends of another key."""
+_OF_SHARED_HEAD = (
+    "model.name",
+    "model.weights",
+    "model.channels",
+    "model.stem",
+    "transfer.head_first",
+    "transfer.head_start",
+)
+"""Keys of the network whose features a shared head is solved on, and keys that it sets."""
 _WEIGHTS = ("auxiliary.weight", "auxiliary.rotation")
 _LOSSES_WITH_RULES = ("elr", "small_loss", "focal")
 
@@ -39,6 +48,19 @@ def check_corners(experiment: Experiment, space: Space) -> None:
             winner_experiment(experiment, values, winner_name(experiment))
         except ConfigError as error:
             raise ConfigError(_text(values, str(error))) from error
+
+
+def shared_head_fault(experiment: Experiment) -> str:
+    """Return which keys of the space contradict the head that is solved once for all trials; empty without one, or without
+    such keys."""
+    keys = [dimension.key for dimension in space_of(experiment).dimensions if dimension.key in _OF_SHARED_HEAD]
+    if not keys or not experiment.search.linear_probe:
+        return ""
+    return (
+        f"search.space: found {', '.join(keys)}, and search.linear_probe is true: all trials start from one head, solved on the "
+        f"features of the experiment's network, with transfer.head_start solved and head_first 0. Remove {', '.join(keys)} "
+        "from search.space, or set search.linear_probe to false"
+    )
 
 
 def corners(space: Space) -> Iterator[dict[str, Any]]:

@@ -139,6 +139,7 @@ def run_replicates(
         return
     import ray
 
+    lost = (ray.exceptions.RayActorError, ray.exceptions.OutOfMemoryError)  # the second: Ray killed it to free memory
     resources = executor.resources()
     options: dict[str, Any] = {"num_cpus": resources.get("CPU", 0), "num_gpus": resources.get("GPU", 0)}
     remote: Any = ray.remote(**options)(_Runner)
@@ -155,7 +156,7 @@ def run_replicates(
         try:
             results = ray.get(ready)
             idle.append(actor)
-        except ray.exceptions.RayActorError as error:
+        except lost as error:
             idle.append(remote.remote(stored))
             losses[suggestion.folder] += 1
             if losses[suggestion.folder] <= executor.max_failures:

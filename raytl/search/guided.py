@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from statistics import NormalDist
 from typing import Any
 
@@ -20,6 +21,7 @@ from raytl.config.search import SearchConfig
 from raytl.config.space import Space
 from raytl.metrics.direction import sign
 from raytl.search import suggest
+from raytl.search.grid import PointKey, grid_points, point_key
 from raytl.search.near import nearby
 from raytl.search.prior import Prior, best_points, ranked, weighed
 
@@ -47,12 +49,19 @@ class Guide:
         recipes = suggest.first_points(self.space, self.base, self.stages) if self.search.recipes else []
         return suggest.with_earlier(recipes, best_points(self.prior), self.search.trials)
 
+    @cached_property
+    def grid(self) -> tuple[PointKey, ...] | None:
+        """The points of a grid, each of which is suggested once; None with every other sampler."""
+        return grid_points(self.space, self.base, self.search.seed) if suggest.is_grid(self.search.sampler) else None
+
     def sampler(self, study: optuna.Study, number: int, seed: int) -> BaseSampler:
         """Return the sampler of trial `number`, which follows from the study and the `seed`.
 
         Draws are near the experiment's values until `suggest.STARTUP` trials are scored, those of earlier sweeps among them.
         Samplers other than TPE and GP, and several objectives, are left to Optuna.
         """
+        if self.grid is not None:
+            return _Fixed(_next_point(self.grid, study))
         plain = suggest.sampler(self.search.sampler, seed, self.space)
         if not suggest.is_model(plain) or len(self.search.metrics) > 1:
             return plain
@@ -74,6 +83,13 @@ class Guide:
         ranks = ranked([sign(self.search.metrics[0]) * trial.user_attrs["best"][0] for trial in scored])
         for trial, rank in _thinned(list(zip(scored, ranks, strict=True))):
             yield create_trial(params=trial.params, distributions=trial.distributions, value=_score(rank) + _OWN_FIRST)
+
+
+def _next_point(grid: tuple[PointKey, ...], study: optuna.Study) -> _Point:
+    """Return the first point of the grid that no trial has."""
+    trials = study.get_trials(deepcopy=False)
+    suggested = {point_key(trial.user_attrs["overrides"]) for trial in trials if "overrides" in trial.user_attrs}
+    return dict(next(point for point in grid if point not in suggested))
 
 
 class _Fixed(BaseSampler):

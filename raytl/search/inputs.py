@@ -20,7 +20,7 @@ from raytl.errors import ConfigError
 from raytl.events import Message, OnEvent
 from raytl.labelling.record import stored_changes, write_changes
 from raytl.run.atomic import write_json
-from raytl.search.corners import check_corners
+from raytl.search.corners import check_corners, shared_head_fault
 from raytl.search.earlier import Wanted, earlier_sweeps
 from raytl.search.folds import FEW_IMAGES, check_folds, fold_column_notes, fold_jobs
 from raytl.search.prior import FILE as PRIOR
@@ -66,6 +66,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     """
     _refuse_warmup(experiment)
     root = sweep_root(experiment)
+    _check_shared_head(experiment, root, on_event)
     train_plan = plan(adopted(root, _as_long_as_a_trial(experiment)), on_event, recorded=stored_changes(root))
     experiment = train_plan.experiment
     for line in train_plan.notes:
@@ -105,6 +106,20 @@ def _refuse_warmup(experiment: Experiment) -> None:
         )
 
 
+def _check_shared_head(experiment: Experiment, folder: Path, on_event: OnEvent) -> None:
+    """Refuse keys of the space that contradict the head that all trials start from; a sweep in `folder` that began with them
+    resumes, with a warning."""
+    if not (fault := shared_head_fault(experiment)):
+        return
+    if not _has_begun(folder):
+        raise ConfigError(fault)
+    on_event(Message(fault, "warning"))
+
+
+def _has_begun(folder: Path) -> bool:
+    return any((folder / name).exists() for name in ("experiment.yaml", "study.log", "study.db"))
+
+
 def _prior(inputs: SweepInputs, on_event: OnEvent) -> Prior | None:
     """Return the earlier sweeps that the sweep began with; read those that `search.prior` names if it has not begun."""
     folder, locations = inputs.folder, inputs.experiment.search.prior
@@ -112,7 +127,7 @@ def _prior(inputs: SweepInputs, on_event: OnEvent) -> Prior | None:
         return load(folder)
     if locations is None:
         return None
-    if any((folder / name).exists() for name in ("experiment.yaml", "study.log", "study.db")):
+    if _has_begun(folder):
         on_event(Message("search.prior: not used, as this sweep began without it; --new starts over", "warning"))
         return None
     locations = [locations] if isinstance(locations, str) else locations

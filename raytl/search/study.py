@@ -10,7 +10,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,26 +24,20 @@ from raytl.config.space import Space
 from raytl.errors import RunError
 from raytl.metrics.direction import lower_is_better
 from raytl.search import halving, importance, suggest
+from raytl.search.grid import PointKey, point_key
 from raytl.search.guided import Guide
 from raytl.search.prior import NO_PRIOR, Prior, check
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
-from raytl.search.record import ATTRIBUTES_FORMAT, EndState, State, TrialAttributes, TrialRecord
+from raytl.search.record import EndState, TrialRecord
 from raytl.search.storage import open_storage, read_as_study
+from raytl.search.stored_trial import record_of
 
-_STATES: dict[TrialState, State] = {
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "running",
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-}
 TRIALS = "trials"
 """The folder of the trials in the sweep's folder."""
 _STOPPED = "stopped"
 _RUNG, _LAST_RUNG = "rung", "stood"
 _DEPTH = "transfer.unfreeze"
 _DIRECTIONS = {True: optuna.study.StudyDirection.MINIMIZE, False: optuna.study.StudyDirection.MAXIMIZE}
-_ATTRIBUTES = frozenset(each.name for each in fields(TrialAttributes))
 _DRAWS = 8
 """The most draws for a suggestion that no earlier trial equals."""
 
@@ -65,7 +59,8 @@ class Study:
     _waiting: dict[int, float] = field(default_factory=dict)
     _suggested: list[int] = field(default_factory=list)
     _open: dict[int, optuna.Trial] = field(default_factory=dict)
-    _seen: set[str] = field(default_factory=set)
+    _seen: set[PointKey] = field(default_factory=set)
+    _pruned: list[int] = field(default_factory=list)
     _next_number: int = 0
     _ended: int = 0
 
@@ -93,7 +88,7 @@ class Study:
             ConfigError: the sampler is not available, or the database cannot be opened.
             RunError: it is a study of another experiment; lists the differences.
         """
-        sampler = suggest.sampler(search.sampler, search.seed, space)
+        sampler = suggest.sampler(search.sampler, search.seed, space, len(search.metrics))
         with read_as_study(folder):
             stored, is_new = _load_or_create(folder, search, name, sampler)
             guide, root = Guide(search, space, base, stages, prior), root or str(folder / TRIALS)
@@ -115,14 +110,18 @@ class Study:
             trial = self._resumable.pop(0)
             attrs = trial.user_attrs
             if attrs.get(_STOPPED):
-                self.study.tell(trial.number, state=TrialState.PRUNED)
-                self._ended += 1
+                self._prune(trial.number)
             elif "overrides" in attrs:
                 self._open[trial.number] = optuna.Trial(self.study, trial._trial_id)
                 return Suggestion(trial.number, self._record(trial).overrides, attrs["source"])
             else:  # the driver was killed before it stored the values
                 self.study.tell(trial.number, state=TrialState.FAIL)
         return self._new() if len(self._suggested) < self._total else None
+
+    def taken_pruned(self) -> list[int]:
+        """Return, and forget, the trials that `ask` pruned: those that lost at a rung, or that a killed process left stopped."""
+        taken, self._pruned = self._pruned, []
+        return taken
 
     @property
     def unsuggested(self) -> int:
@@ -136,18 +135,16 @@ class Study:
     @property
     def is_grid(self) -> bool:
         """True if the trials are the points of a grid."""
-        return suggest.points(self.search.sampler, self.space) is not None
+        return self.guide.grid is not None
 
     @property
     def _total(self) -> int:
-        """Number of trials in all: a grid may have fewer points than `trials`."""
-        points = suggest.points(self.search.sampler, self.space)
-        return self.trials if points is None else min(self.trials, points)
+        """Number of trials in all: a grid may have fewer points than `trials`, besides those that an old sweep repeated."""
+        repeated = len(self._suggested) - len(self._seen)
+        return self.trials if self.guide.grid is None else min(self.trials, len(self.guide.grid) + repeated)
 
     def _seed(self, number: int, draw: int) -> int:
-        """Return the sampler's seed for a trial; always the same for a grid, whose order of points depends on it."""
-        if self.is_grid:
-            return self.search.seed
+        """Return the sampler's seed for a draw of a trial."""
         text = f"{self.search.seed}/{number}/{draw}"
         return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
@@ -225,7 +222,7 @@ class Study:
         Raises:
             RunError: its overrides are not a point of the space, or its folder is not below the trials' root.
         """
-        record = _record(trial, self.root)
+        record = record_of(trial, self.root)
         fault = self.space.fault(record.overrides, self.base)
         if not fault and Path(record.folder).name in ("..", "."):
             fault = f"folder: found {record.folder!r}; expected a folder below {self.root}"
@@ -252,7 +249,7 @@ class Study:
         self._waiting = {trial.number: self._score(trial) for trial in running if trial.user_attrs.get(_RUNG)}
         self._resumable = [trial for trial in running if trial.number not in self._waiting]
         self._suggested = [trial.number for trial in suggested]
-        self._seen = {_key(trial.user_attrs["overrides"]) for trial in suggested}
+        self._seen = {point_key(trial.user_attrs["overrides"]) for trial in suggested}
         self._next_number = len(trials)
         self._ended = sum(trial.state.is_finished() for trial in suggested)
 
@@ -284,10 +281,14 @@ class Study:
                 self._at(number).set_user_attr(_RUNG, 0)
                 self._resumable.append(self._by_number(number))
             for number in pruned:
-                self.study.tell(number, state=TrialState.PRUNED)
-                self._ended += 1
+                self._prune(number)
             for number in (*promoted, *pruned):
                 del self._waiting[number]
+
+    def _prune(self, number: int) -> None:
+        self.study.tell(number, state=TrialState.PRUNED)
+        self._ended += 1
+        self._pruned.append(number)
 
     def _rungs(self) -> tuple[int, ...]:
         return halving.rungs(self.search.grace_epochs, self.search.reduction, self.epochs)
@@ -309,14 +310,14 @@ class Study:
                 trial = self.study.ask()
                 overrides = suggest.suggest(trial, self.space, self.base)
             self._next_number = max(self._next_number, trial.number + 1)
-            if _key(overrides) not in self._seen or draw == _DRAWS - 1 or self.is_grid:
+            if point_key(overrides) not in self._seen or draw == _DRAWS - 1:
                 break
             self.study.tell(trial.number, state=TrialState.FAIL)  # a duplicate, which is not run
         source = trial.user_attrs.get("source", "sampler")
         trial.set_user_attr("source", source)
         trial.set_user_attr("overrides", overrides)
         self._suggested.append(trial.number)
-        self._seen.add(_key(overrides))
+        self._seen.add(point_key(overrides))
         self._open[trial.number] = trial
         return Suggestion(trial.number, overrides, source)
 
@@ -367,32 +368,5 @@ def _set_attributes(trial: optuna.Trial, result: TrialResult) -> None:
         trial.set_user_attr(name, getattr(result, name))
 
 
-def _record(trial: FrozenTrial, root: str) -> TrialRecord:
-    """Return the trial, with its folder below `root`: the sweep may have moved since it was stored."""
-    attributes = {key: value for key, value in trial.user_attrs.items() if key in _ATTRIBUTES}
-    attrs = ATTRIBUTES_FORMAT.typed(attributes, f"study.log: trial {trial.number}")
-    curve = trial.intermediate_values or {
-        int(key.split()[1]): value for key, value in trial.user_attrs.items() if key.startswith("epoch ")
-    }
-    return TrialRecord(
-        number=trial.number,
-        state=_STATES[trial.state],
-        overrides=attrs.overrides,
-        values=None if attrs.best is None or trial.state == TrialState.FAIL else attrs.best,
-        best_epoch=attrs.best_epoch,
-        curve=tuple(sorted(curve.items())),
-        seconds=attrs.seconds,
-        trainable=attrs.trainable,
-        source=attrs.source,
-        reason=attrs.reason,
-        features=attrs.features,
-        folder=f"{root}/{Path(attrs.folder).name}" if attrs.folder else "",
-    )
-
-
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
-
-
-def _key(overrides: Mapping[str, Any]) -> str:
-    return repr(sorted(overrides.items()))

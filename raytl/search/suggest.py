@@ -6,6 +6,7 @@ import difflib
 import math
 import warnings
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
 import optuna
@@ -15,6 +16,7 @@ from optuna.samplers import BaseSampler
 from raytl.config.space import Dimension, Space
 from raytl.errors import ConfigError
 from raytl.search.cma import CmaEs
+from raytl.search.grid import continuous_keys
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -27,6 +29,8 @@ _SHORT = {
     "nsga2": "NSGAIISampler",
     "grid": "GridSampler",
 }
+_ONE_OBJECTIVE = ("CmaEsSampler",)
+_GRIDS = ("GridSampler", "BruteForceSampler")
 STARTUP = 8
 """Scored trials from which a sampler models them: with the recipes, of ten trials two are modeled, where Optuna's 10 leaves none."""
 _GOOD, _MOST_GOOD = 4, 25
@@ -47,11 +51,12 @@ RECIPES: Mapping[str, Mapping[str, Any]] = {
 _MIDDLE = {"optim.lr": 2e-3, "transfer.head_lr_ratio": 5.0, "optim.weight_decay": 0.05, "augment.strength": 0.5}
 
 
-def sampler(name: str, seed: int, space: Space) -> BaseSampler:
+def sampler(name: str, seed: int, space: Space, objectives: int = 1) -> BaseSampler:
     """Return the sampler `name`: a short name, or a class of `optuna.samplers`.
 
     Raises:
-        ConfigError: Optuna has no such sampler, it does not suit the space, or a package that it needs is missing.
+        ConfigError: Optuna has no such sampler, it does not suit the space or the number of `objectives`, or a package that
+            it needs is missing.
     """
     wanted = _SHORT.get(name.lower(), name)
     classes = [each for each in optuna.samplers.__all__ if each.endswith("Sampler") and each != "BaseSampler"]
@@ -59,12 +64,18 @@ def sampler(name: str, seed: int, space: Space) -> BaseSampler:
         near = difflib.get_close_matches(name.lower(), [*_SHORT, *classes], n=1)
         advice = f"did you mean {near[0]!r}?" if near else f"expected one of {', '.join([*_SHORT, *classes])}"
         raise ConfigError(f"search.sampler: Optuna has no sampler {name!r}; {advice}")
+    if wanted in _ONE_OBJECTIVE and objectives > 1:
+        text = (
+            f"{name} optimizes one objective, and search.metric names {objectives}; set it to tpe or nsga2, or keep one"
+        )
+        raise ConfigError(f"search.sampler: {text}")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             return _create(wanted, seed, space)
         except ImportError as error:
-            raise ConfigError(f"search.sampler: {name} needs a package that is not installed: {error}") from error
+            text = f"{name} needs a package that is not installed: {error}; install it, or set search.sampler to tpe"
+            raise ConfigError(f"search.sampler: {text}") from error
         except TypeError as error:
             raise ConfigError(f"search.sampler: {name} cannot be created by name alone: {error}") from error
 
@@ -74,11 +85,15 @@ def _create(wanted: str, seed: int, space: Space) -> BaseSampler:
         return optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP, gamma=_good
         )
-    if wanted == "GridSampler":
-        return _Grid(_grid(space), seed=seed)
+    if wanted in _GRIDS:
+        if keys := continuous_keys(space):
+            text = f"{wanted} needs a finite space; {', '.join(keys)} is continuous: give choice: [...]"
+            raise ConfigError(f"search.sampler: {text}")
+        return optuna.samplers.RandomSampler(seed=seed)  # draws nothing: `Guide` suggests the points of the grid
     if wanted == "GPSampler":
         return optuna.samplers.GPSampler(seed=seed, n_startup_trials=STARTUP, warn_independent_sampling=False)
     if wanted == "CmaEsSampler":
+        import_module("cmaes")  # Optuna imports it when the sampler first models scores, in the middle of the sweep
         return CmaEs(seed=seed)
     other: BaseSampler = getattr(optuna.samplers, wanted)(seed=seed)
     return other
@@ -93,27 +108,9 @@ def is_model(one: BaseSampler) -> bool:
     return type(one) in (optuna.samplers.TPESampler, optuna.samplers.GPSampler)
 
 
-class _Grid(optuna.samplers.GridSampler):
-    """Optuna's grid sampler without the stop of `Study.optimize`, which is not used here."""
-
-    def after_trial(self, *_: Any) -> None:
-        """Do nothing."""
-
-
-def points(name: str, space: Space) -> int | None:
-    """Return the number of points of a grid; None for every other sampler."""
-    if _SHORT.get(name.lower(), name) != "GridSampler":
-        return None
-    return math.prod(len(choices) for choices in _grid(space).values())
-
-
-def _grid(space: Space) -> dict[str, list[Any]]:
-    continuous = [d.key for d in space.dimensions if d.kind in ("float", "log")]
-    if continuous:
-        raise ConfigError(
-            f"search.sampler: grid needs a finite space; {', '.join(continuous)} is continuous: give choice: [...]"
-        )
-    return {d.key: list(d.choices) or list(range(int(d.low), int(d.high) + 1)) for d in space.dimensions}
+def is_grid(name: str) -> bool:
+    """Return True if the sampler `name` suggests every point of a finite space, whatever the scores."""
+    return _SHORT.get(name.lower(), name) in _GRIDS
 
 
 def suggest(trial: optuna.Trial, space: Space, base: Mapping[str, Any]) -> dict[str, Any]:

@@ -64,6 +64,8 @@ class SweepState:
         """Return the next trial; None if all were suggested, or the sweep is over or stops here."""
         self._stop_at_noise()
         suggestion = None if self.is_over else self.study.ask()
+        for number in self.study.taken_pruned():
+            self._drop_checkpoints(number)
         if suggestion is not None:
             self._suggestions[suggestion.number] = suggestion
             self._emit(suggestion.number, "running", _SUGGESTED)
@@ -95,7 +97,7 @@ class SweepState:
             self.budget_tracker.failed(result.reason)
         ended = self.study.tell(number, state, result)
         if ended:
-            self._drop_checkpoints(number, result)
+            self._drop_checkpoints(number)
         self._emit(number, state if ended else "waiting", result)
 
     def wanted(self) -> set[tuple[str, str]]:
@@ -129,17 +131,18 @@ class SweepState:
         if self._best is None or (value < self._best[0] if lower else value > self._best[0]):
             self._best = (value, number)
 
-    def _drop_checkpoints(self, number: int, result: TrialResult) -> None:
+    def _drop_checkpoints(self, number: int) -> None:
         """Drop the last checkpoint of a trial that ended, and all checkpoints of trials that are not among the best; of
         folds all of them, as no network of one fold is the winner's."""
-        if self.search.folds and result.folder:
-            for folder in fold_folders(result.folder, self.search.folds):
+        trial = self.study.record(number)
+        if self.search.folds:
+            for folder in fold_folders(trial.folder, self.search.folds) if trial.folder else ():
                 self.checkpoints.drop(folder)
             return
-        if result.folder:
-            self.checkpoints.drop(result.folder, (LAST,))
+        if trial.folder:
+            self.checkpoints.drop(trial.folder, (LAST,))
         keep = max(self.search.keep, self.search.replicates.top)
-        ended = [*self._finalists, self.study.record(number)]
+        ended = [*self._finalists, trial]
         self._finalists = with_simplest(finalists(ended, self.search.metrics[0]), keep)
         for record in ended:
             if record.folder and record not in self._finalists:

@@ -135,10 +135,10 @@ def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_even
     metric = search.metrics[0]
     sign = -1.0 if lower_is_better(metric) else 1.0
     best = finalists(list(records), metric)[: max(search.keep, search.replicates.top)]
-    best = [fetched(each, sweep.s3) for each in best]
-    card = read_card(RunFolder(Path(best[0].folder)).best)
+    best = [here for each in best if (here := _with_checkpoint(each, sweep.s3)) is not None]
 
     def signed(module: nn.Module) -> float:
+        card = read_card(RunFolder(Path(best[0].folder)).best)
         return sign * score(module, card, sweep, metric, smoothing_of(best[0], sweep))
 
     soup = average_weights(search.soup, best, signed, folder / "soup")
@@ -193,7 +193,8 @@ def _best_score(results: Sequence[TrialResult], metric: str) -> float | None:
 
 
 def _candidate(record: TrialRecord, own: float | None, replicates: Scores) -> Candidate:
-    others = [score for (number, _), score in sorted(replicates.items(), key=str) if number == record.number]
+    by_seed = sorted(replicates.items(), key=lambda replicate: replicate[0][1] or 0)  # scores are paired by position
+    others = [score for (number, _), score in by_seed if number == record.number]
     values = (*([] if own is None else [own]), *(math.nan if score is None else score for score in others))
     depth = depth_number(record.overrides.get("transfer.unfreeze", 0))
     methods = methods_of(record.overrides)

@@ -13,7 +13,7 @@ from raytl.sanitize import printable
 from raytl.tasks.score_text import interval_text, score_text, title
 
 if TYPE_CHECKING:
-    from raytl.tasks.reporting import TaskReport
+    from raytl.tasks.reporting import Subject, TaskReport
 
 
 def heading(report: TaskReport) -> str:
@@ -61,12 +61,17 @@ def method(report: TaskReport, resamples: int, explanations: Sequence[str] = ())
         f"- Weights: best checkpoint, `{subject.weights}`.{_fallback(subject.fine_tuned_fraction)}",
         f"- Data: {report.images} images of the {subject.split} split, `{subject.data}`, with the sha256 of every file "
         f"as recorded when the run began{left_out}.",
-        f"- Intervals: percentile bootstrap, {resamples} resamples of the images. They show how much the "
+        f"- Intervals: percentile bootstrap, {resamples} resamples of the {drawn(subject)}. They show how much the "
         "score varies with other photos of the same kind, not with other training seeds. An interval of zero width, as "
-        "for a class without a mistake, means too few photos, not certainty.",
+        "an average precision of 1 has, means too few photos, not certainty.",
         *(f"- {each}" for each in explanations),
     ]
     return "## How this was measured\n\n" + "\n".join(lines) + "\n" + looks(report.looks)
+
+
+def drawn(subject: Subject) -> str:
+    """Return the phrase for what intervals draw."""
+    return f"{subject.groups} groups of images (data.columns)" if subject.groups else "images"
 
 
 def _fallback(fraction: float | None) -> str:

@@ -26,7 +26,7 @@ def output_names(paths: Sequence[str], ending: str) -> list[str]:
     taken = {_folded(parent) for path in relative for parent in path.parents}
     names = []
     for path in relative:
-        stem = path.with_name(_bounded(path.stem or path.name))
+        stem = path.with_name(_bounded(path.stem if path.stem.strip(".") else path.name))  # `..jpg` has no stem
         whole = path.with_name(_bounded(path.name))
         candidates = (stem, whole, *(whole.with_name(f"{whole.name}-{n}") for n in range(2, len(paths) + 2)))
         free = (each.with_name(each.name + ending) for each in candidates)

@@ -37,7 +37,8 @@ OpenPhoto = Callable[[str], Image.Image | None]
 class Subject:
     """The run and split that were evaluated: `weights` is the digest of the model, `data` that of the split.
 
-    `fine_tuned_fraction` is that of the model's card.
+    `fine_tuned_fraction` is that of the model's card. `groups` is the number of groups of images that intervals draw whole; 0 if
+    they draw images.
     """
 
     run: str
@@ -47,18 +48,21 @@ class Subject:
     data: str
     skipped: int
     fine_tuned_fraction: float | None = None
+    groups: int = 0
 
 
 @dataclass(frozen=True)
 class Occasion:
     """The circumstances of an evaluation. `look` is its number on the test split, None on another split; `looks` are all
-    evaluations of the test split so far. `folder` will hold the report."""
+    evaluations of the test split so far. `folder` will hold the report. `groups` is the group of each image, `(n,)`, if
+    images are not independent."""
 
     subject: Subject
     look: int | None
     looks: tuple[LedgerEntry, ...]
     resamples: int
     folder: str
+    groups: Ints | None = None
 
 
 @dataclass(frozen=True)

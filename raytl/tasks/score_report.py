@@ -18,7 +18,7 @@ from raytl.models.predict_score import DEFAULT_SCORE
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
 from raytl.tasks import markdown
-from raytl.tasks.markdown import cell, table
+from raytl.tasks.markdown import cell, drawn, table
 from raytl.tasks.reliability import CHART as RELIABILITY
 from raytl.tasks.reliability import Calibration, calibration_text
 from raytl.tasks.reporting import ClassScores, Evaluated, OpenPhoto, Subject
@@ -141,7 +141,11 @@ class ScoreReport:
             },
             "worst": [asdict(each) for each in self.worst],
             "looks": [asdict(look) for look in self.looks],
-            "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": self.resamples},
+            "intervals": {
+                "method": f"percentile bootstrap over {drawn(self.subject)}",
+                "level": 0.95,
+                "resamples": self.resamples,
+            },
             "folder": self.folder,
         }
         if self.calibration is not None:

@@ -64,6 +64,7 @@ class _Report:
     folder: Any = None
     fine_tuned_fraction: Annotated[float, within(0, 1)] | None = None
     predict_score: Annotated[float, within(0, 1)] | None = None
+    groups: Count = 0
 
 
 REPORT_FORMAT = Format[_Report](
@@ -114,6 +115,7 @@ def stored(folder: Path, headline: str) -> StoredReport:
             report.data,
             report.skipped,
             report.fine_tuned_fraction,
+            report.groups,
         ),
         images=report.images,
         overall={name: _interval(each) for name, each in report.metrics.items()},

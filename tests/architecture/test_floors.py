@@ -54,6 +54,7 @@ DOORS = {
         "raytl/search/study.py",
         "raytl/search/cma.py",
         "raytl/search/importance.py",
+        "raytl/search/stored_trial.py",
     ),
     "timm": ("raytl/models/*.py",),
     "torchvision.models": ("raytl/models/*.py", "raytl/tasks/detection/*.py"),

@@ -108,3 +108,23 @@ def test_a_word_is_neither_less_nor_more_than_a_number(condition: str, value: An
     given = {"auxiliary.rotation": {"float": [0.0, 1.0], "when": f"auxiliary.weight {condition}"}}
     when = space_of(with_space(given)).dimensions[0].when
     assert when is not None and when.holds(value) is holds
+
+
+@pytest.mark.parametrize(
+    ("condition", "value", "holds"),
+    [
+        ("== true", True, True), ("== true", False, False), ("!= false", True, True), ("!= false", False, False),
+        ("== True", True, True), ("== yes", True, True), ("== off", False, True), ("== true", None, False),
+        ("== false", "auto", False), ("!= true", "auto", True), ("== null", None, True), ("!= null", None, False),
+        ("!= null", 0.99, True), ("== None", None, True), ("== none", None, False), ("== null", False, False), ("== true", 1, False),
+    ],
+)  # fmt: skip
+def test_a_condition_reads_true_false_and_null_as_the_file_does(condition: str, value: Any, holds: bool) -> None:
+    space = space_of(with_space({"optim.lr": {"log": [1e-4, 1e-2], "when": f"train.channels_last {condition}"}}))
+    assert bool([*space.active({}, {"train.channels_last": value})]) is holds
+    assert space.record() == {"optim.lr": f"log: 0.0001 to 0.01 (log), when train.channels_last {condition}"}
+
+
+def test_a_sweep_in_which_a_negated_switch_held_for_every_value_still_opens() -> None:
+    space = space_of(with_space({"optim.lr": {"log": [1e-4, 1e-2], "when": "transfer.gradual != false"}}))
+    assert space.fault({"optim.lr": 1e-3}, {"transfer.gradual": False}) == ""

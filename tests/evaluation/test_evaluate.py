@@ -9,9 +9,10 @@ import pytest
 
 from raytl.config.machine import Machine
 from raytl.config.schema import ComputeConfig
+from raytl.data.sample import Sample
 from raytl.errors import ConfigError, DataError, RunError, TestLockedError, UserError
-from raytl.evaluation.evaluate import OUTCOMES, evaluate
-from raytl.events import Message, Recorder, Work
+from raytl.evaluation.evaluate import OUTCOMES, _groups, evaluate
+from raytl.events import Message, Recorder, Work, ignore
 from raytl.run import RunFolder, journal
 from raytl.run.ledger import looks, unlock
 from raytl.tasks.classification.outcomes import OUTCOME_FORMAT
@@ -188,3 +189,24 @@ def test_an_evaluation_leaves_the_outcome_of_each_image(run: RunFolder) -> None:
     rows = journal.read(Path(evaluation.folder) / OUTCOMES, OUTCOME_FORMAT)
     assert len(rows) == evaluation.images
     assert np.mean([row.true == row.predicted for row in rows]) == evaluation.metrics["accuracy"]
+
+
+def of_patients(*patients: str) -> list[Sample]:
+    return [
+        Sample(f"{place}.jpg", f"{place}.jpg", "a", digest=str(place), columns=(("patient", name),))
+        for place, name in enumerate(patients)
+    ]
+
+
+def test_images_of_a_group_are_drawn_together() -> None:
+    groups = _groups(of_patients("x", "y", "x"), ["patient"], ignore)
+    assert groups is not None and groups[0] == groups[2] != groups[1]
+    assert _groups(of_patients("x", "y", "x"), [], ignore) is None
+
+
+def test_images_of_one_group_are_drawn_one_by_one_with_a_warning() -> None:
+    said = Recorder()
+    assert _groups(of_patients("x", "x"), ["patient"], said) is None
+    assert [event.text for event in said.events if isinstance(event, Message)] == [
+        "all images are of one group (patient), so the intervals draw images and are too narrow"
+    ]

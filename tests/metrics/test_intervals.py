@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raytl.metrics.binomial import clopper_pearson
-from raytl.metrics.intervals import Interval, bootstrap, mean_end
+from raytl.metrics.intervals import Interval, bootstrap, estimates, mean_end
 from raytl.metrics.scores import scores, softmax
 
 
@@ -98,3 +98,35 @@ def test_five_thousand_samples_take_seconds() -> None:
     started = time.process_time()
     bootstrap(targets, softmax(logits))
     assert time.process_time() - started < 20
+
+
+def test_intervals_of_groups_cover_the_truth_where_those_of_images_do_not() -> None:
+    groups, covered = np.repeat(np.arange(25), 12), np.zeros(2)
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        right = rng.random(300) < rng.beta(4, 1, 25)[groups]  # 80 % on average, more of some patients than of others
+
+        def accuracy(draws: np.ndarray, right: np.ndarray = right) -> dict[str, np.ndarray]:
+            return {"accuracy": right[draws].mean(axis=1)}
+
+        for place, own in enumerate((None, groups)):
+            (each,) = estimates(accuracy, 300, resamples=200, groups=own)["accuracy"]
+            covered[place] += each.low <= 0.8 <= each.high
+    assert covered[0] < 50 < 53 <= covered[1]
+
+
+def test_groups_of_one_image_have_the_intervals_of_images() -> None:
+    targets, logits = _sample(60)
+    table, alone = softmax(logits), np.random.default_rng(0).permutation(60)
+    one, other = bootstrap(targets, table), bootstrap(targets, table, groups=alone)
+    assert one.overall["accuracy"].low == pytest.approx(other.overall["accuracy"].low, abs=0.02)
+    assert one.support == other.support
+
+
+def test_exact_bounds_count_groups() -> None:
+    groups = np.repeat(np.arange(6), 10)
+    targets = np.repeat([0, 1], [40, 20])
+    found = bootstrap(targets, np.eye(2)[targets], resamples=20, groups=groups)
+    assert found.overall["accuracy"].low == pytest.approx(clopper_pearson(6, 6)[0])
+    assert found.recall[1].low == pytest.approx(clopper_pearson(2, 2)[0])
+    assert found.support == (40, 20)

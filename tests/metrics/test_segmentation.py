@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score, multiclass_jaccard_index
 
+from raytl.metrics import segmentation
 from raytl.metrics.draws import values
 from raytl.metrics.intervals import estimates
 from raytl.metrics.paired import paired_by_images
@@ -118,6 +119,13 @@ def test_a_draw_scores_as_the_images_that_it_repeats() -> None:
     draw = np.array([0, 3, 3, 5, 5, 5])
     drawn = {name: score[0] for name, score in measure(facts_of(truths, predicted), draw[None]).items()}
     assert_same(drawn, stats([truths[n] for n in draw], [predicted[n] for n in draw]))
+
+
+def test_scores_do_not_depend_on_the_blocks_in_which_draws_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts, draws = facts_of(*maps(6, 1)), np.random.default_rng(0).integers(0, 6, (20, 6))
+    whole = measure(facts, draws)
+    monkeypatch.setattr(segmentation, "_CELLS", 6 * 7)  # seven draws at once
+    assert_same(measure(facts, draws), whole)
 
 
 def test_intervals_contain_the_value_and_a_better_model_gains() -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
+from types import SimpleNamespace
+from typing import Any
 
-from raytl.search.executor import TrialExecutor
+import pytest
+import ray
+
+from raytl.search.executor import TrialExecutor, run_replicates
 from raytl.search.plan import TrialShape
+from raytl.search.protocol import Suggestion, TrialResult
 from raytl.training.job import TrainJob
 from tests.search.conftest import MakeSweep
 
@@ -21,3 +26,28 @@ def test_the_gpus_are_left_to_trials_that_run_meanwhile(
     executor = TrialExecutor(cluster, TrialShape(1, 2.0, gpus), limit=4)
     assert executor.beside_trials(sweep).experiment.compute.device == device
     assert sweep.experiment.compute.device == "auto"
+
+
+@pytest.mark.parametrize(
+    "loss", [ray.exceptions.OutOfMemoryError("killed to free memory"), ray.exceptions.ActorDiedError()]
+)
+@pytest.mark.parametrize(("losses", "status"), [(1, "complete"), (2, "failed")])
+def test_a_replicate_whose_process_is_lost_is_restarted_and_then_fails(
+    monkeypatch: pytest.MonkeyPatch, loss: Exception, losses: int, status: str
+) -> None:
+    outcomes: list[Any] = [loss] * losses + [[TrialResult("complete")]]
+
+    def get(_: object) -> Any:
+        if isinstance(outcome := outcomes.pop(0), Exception):
+            raise outcome
+        return outcome
+
+    actor = SimpleNamespace(run=SimpleNamespace(remote=lambda _: object()))
+    monkeypatch.setattr(ray, "remote", lambda **_: lambda _: SimpleNamespace(remote=lambda _: actor))
+    monkeypatch.setattr(ray, "put", lambda value: value)
+    monkeypatch.setattr(ray, "wait", lambda running, num_returns: (running[:num_returns], []))
+    monkeypatch.setattr(ray, "get", get)
+    executor = TrialExecutor("local", TrialShape(1, 1.0, 0.0), limit=1, max_failures=1)
+    ((_, results),) = run_replicates([Suggestion(0, {})], lambda _: pytest.fail("not called"), executor)
+    assert [result.status for result in results] == [status]
+    assert status == "complete" or results[0].reason.startswith("its process was lost: ")

@@ -15,10 +15,11 @@ from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Dimension, Space
 from raytl.data.sample import Sample
-from raytl.errors import RunError
+from raytl.errors import ConfigError, RunError
+from raytl.events import Message, Recorder
 from raytl.labelling.change import TrainChange
 from raytl.search import preflight
-from raytl.search.inputs import SweepInputs, _advice, _learned_columns, open_study
+from raytl.search.inputs import SweepInputs, _advice, _check_shared_head, _learned_columns, open_study
 from raytl.search.passes import Passes, passes
 from raytl.search.preflight import depth_costs
 from raytl.training.job import TrainJob
@@ -137,3 +138,26 @@ def test_a_sweep_resumes_with_the_label_changes_that_it_began_with(tmp_path: Pat
 def test_columns_that_no_trial_learns_are_not_noted(weight: float, space: Any, expected: list[str]) -> None:
     changes = {"auxiliary.columns": ["site"], "auxiliary.weight": weight, "search.space": space}
     assert _learned_columns(override(BASE, changes)) == expected
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("transfer.head_first", {"int": [0, 3]}),
+        ("transfer.head_start", {"choice": ["zero", "solved"]}),
+        ("model.name", {"choice": ["test_vit", "test_resnet"]}),
+    ],
+)
+def test_a_key_that_contradicts_the_head_of_all_trials_is_refused(
+    tmp_path: Path, key: str, value: dict[str, Any]
+) -> None:
+    experiment = override(BASE, {"search.space": {"optim.lr": {"log": [1e-4, 1e-2]}, key: value}})
+    events, folder = Recorder(), tmp_path / "sweep"
+    with pytest.raises(ConfigError, match=f"found {key}, and search.linear_probe is true.*Remove {key}"):
+        _check_shared_head(experiment, folder, events)
+    _check_shared_head(override(experiment, {"search.linear_probe": False}), folder, events)
+    assert not events.events
+    folder.mkdir()
+    (folder / "study.log").touch()
+    _check_shared_head(experiment, folder, events)
+    assert [event.level for event in events.events if isinstance(event, Message)] == ["warning"]

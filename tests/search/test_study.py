@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -250,12 +251,6 @@ def test_sqlite_stores_a_study_too(tmp_path: Path) -> None:
     assert len(stored.trials) == 5
 
 
-def test_each_point_of_a_grid_is_suggested_once(tmp_path: Path) -> None:
-    space = Space(tuple(d for d in default_space().dimensions if d.key in ("transfer.unfreeze", "augment.strength")))
-    suggestion = run(opened(tmp_path, sampler="grid", trials=100, recipes=False, space=space))
-    assert len({str(one.overrides) for one in suggestion}) == len(suggestion) == (STAGES + 1) * 5
-
-
 @pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "nsga2", "RandomSampler"])
 def test_samplers_by_name(tmp_path: Path, sampler: str) -> None:
     assert len(run(opened(tmp_path, sampler=sampler, trials=5))) == 5
@@ -266,9 +261,23 @@ def test_an_unknown_sampler_is_refused_with_a_near_miss(tmp_path: Path) -> None:
         opened(tmp_path, sampler="randem")
 
 
-def test_a_grid_over_a_continuous_space_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="grid needs a finite space"):
-        opened(tmp_path, sampler="grid")
+@pytest.mark.parametrize(
+    ("search", "expected"),
+    [
+        (
+            {"metric": ["val/accuracy", "cost/train_seconds"]},
+            "cmaes optimizes one objective, and search.metric names 2",
+        ),
+        ({}, "cmaes needs a package that is not installed: .*; install it, or set search.sampler to tpe"),
+    ],
+)
+def test_cmaes_is_refused_before_the_sweep_where_it_cannot_suggest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, search: dict[str, Any], expected: str
+) -> None:
+    monkeypatch.setitem(sys.modules, "cmaes", None)
+    with pytest.raises(ConfigError, match=expected):
+        opened(tmp_path, sampler="cmaes", scheduler="none", **search)
+    assert not list(tmp_path.iterdir())
 
 
 def test_no_two_trials_are_the_same(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.config.space import space_of
+from raytl.config.space import Dimension, Space, space_of
 from raytl.events import Recorder, TrialChanged, ignore
 from raytl.search.budget import BudgetTracker
 from raytl.search.noise import NoiseStop
@@ -47,6 +47,51 @@ def test_the_finalists_keep_their_checkpoints_and_no_others_do(tmp_path: Path, e
     first = finalists(study.records(), METRIC)[0]
     assert (kept, first.state) == (Path(first.folder).name, "complete" if "complete" in ends else "pruned")
     assert not list(tmp_path.glob("trials/trial-*/checkpoints/last"))
+
+
+def test_trials_that_lose_at_a_rung_or_were_stopped_when_the_driver_died_leave_no_checkpoints(tmp_path: Path) -> None:
+    space = Space((Dimension("optim.lr", "log", 1e-4, 1e-2),))
+
+    def opened(scheduler: str) -> SweepState:
+        search = SearchConfig.model_validate(
+            {"trials": 9, "metric": METRIC, "scheduler": scheduler, "grace_epochs": 1, "sampler": "random", "keep": 3}
+        )
+        folder = tmp_path / scheduler
+        folder.mkdir(exist_ok=True)
+        study = Study.open(folder, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
+        return SweepState(study, search, BudgetTracker(search, TrialShape(1, 1, 0.0)), 9, 9, ignore)
+
+    def trained(number: int, epoch: int, scheduler: str) -> TrialResult:
+        folder = tmp_path / scheduler / "trials" / f"trial-{number}"
+        for name in ("best", "last"):
+            (folder / "checkpoints" / name).mkdir(parents=True, exist_ok=True)
+        status = "complete" if epoch == 9 else "running"
+        return TrialResult(status, EpochScores(epoch, {METRIC: 0.9 - number / 100}), folder=str(folder), seconds=1.0)
+
+    def left(scheduler: str) -> list[str]:
+        return sorted(f"{path.parents[1].name} {path.name}" for path in tmp_path.glob(f"{scheduler}/trials/*/*/*"))
+
+    halving = opened("halving")
+    epochs = dict.fromkeys(range(9), 0)
+    while (suggestion := halving.ask()) is not None:
+        is_end = False
+        while not is_end:
+            epochs[suggestion.number] += 1
+            is_end = halving.advance(
+                suggestion.number, trained(suggestion.number, epochs[suggestion.number], "halving")
+            )
+    assert sorted(epochs.values()) == [1] * 6 + [3] * 2 + [9]
+    assert left("halving") == ["trial-0 best", "trial-1 best", "trial-2 best"]
+
+    asha = opened("asha")
+    for number in range(9):
+        assert asha.ask() is not None
+        asha.report(number, trained(number, 1, "asha"))  # the driver dies before any trial is told to end
+    again = opened("asha")
+    while (resumed := again.ask()) is not None:
+        again.tell(resumed.number, trained(resumed.number, 9, "asha"))
+    assert {record.state for record in again.study.records()} == {"complete", "pruned"}
+    assert left("asha") == ["trial-0 best", "trial-1 best", "trial-2 best"]
 
 
 def test_a_resumed_trial_reports_epochs_that_a_killed_process_could_not(tmp_path: Path) -> None:

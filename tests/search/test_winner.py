@@ -11,7 +11,7 @@ from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.events import Message, Recorder
 from raytl.search.record import State, TrialRecord
-from raytl.search.winner import Jobs, _repeats_own, _with_checkpoints
+from raytl.search.winner import Jobs, _candidate, _repeats_own, _soup, _with_checkpoints
 from raytl.store.s3_settings import ENVIRONMENT
 from raytl.training.job import TrainJob
 
@@ -38,6 +38,28 @@ def test_the_best_trial_with_fewer_methods_whose_checkpoint_exists_is_compared(
     assert [each.number for each in best] == expected
     texts = [event.text for event in events.events if isinstance(event, Message)]
     assert texts == [f"trial {number} is excluded: its checkpoint was lost with its node" for number in lost]
+
+
+def test_the_scores_of_a_candidate_are_in_the_order_of_their_seeds() -> None:
+    replicates: dict[tuple[int, int | None], float | None] = {(3, 11): 0.3, (3, 9): 0.1, (2, 10): 0.5, (3, 10): 0.2}
+    record = TrialRecord(3, "complete", {}, (0.9,))
+    assert _candidate(record, 0.9, replicates).scores == (0.9, 0.1, 0.2, 0.3)
+
+
+@pytest.mark.parametrize("stored", [set(), {1}])
+def test_a_soup_whose_best_checkpoint_was_lost_is_a_warning(tmp_path: Path, stored: set[int]) -> None:
+    records = []
+    for number in range(2):
+        folder = tmp_path / str(number)
+        (folder / "checkpoints" / "best" if number in stored else folder).mkdir(parents=True)
+        records.append(TrialRecord(number, "complete", {}, (0.9 - number / 10,), folder=str(folder)))
+    experiment = override(Experiment(name="x", data="own.csv", model="test_vit"), {"search.soup": "greedy"})
+    sweep = TrainJob(experiment, "runs", (), (), ("a", "b"))
+    events = Recorder()
+    assert _soup(records, sweep, tmp_path, events) is None
+    assert [event.text for event in events.events if isinstance(event, Message)] == [
+        "no soup: fewer than two trials have a checkpoint"
+    ]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ def test_no_photos_have_no_names() -> None:
         ["/d/\u00e9.jpg", "/d/e\u0301.jpg"],
         ["/d/1.txt/2.jpg", "/d/1.jpg"],
         ["/d/1.jpg"] * 3,
+        ["/d/..jpg", "/d/.jpg", "/d/...jpg", "/d/..png"],
         ["s3://b/d/1.jpg", "s3://c/d/1.jpg", "/d/1.jpg", "d/1.jpg"],
         ["/d/" + "x" * 250 + ".jpg", "/d/" + "x" * 251 + ".jpg", "/d/" + "ガ" * 84 + ".png"],
     ],

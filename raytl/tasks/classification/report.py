@@ -13,7 +13,7 @@ from raytl.metrics.intervals import Estimates, Interval
 from raytl.run.ledger import LedgerEntry
 from raytl.run.plain import plain
 from raytl.tasks import markdown
-from raytl.tasks.markdown import cell, table
+from raytl.tasks.markdown import cell, drawn, table
 from raytl.tasks.reliability import CHART, DESCRIPTION, Calibration, calibration_text
 from raytl.tasks.reporting import ClassScores, Subject
 from raytl.tasks.score_text import interval_text, score_text, title
@@ -126,7 +126,11 @@ def as_json(report: Report) -> dict[str, Any]:
         "confusion": {"classes": report.classes, "cells": cells_of(report.matrix)},
         "mistakes": [asdict(mistake) for mistake in report.mistakes],
         "looks": [asdict(look) for look in report.looks],
-        "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": report.resamples},
+        "intervals": {
+            "method": f"percentile bootstrap over {drawn(report.subject)}",
+            "level": 0.95,
+            "resamples": report.resamples,
+        },
         "folder": report.folder,
     }
     if report.calibration is not None:

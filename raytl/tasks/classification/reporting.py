@@ -44,7 +44,7 @@ class ClassificationReporting:
         return Report(
             subject=occasion.subject,
             classes=evaluated.classes,
-            estimates=bootstrap(targets, probabilities, resamples=occasion.resamples),
+            estimates=bootstrap(targets, probabilities, resamples=occasion.resamples, groups=occasion.groups),
             matrix=confusion_matrix(targets, probabilities.argmax(axis=1), len(evaluated.classes)),
             mistakes=_worst(evaluated.samples, targets, probabilities, evaluated.classes),
             look=occasion.look,

@@ -51,7 +51,9 @@ def scenes_report(
 ) -> ScoreReport:
     """Return the report of matched images; `more` are further scores of the whole split."""
     facts = average_precision.facts(scenes, len(evaluated.classes))
-    intervals = estimates(partial(average_precision.measure, facts), len(scenes), resamples=occasion.resamples)
+    intervals = estimates(
+        partial(average_precision.measure, facts), len(scenes), resamples=occasion.resamples, groups=occasion.groups
+    )
     return ScoreReport(
         kind=kind,
         subject=occasion.subject,

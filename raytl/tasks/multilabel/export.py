@@ -11,10 +11,9 @@ import numpy as np
 from raytl.tasks.answers import Answers, OpenPhoto, OutputFormat
 from raytl.tasks.multilabel.answer import LabelsAnswer
 from raytl.tasks.multilabel.scores import probabilities
+from raytl.tasks.multilabel.targets import SEPARATOR
 from raytl.tasks.predictions import PredictionKind
 from raytl.tasks.table import write_table
-
-SEPARATOR = "|"
 
 
 def columns(answers: Answers[LabelsAnswer]) -> dict[str, list[Any]]:

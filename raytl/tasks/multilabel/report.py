@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.metrics import multilabel
-from raytl.metrics.intervals import Interval, class_ends, estimates
+from raytl.metrics.intervals import Groups, Interval, class_ends, estimates, f1_end, mean_end, units
 from raytl.metrics.multilabel import Facts
 from raytl.tasks.detection.report import draw_worst, place_of
 from raytl.tasks.drawing import fitted
@@ -32,17 +32,18 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
     """Return every score with its interval, and the images with the most wrong labels."""
     facts, classes = facts_of(evaluated), evaluated.classes
     present, called = facts.targets == 1, facts.predicted & (facts.targets >= 0)
-    hits, calls, support = (each.sum(axis=0).tolist() for each in (present & called, called, present))
-    intervals = estimates(partial(multilabel.measure, facts), len(facts.targets), resamples=occasion.resamples)
-    intervals |= class_ends(intervals, hits, calls, support)
+    intervals = estimates(
+        partial(multilabel.measure, facts), len(facts.targets), resamples=occasion.resamples, groups=occasion.groups
+    )
+    intervals |= class_ends(intervals, np.nonzero(called), np.nonzero(present), occasion.groups)
     return ScoreReport(
         kind=KIND,
         subject=occasion.subject,
         images=len(facts.targets),
-        overall={name: intervals[name][0] for name in _OVERALL},
+        overall={name: intervals[name][0] for name in _OVERALL} | _mean_ends(intervals, present, occasion.groups),
         by_class=ClassScores(
             classes,
-            tuple(support),
+            tuple(present.sum(axis=0).tolist()),
             "labels",
             {name: intervals[name] for name in _COLUMNS},
         ),
@@ -55,6 +56,18 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
         calibration=calibration_of(evaluated, decisions),
         has_reliability=has_decisions(evaluated, decisions),
     )
+
+
+def _mean_ends(
+    intervals: Mapping[str, Sequence[Interval]], present: NDArray[np.bool_], groups: Groups | None
+) -> dict[str, Interval]:
+    """Return the F1 over all labels, with exact bounds where it is 1 or 0."""
+    images, labels = present.shape
+    whole = images if groups is None else len(np.unique(groups))
+    return {
+        "macro_f1": mean_end(intervals["macro_f1"][0], units(np.nonzero(present), labels, groups)),
+        "micro_f1": f1_end(intervals["micro_f1"][0], whole),
+    }
 
 
 def facts_of(evaluated: Evaluated) -> Facts:

@@ -18,6 +18,8 @@ from raytl.errors import DataError
 from raytl.tasks.task import Rows
 
 UNKNOWN = -1
+SEPARATOR = "|"
+"""Stands between labels in the tables of predictions, as in those that label images."""
 Vectors = NDArray[np.int8]
 """`(n, labels)`: 1 present, 0 absent, -1 unknown."""
 
@@ -41,7 +43,7 @@ def label_names(samples: Sequence[Sample]) -> tuple[str, ...]:
     A label cannot be learned without one image in which it is present and one in which it is known to be absent.
 
     Raises:
-        DataError: samples have no labels, or labels cannot be learned; all are listed.
+        DataError: samples have no labels, or labels cannot be learned or named; all are listed.
     """
     _check_kind(samples)
     names: set[str] = set()
@@ -50,6 +52,7 @@ def label_names(samples: Sequence[Sample]) -> tuple[str, ...]:
         assert labels_in is not None
         names.update(labels_in.present, labels_in.unknown)
     ordered = tuple(sorted(names))
+    _check_names(ordered)
     _check_learnable(ordered, encode(samples, ordered))
     return ordered
 
@@ -109,6 +112,15 @@ def _check_kind(samples: Sequence[Sample]) -> None:
         raise DataError(
             f"{len(wrong)} of {len(samples)} images have no labels; expected the names that are present, or objects with "
             f"classes:\n{listed(wrong)}\nAdd labels, or leave these images out."
+        )
+
+
+def _check_names(labels: Sequence[str]) -> None:
+    wrong = [name for name in labels if SEPARATOR in name]
+    if wrong:
+        raise DataError(
+            f"labels that contain {SEPARATOR!r}, which separates labels in tables: {len(wrong)}; expected none:\n{listed(wrong)}\n"
+            "Rename them in the annotations."
         )
 
 

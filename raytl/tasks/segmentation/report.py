@@ -25,7 +25,9 @@ _COLUMNS = {"dice": "dice_by_class", "boundary_f": "boundary_f_by_class", "iou":
 def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
     """Return every score with its interval, and the images with the lowest IoU."""
     facts, classes = scores.facts(evaluated.rows, evaluated.classes), evaluated.classes
-    intervals = estimates(partial(segmentation.measure, facts), len(facts.hits), resamples=occasion.resamples)
+    intervals = estimates(
+        partial(segmentation.measure, facts), len(facts.hits), resamples=occasion.resamples, groups=occasion.groups
+    )
     return ScoreReport(
         kind=KIND,
         subject=occasion.subject,

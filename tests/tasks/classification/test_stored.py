@@ -27,9 +27,10 @@ REPORT: dict[str, Any] = {
     "confusion": {"classes": ["кошка", "dog"], "cells": {"true": [0, 0], "predicted": [0, 1], "images": [2, 1]}},
     "mistakes": [{"key": "a/b.jpg", "path": "/a/b.jpg", "true": "кошка", "predicted": "dog", "probability": 0.9}],
     "looks": [{"look": 1, "who": "ana", "when": "2026-03-01T12:30:00+00:00", "weights": "ab"}],
-    "intervals": {"method": "percentile bootstrap over images", "level": 0.95, "resamples": 20},
+    "intervals": {"method": "percentile bootstrap over 12 groups of images (data.columns)", "level": 0.95, "resamples": 20},
     "folder": "elsewhere",
     "fine_tuned_fraction": 0.25,
+    "groups": 12,
     "calibration": {"temperature": 1.5, "uncalibrated": {"ece": 0.25, "log_loss": 0.75}},
 }  # fmt: skip
 

@@ -40,6 +40,13 @@ def test_labels_without_a_present_or_an_absent_image_are_an_error_with_their_cou
     assert "never: present in 0, absent in 1, unknown in 1" in str(caught.value)
 
 
+def test_a_label_with_the_mark_between_labels_is_an_error() -> None:
+    with pytest.raises(
+        DataError, match=r"contain '\|', which separates labels in tables: 1; expected none:\n  cat\|dog"
+    ):
+        label_names(samples(Labels(("cat|dog",)), Labels(("cat",)), Labels(())))
+
+
 def test_no_label_at_all_is_an_error() -> None:
     with pytest.raises(DataError, match="no image has a label"):
         label_names(samples(Labels(()), Labels(())))

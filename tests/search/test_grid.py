@@ -1,0 +1,52 @@
+"""A grid: every point of a finite space once, whatever came before."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from raytl.config.space import Condition, Dimension, Space
+from raytl.errors import ConfigError
+from raytl.search.suggest import suggest
+from tests.search.test_study import BASE, opened, run
+
+FINITE = Space((Dimension("transfer.unfreeze", "int", 0, 2), Dimension("augment.strength", "choice", choices=(0, 0.5))))
+
+
+@pytest.mark.parametrize(("sampler", "recipes"), [("grid", True), ("grid", False), ("BruteForceSampler", True)])
+def test_each_point_of_a_grid_is_suggested_once(tmp_path: Path, sampler: str, recipes: bool) -> None:
+    search: dict[str, Any] = {"sampler": sampler, "trials": 100, "recipes": recipes, "space": FINITE}
+    study = opened(tmp_path, **search)
+    first = [study.ask() for _ in range(2)]
+    study = opened(tmp_path, **search)  # the driver was killed while two trials ran
+    suggestions = run(study, epochs=1)
+    assert [one and one.overrides for one in first] == [one.overrides for one in suggestions[:2]]
+    assert suggestions[0].source == ("recipe: linear probe" if recipes else "sampler")
+    points = [(depth, strength) for depth in range(3) for strength in (0, 0.5)]
+    assert sorted(tuple(one.overrides.values()) for one in suggestions) == points
+    assert study.counts() == (6, 0)
+
+
+def test_a_grid_has_one_point_for_all_values_of_a_key_whose_condition_does_not_hold(tmp_path: Path) -> None:
+    batch = Dimension("train.batch_size", "choice", choices=(8, 16), when=Condition("transfer.unfreeze", ">", 2.0))
+    space = Space((Dimension("transfer.unfreeze", "int", 0, 3), batch))
+    suggestions = run(opened(tmp_path, sampler="grid", trials=100, space=space), epochs=1)
+    assert sorted(tuple(one.overrides.values()) for one in suggestions) == [(0,), (1,), (2,), (3, 8), (3, 16)]
+
+
+def test_a_grid_whose_earlier_start_repeated_points_runs_the_missing_ones(tmp_path: Path) -> None:
+    search: dict[str, Any] = {"sampler": "grid", "trials": 100, "recipes": False, "space": FINITE}
+    study = opened(tmp_path, **search)
+    for _ in range(6):  # as Optuna's grid did, which knew nothing of the first points
+        study.study.enqueue_trial({"transfer.unfreeze": 1, "augment.strength": 0.5})
+        trial = study.study.ask()
+        trial.set_user_attr("overrides", suggest(trial, FINITE, BASE))
+        study.study.tell(trial.number, 0.5)
+    assert len(run(opened(tmp_path, **search), epochs=1)) == 5
+
+
+def test_a_grid_over_a_continuous_space_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="GridSampler needs a finite space; .*optim.lr"):
+        opened(tmp_path, sampler="grid")
