@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,7 +70,7 @@ def simulated(images: int, pair: Paired | None, slices: tuple[Slice, ...]) -> Co
     )  # fmt: skip
 
 
-@lru_cache(maxsize=None)
+@cache
 def p_worse(gained: int, lost: int) -> float:
     """Return the p-value of the loss of a class."""
     return mcnemar(gained, lost)[1]
@@ -84,7 +84,13 @@ def rejected_by_a_class(sequences: int, classes: int, images: int, gained: float
         counts = draw.multinomial(images, [gained, lost, 0.7, 0.3 - gained - lost], size=classes).tolist()
         slices = tuple(
             Slice(
-                str(place), images, (both + losses) / images, (both + gains) / images, gains, losses, p_worse(gains, losses)
+                str(place),
+                images,
+                (both + losses) / images,
+                (both + gains) / images,
+                gains,
+                losses,
+                p_worse(gains, losses),
             )
             for place, (gains, losses, both, _) in enumerate(counts)
         )

@@ -264,7 +264,9 @@ def _alarm_in(state: MonitorState, lifetimes_s: Sequence[tuple[float, float]]) -
         at_s = _seconds(at)
         servers = max(1, sum(began_s <= at_s <= ended_s for began_s, ended_s in lifetimes_s))
         if servers <= (enough_for if enough_for < MAX_SERVERS else state.peak * ALPHA):
-            return Alarm(state.version, datetime.fromisoformat(at), state.peak, servers / ALPHA, state.peak_at, _speaking(state))
+            return Alarm(
+                state.version, datetime.fromisoformat(at), state.peak, servers / ALPHA, state.peak_at, _speaking(state)
+            )
     return None
 
 

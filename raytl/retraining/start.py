@@ -70,7 +70,9 @@ def observe_and_decide(context: TickContext, tick: Tick, listing: str) -> tuple[
     decision = decide(context.history(tick), observation.changes, context.now, context.experiment.retrain)
     if champion is not None and not isinstance(decision, Skip):  # the comparison would fail, after the training
         model_folder = folder_of(context.registry, champion) / "checkpoints" / "best"
-        check_task(SavedModel(model_folder, f"models:{context.registry.uri}@{champion.number}"), context.experiment.task)
+        check_task(
+            SavedModel(model_folder, f"models:{context.registry.uri}@{champion.number}"), context.experiment.task
+        )
     doubtful = observation.doubtful[:MAX_DOUBTFUL]
     decided = replace(tick, listing=listing, changes=observation.changes, decision=decision, doubtful=doubtful)
     return decided, observation

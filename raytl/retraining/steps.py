@@ -121,16 +121,19 @@ def apply_verdict(context: TickContext, tick: Tick) -> Tick:
     A challenger that this tick promoted before it was interrupted, and that somebody replaced since, is not promoted again. If
     the champion is another one than in the comparison, the tick returns to the comparison.
     """
-    assert tick.verdict is not None and tick.version is not None, "it was published"
-    if isinstance(tick.verdict, Promote) and (state := context.registry.state()).champion != tick.version:
-        if (replaced := _replaced(context, tick.version, state)) is not None:
+    version, verdict = tick.version, tick.verdict
+    assert verdict is not None and version is not None, "it was published"
+    if isinstance(verdict, Promote) and (state := context.registry.state()).champion != version:
+        if (replaced := _replaced(context, version, state)) is not None:
             tick = replace(tick, champion=state.champion, verdict=replaced)
         elif state.champion != tick.champion:
             moved = f"The champion is now version {state.champion}, not {tick.champion}"
-            context.on_event(Message(f"{moved}; comparing version {tick.version} with it", "warning"))
+            context.on_event(Message(f"{moved}; comparing version {version} with it", "warning"))
             return context.save(replace(tick, stage="trained", champion=state.champion))
         else:
-            _promote(context, tick, tick.version, tick.verdict, state)
+            context.check_lease()
+            context.promoting = version
+            context.registry.promote(version, state, user(), verdict.reasons[0], tick.started)
     outcome: Outcome = type(tick.verdict).__name__.lower()  # type: ignore[assignment]
     tick = context.save(replace(tick, stage="done", outcome=outcome, ended=context.timestamp))
     context.reported = tick
@@ -145,12 +148,6 @@ STEPS: Mapping[Stage, Callable[[TickContext, Tick], Tick]] = {
 }
 
 
-def _promote(context: TickContext, tick: Tick, version: int, verdict: Promote, state: State) -> None:
-    context.check_lease()
-    context.promoting = version
-    context.registry.promote(version, state, user(), verdict.reasons[0], tick.started)
-
-
 def _replaced(context: TickContext, version: int, state: State) -> Reject | None:
     """Return the rejection of a version that was the champion before and no longer is; None if it never was."""
     moves = [move for move in context.registry.history() if CHAMPION in move.moved]
@@ -158,7 +155,9 @@ def _replaced(context: TickContext, version: int, state: State) -> Reject | None
         return None
     last = moves[-1]
     why = f": {last.why}" if last.why else ""
-    return Reject((f"version {version} was promoted, and {last.who} moved the champion to {state.champion} since{why}",))
+    return Reject(
+        (f"version {version} was promoted, and {last.who} moved the champion to {state.champion} since{why}",)
+    )
 
 
 def _leaked(context: TickContext, tick: Tick, run: RunFolder, evaluated: tuple[Sample, ...]) -> tuple[str, ...]:

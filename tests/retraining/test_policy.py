@@ -70,8 +70,12 @@ def test_the_rules(what: str, state: TrainingHistory, changes: Changes, kind: ty
     assert reason in "; ".join(found.reasons)
 
 
-@pytest.mark.parametrize(("every_h", "after_h", "trains"), [(6, 5.9, True), (6, 5.8, False), (1, 0.96, True), (1, 0.94, False)])
-def test_a_short_period_is_over_at_most_ten_minutes_or_5_percent_early(every_h: float, after_h: float, trains: bool) -> None:
+@pytest.mark.parametrize(
+    ("every_h", "after_h", "trains"), [(6, 5.9, True), (6, 5.8, False), (1, 0.96, True), (1, 0.94, False)]
+)
+def test_a_short_period_is_over_at_most_ten_minutes_or_5_percent_early(
+    every_h: float, after_h: float, trains: bool
+) -> None:
     hourly = POLICY.model_copy(update={"when": POLICY.when.model_copy(update={"at_most_every": every_h * 3600})})
     decision = decide(history(days=after_h / 24), changed(added={"a": 300}), NOW, hourly)
     assert isinstance(decision, Train) is trains
@@ -99,16 +103,16 @@ def test_a_last_training_in_the_future_does_not_block_training_until_then() -> N
     assert isinstance(decide(late, changed(added={"a": 300}), NOW, POLICY), Train)
     due = decide(late, changed(added={"a": 1}), NOW, POLICY)
     assert isinstance(due, Train)
-    assert due.reasons == (
-        "the last training has the time 2030-12-30 06:00, which is still to come (or_every 30 d)",
-    )
+    assert due.reasons == ("the last training has the time 2030-12-30 06:00, which is still to come (or_every 30 d)",)
     alarm = Alarm("1", NOW, 40.0, 20.0, 120, ("sharpness",))
     assert replace(late, alarm=alarm).new_alarm == alarm and replace(history(days=-1), alarm=alarm).new_alarm is None
 
 
 def test_a_clock_that_is_a_little_behind_is_not_long_ago() -> None:
     skip = decide(history(days=-0.01), changed(added={"a": 300}), NOW, POLICY)
-    assert skip.reasons == ("300 new or relabelled images (threshold 200); but the last training was 0 s ago (at_most_every 1 d)",)
+    assert skip.reasons == (
+        "300 new or relabelled images (threshold 200); but the last training was 0 s ago (at_most_every 1 d)",
+    )
 
 
 def test_a_search_has_its_trials() -> None:

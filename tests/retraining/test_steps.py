@@ -86,7 +86,9 @@ def test_a_last_training_of_a_clock_in_the_future_is_warned_about_once(context: 
     context.warn_once = once(seen)
     misdated = replace(published(), trained_at="2030-01-01T00:00:00+00:00")
     assert [context.history(misdated).is_misdated for _ in range(2)] == [True, True]
-    assert len(seen.events) == 1 and "version 3 was trained at 2030-01-01T00:00:00+00:00, but it is 2026" in str(seen.events[0])
+    assert len(seen.events) == 1 and "version 3 was trained at 2030-01-01T00:00:00+00:00, but it is 2026" in str(
+        seen.events[0]
+    )
     assert not context.history(replace(published(), trained_at="2026-11-28T18:00:00+00:00")).is_misdated
 
 

@@ -71,7 +71,9 @@ def test_data_that_cannot_be_listed_are_reported_also_where_the_task_is_not_set(
     reported: list[Tick] = []
     with pytest.raises(TickFailed, match="s3://photos: no answer\n  The champion is unchanged; the next tick resumes"):
         make_days(per_class=1).tick(after=lambda _, tick: reported.append(tick))
-    assert [(tick.outcome, tick.over, tick.error) for tick in reported] == [("failure", False, "s3://photos: no answer")]
+    assert [(tick.outcome, tick.over, tick.error) for tick in reported] == [
+        ("failure", False, "s3://photos: no answer")
+    ]
 
 
 @pytest.mark.parametrize("dry_run", [True, False])
@@ -98,7 +100,9 @@ def test_the_champion_of_another_task_is_reported_before_the_training(
     days = make_days(per_class=1)
     tick = replace(new_tick(START, "me", None), champion=4, trained=4, trained_at=START.isoformat())
     ours = context.TickContext(days.experiment, days.registry, START, ignore)
-    with pytest.raises(RegistryError, match="models:toy@4: the champion is a model for detection, and the challenger one"):
+    with pytest.raises(
+        RegistryError, match="models:toy@4: the champion is a model for detection, and the challenger one"
+    ):
         start.observe_and_decide(ours, tick, "")
 
 
