@@ -186,7 +186,7 @@ class Monitor:
 
     def resume(self, store: ObjectStore, host: str, on_event: OnEvent = ignore) -> bool:
         """Go on from the state that a server of this name stored for the same version; return whether there is one."""
-        state = _state_at(store, f"{MONITOR}{host}.json", on_event)
+        state = state_at(store, f"{MONITOR}{host}.json", on_event)
         mine = (self.version, self.reference.weights, self.reference.statistics)
         if state is None or (state.version, state.weights, state.statistics) != mine:
             return False
@@ -241,7 +241,7 @@ def current_alarm(store: ObjectStore, on_event: OnEvent = ignore) -> Alarm | Non
     Each has to reach n / `ALPHA` (Bonferroni) while n servers are in use, so that more servers raise no more false alarms.
     """
     keys = sorted(info.key for info in retried(lambda: list(store.list(MONITOR))) if is_state(info.key))
-    return alarm_of([state for key in keys if (state := _state_at(store, key, on_event)) is not None])
+    return alarm_of([state for key in keys if (state := state_at(store, key, on_event)) is not None])
 
 
 def alarm_of(states: Sequence[MonitorState]) -> Alarm | None:
@@ -285,7 +285,7 @@ def _speaking(state: MonitorState) -> tuple[str, ...]:
     return tuple(state.statistics[place] for place in order[:3])
 
 
-def _state_at(store: ObjectStore, key: str, on_event: OnEvent) -> MonitorState | None:
+def state_at(store: ObjectStore, key: str, on_event: OnEvent = ignore) -> MonitorState | None:
     """Return a stored state; None if there is none, or it cannot be read, which a warning says."""
     try:
         content = retried(lambda: store.get_bytes(key, max_bytes=STATE_FORMAT.max_bytes))

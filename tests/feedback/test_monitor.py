@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from raytl.feedback.monitor import (
 )
 from raytl.feedback.recorder import Keep, Recorder
 from raytl.feedback.reference import MAX_ROWS, PIXELS, REFERENCE_FORMAT, MonitorReference, monitor_reference
+from raytl.feedback.retention import Retention
 from raytl.store.memory import MemoryStore
 from tests.feedback.made import photo
 
@@ -144,6 +145,17 @@ def test_the_alarm_is_read_from_the_prefix(tmp_path: Path) -> None:
     store.put_bytes("monitor/other.txt", b"x")
     found = current_alarm(store)
     assert found is not None and found.images > 0
+
+
+def test_states_of_servers_that_ended_long_ago_are_deleted(tmp_path: Path) -> None:
+    store, retention = MemoryStore(str(tmp_path)), Retention(MemoryStore(str(tmp_path)), 30, 1 << 30)
+    for name in ("one", "two"):
+        monitor().save(store, name)
+    store.put_bytes("monitor/damaged.json", b"{")
+    now = datetime.fromisoformat(monitor().state().updated)
+    for days, count in ((89, 3), (89.5, 3), (91, 1)):
+        retention.apply(now + timedelta(days=days))
+        assert len(list(store.list("monitor/"))) == count
 
 
 def test_the_state_stays_small(tmp_path: Path) -> None:
