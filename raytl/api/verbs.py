@@ -149,7 +149,7 @@ def tune(
     """Search for the best way to transfer, or resume an interrupted sweep; a finished sweep is returned.
 
     `source`, `model`, `overrides`, `new`, `progress` and `on_event` are as in `train`. `trials` is `search.trials`, and
-    `add` runs that many more than before.
+    `add` runs that many more than before; until these ended, the same call resumes them.
 
     Raises:
         UserError: the experiment, the data, the space or the budget is wrong; nothing was started.

@@ -26,7 +26,10 @@ def tune(
     new: Annotated[
         bool, typer.Option("--new", help="Start over; the earlier sweep is kept under another name.")
     ] = False,
-    add: Annotated[int, typer.Option("--add", metavar="N", help="Run N more trials than before.")] = 0,
+    add: Annotated[
+        int,
+        typer.Option("--add", metavar="N", help="Run N more trials than before; the same command again resumes them."),
+    ] = 0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan and its cost, and run no trial.")] = False,
     json: Json = False,
 ) -> None:

@@ -32,7 +32,7 @@ class SearchConfig(Section):
     space: Annotated[dict[str, dict[str, Any]], Field(min_length=1)] | None = None
     """The search space by dotted key: {int: [low, high]}, {float: ...}, {log: ...} or {choice: [...]}, optionally with `when: key > value`. null = unfreeze depth, learning rates, decay and augmentation."""
     storage: str = "journal"
-    """Storage of the Optuna study: journal or sqlite (a file in the sweep's folder), or a database URL without its password, which comes from PGPASSWORD, ~/.pgpass or the file that ?read_default_file= names."""
+    """Storage of the Optuna study: journal or sqlite (a file in the sweep's folder), or a database URL without its password, which comes from PGPASSWORD, ~/.pgpass or the file that ?read_default_file= names. In a database each sweep has a study of its own, whose name begins with the experiment's."""
     prior: str | Annotated[list[str], Field(min_length=1, max_length=20)] | None = None
     """Folder or s3:// URI, or a list of them, at or below which earlier sweeps lie. Those of this task, model and objective give first trials, and their ranks guide tpe and gp. Read at the first start only. null = none."""
     folds: Annotated[int, Field(ge=2, le=10)] | None = None

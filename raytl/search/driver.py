@@ -34,7 +34,7 @@ from raytl.search.checkpoints import Checkpoints, others, remove
 from raytl.search.executor import TrialExecutor, run_here, run_on_tune, trial_factory
 from raytl.search.head import solved_head
 from raytl.search.image_scale import measured_at, on_smaller_images
-from raytl.search.inputs import SweepInputs, open_study, set_total, sweep_inputs, sweep_job
+from raytl.search.inputs import SweepInputs, check_finished, open_study, set_total, sweep_inputs, sweep_job
 from raytl.search.noise import NoiseStop, validation_noise
 from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import SweepPlan
@@ -43,7 +43,7 @@ from raytl.search.prior import save
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_shape
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import SUMMARY, SweepResult, Total, ended, finished, is_finished, wall_s
+from raytl.search.summary import SUMMARY, SweepResult, Total, ended, finished, is_finished, wall_s, write_wall_s
 from raytl.search.sweep_state import SweepState
 from raytl.search.trial import epochs_of, full_size
 from raytl.search.winner import Jobs, Winner, select_winner
@@ -70,7 +70,8 @@ def plan_sweep(experiment: Experiment, *, add: int = 0, on_event: OnEvent = igno
 def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: OnEvent = ignore) -> SweepResult:
     """Search for the best way to transfer, or resume an interrupted sweep; a finished one is left unchanged.
 
-    With `new`, an existing sweep is renamed first; with `add`, that many more trials run.
+    With `new`, an existing sweep is renamed first; with `add`, that many more trials run: until they ended, the same call
+    resumes them.
 
     Raises:
         UserError: the experiment, the data, the space or the budget has a problem; nothing was started.
@@ -84,6 +85,7 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
         run_store.set_aside(on_event)
     run_store.fetch()
     if not add and is_finished(folder, experiment.search):
+        check_finished(folder, experiment)
         return finished(folder, experiment)
     inputs = on_smaller_images(sweep_inputs(experiment, on_event))
     sweep = _Sweep(inputs, run_store, logged(on_event))
@@ -124,8 +126,9 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         save(folder, sweep.inputs.prior)
     with _cluster(experiment) as cluster:
         study = open_study(sweep.inputs)
+        # before the number of trials is stored: a refused one is not kept
+        _check_budget(sweep.inputs, cluster, study, add)
         total = set_total(sweep.inputs, study, add)
-        _check_budget(sweep.inputs, cluster, study)
         executor = _executor(experiment, cluster)
         write_text(folder / "experiment.yaml", to_yaml(experiment))
         job = _job(sweep, executor)
@@ -173,10 +176,10 @@ def _machine(compute: ComputeConfig) -> Node:
     return this_machine(min(gpus, 1) if compute.cluster == "none" else gpus)
 
 
-def _check_budget(inputs: SweepInputs, cluster: list[Node], study: Study) -> None:
+def _check_budget(inputs: SweepInputs, cluster: list[Node], study: Study, add: int) -> None:
     budget = inputs.experiment.search.budget
     if budget.wall is not None or budget.gpu_hours is not None:
-        check_budget(budget, sweep_plan(inputs, cluster, study.counts()[0], 0))
+        check_budget(budget, sweep_plan(inputs, cluster, study.counts()[0], add))
 
 
 def _executor(experiment: Experiment, cluster: list[Node]) -> TrialExecutor:
@@ -259,7 +262,7 @@ def _run_trials(state: SweepState, job: TrainJob, executor: TrialExecutor, folde
             scheduler, scratch = StudyScheduler(state), folder / ".ray"
             run_on_tune(searcher, scheduler, lambda: state.is_over, factory, executor, scratch)
     finally:
-        write_json(folder / "clock.json", {"wall_s": state.budget_tracker.wall_s})
+        write_wall_s(folder, state.budget_tracker.wall_s)
 
 
 def _check_outcome(state: SweepState, folder: Path) -> None:

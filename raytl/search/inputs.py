@@ -14,12 +14,14 @@ from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Space, space_of
+from raytl.config.stored import stored_experiment
 from raytl.data.group_split import group_columns
 from raytl.data.sample_table import SampleTable
 from raytl.errors import ConfigError
 from raytl.events import Message, OnEvent
 from raytl.labelling.record import stored_changes, write_changes
 from raytl.run.atomic import write_json
+from raytl.search.comparison import another_experiment, sweep_differences
 from raytl.search.corners import check_corners, shared_head_fault
 from raytl.search.earlier import Wanted, earlier_sweeps
 from raytl.search.folds import FEW_IMAGES, check_folds, fold_column_notes, fold_jobs
@@ -171,6 +173,21 @@ def _as_long_as_a_trial(experiment: Experiment) -> Experiment:
     if limit is None or experiment.recipe == "none" or has_no_recipe:
         return experiment
     return with_defaults(experiment, {"train.epochs": limit})
+
+
+def check_finished(folder: Path, experiment: Experiment) -> None:
+    """Check that the finished sweep in `folder` is that of `experiment`; its data is not read.
+
+    Raises:
+        ConfigError: its stored experiment is damaged.
+        RunError: it is the sweep of another experiment; lists the differences.
+    """
+    file = folder / "experiment.yaml"
+    if not file.exists():
+        return
+    resolved = adopted(folder, _as_long_as_a_trial(experiment))
+    if lines := sweep_differences(stored_experiment(file), resolved):
+        raise another_experiment(folder, lines)
 
 
 def open_study(inputs: SweepInputs) -> Study:

@@ -42,7 +42,7 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
     experiment, search = inputs.experiment, inputs.experiment.search
     shape = trial_shape(experiment.compute, cluster)
     fit = fitting(shape, cluster)
-    trials, epochs = max(total_of(inputs.folder, search, add).trials, done + add), epochs_of(experiment)
+    trials, epochs = max(total_of(inputs.folder, search, add).trials, done), epochs_of(experiment)
     device = pick_device(experiment.compute.device)
     depths = depths_of(inputs.space, inputs.base, inputs.stages)
     job, precision = sweep_job(inputs), pick_precision(experiment.train.precision, device)

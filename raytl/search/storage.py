@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import json
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
@@ -15,9 +17,28 @@ from optuna.storages.journal._file import BaseJournalFileLock, get_lock_file
 
 from raytl.config.search import SearchConfig
 from raytl.errors import ConfigError, RunError, first_line
+from raytl.run.atomic import write_json
 from raytl.run.journal import append_lines
+from raytl.stored import Format
+from raytl.stored.bounds import matching
 
+_NAME = "study.json"
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RecursionError)
+
+
+@dataclass(frozen=True, slots=True)
+class StudySuffix:
+    """The end of a study's name in a database."""
+
+    suffix: Annotated[str, matching(r"[0-9a-f]{16}", "16 hexadecimal digits")]
+
+
+SUFFIX_FORMAT = Format[StudySuffix](
+    StudySuffix,
+    "the end of a study's name",
+    "Restore the file, or start over with --new (the old sweep is renamed, not deleted).",
+    RunError,
+)
 
 
 def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
@@ -37,6 +58,25 @@ def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
             f"search.storage: {search.storage} cannot be opened: {first_line(error)}\n"
             "  Expected journal, sqlite, or the URL of an existing database, such as mysql+pymysql://user@host/db."
         ) from error
+
+
+def study_name(folder: Path, search: SearchConfig, sweep: str) -> str:
+    """Return the name of the study of the `sweep` in `folder` in its storage.
+
+    In a database, which sweeps of the same name may share, it ends in digits that `folder` keeps. A sweep that began without
+    them keeps its plain name.
+
+    Raises:
+        RunError: the file of the digits is damaged.
+    """
+    path = folder / _NAME
+    if search.storage in ("journal", "sqlite"):
+        return sweep
+    if not path.exists():
+        if (folder / "experiment.yaml").exists():
+            return sweep
+        write_json(path, asdict(StudySuffix(secrets.token_hex(8))))
+    return f"{sweep}-{SUFFIX_FORMAT.load(path).suffix}"
 
 
 @contextmanager

@@ -24,12 +24,13 @@ from raytl.config.space import Space
 from raytl.errors import RunError
 from raytl.metrics.direction import lower_is_better
 from raytl.search import halving, importance, suggest
+from raytl.search.comparison import another_experiment
 from raytl.search.grid import PointKey, point_key
 from raytl.search.guided import Guide
 from raytl.search.prior import NO_PRIOR, Prior, check
 from raytl.search.protocol import EpochScores, Suggestion, TrialResult
 from raytl.search.record import EndState, TrialRecord
-from raytl.search.storage import open_storage, read_as_study
+from raytl.search.storage import open_storage, read_as_study, study_name
 from raytl.search.stored_trial import record_of
 
 TRIALS = "trials"
@@ -201,7 +202,7 @@ class Study:
         best = trial.user_attrs.get("best")
         if state == "complete" and best is not None:
             self.study.tell(number, best)
-        elif state == "pruned" and best is not None and len(self.search.metrics) == 1:
+        elif state == "pruned" and best is not None:
             self.study.tell(number, state=TrialState.PRUNED)
         else:
             self.study.tell(number, state=TrialState.FAIL)
@@ -340,16 +341,14 @@ class Study:
             key for key in sorted({*stored, *wanted}) if key in stored or not (key in ADDED or wanted[key] in OFF)
         ]
         if keys := [key for key in compared if stored.get(key) != wanted.get(key)]:
-            raise RunError(
-                f"{folder}: a sweep of another experiment; differences (there -> here):\n"
-                + "\n".join(f"  {key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys)
-                + "\n  Rename this experiment, or start over with --new (the old sweep is renamed, not deleted)."
+            raise another_experiment(
+                folder, [f"{key}: {stored.get(key, '-')} -> {wanted.get(key, '-')}" for key in keys]
             )
 
 
 def _load_or_create(folder: Path, search: SearchConfig, name: str, sampler: BaseSampler) -> tuple[optuna.Study, bool]:
     """Return the study in its storage, and True if it is new."""
-    storage = open_storage(folder, search)
+    storage, name = open_storage(folder, search), study_name(folder, search, name)
     pruner = (
         optuna.pruners.SuccessiveHalvingPruner(min_resource=search.grace_epochs, reduction_factor=search.reduction)
         if search.scheduler == "asha"

@@ -10,6 +10,7 @@ from raytl.config.machine import storage_options
 from raytl.config.places import sweep_uri, winner_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
+from raytl.run.atomic import write_json
 from raytl.run.folder import working_copy
 from raytl.sanitize import command
 from raytl.search.stopping import Stop
@@ -19,6 +20,7 @@ from raytl.stored.bounds import Count, Name, Score, at_most, within
 from raytl.uris import is_remote
 
 SUMMARY, TOTAL = "summary.json", "trials.json"
+_CLOCK = "clock.json"
 Trials = Annotated[int, within(0, 10**6)]
 
 
@@ -79,6 +81,8 @@ class Total:
     trials: Trials
     planned: Trials | None = None
     stop: Stop | None = None
+    added: Trials = 0
+    """Number of them that the last `--add` added; it is not applied again before they end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,26 +105,40 @@ def sweep_root(experiment: Experiment) -> Path:
 
 def wall_s(folder: Path) -> float:
     """Return the wall time of the sweep in `folder` so far."""
-    path = folder / "clock.json"
+    path = folder / _CLOCK
     return CLOCK_FORMAT.load(path).wall_s if path.exists() else 0.0
 
 
+def write_wall_s(folder: Path, seconds: float) -> None:
+    """Store the wall time of the sweep in `folder` so far."""
+    write_json(folder / _CLOCK, {"wall_s": seconds})
+
+
 def ended(folder: Path) -> int:
-    """Return the number of trials of the finished sweep in `folder`; 0 if it is not finished."""
+    """Return the number of trials that ended in the sweep in `folder`; 0 if it has no result.
+
+    Those that the budget interrupted are running still: with a larger one they resume.
+    """
     path = folder / SUMMARY
-    return sum(SUMMARY_FORMAT.load(path).trials.values()) if path.exists() else 0
+    if not path.exists():
+        return 0
+    return sum(count for state, count in SUMMARY_FORMAT.load(path).trials.items() if state != "running")
 
 
 def total_of(folder: Path, search: SearchConfig, add: int = 0) -> Total:
-    """Return the number of trials: that of `search`, or of an earlier start in `folder` with `--add`, plus `add`."""
+    """Return the number of trials: that of `search`, or of an earlier start in `folder` with `--add`, plus `add`.
+
+    `add` replaces an earlier one whose trials have not all ended, so that the same command resumes them.
+    """
     path = folder / TOTAL
     stored = TOTAL_FORMAT.load(path) if path.exists() else Total(0)
     is_fixed = stored.planned is not None and search.trials <= stored.planned
     if stored.stop is not None and search.stop == "never":
         stored, is_fixed = Total(0), False
-    base = stored.trials if is_fixed else max(search.trials, stored.trials)
+    before = stored.trials - (stored.added if add and ended(folder) < stored.trials else 0)
+    base = before if is_fixed else max(search.trials, before)
     if add:
-        return Total(base + add, planned=max(search.trials, base))
+        return Total(base + add, planned=max(search.trials, base), added=add)
     return stored if is_fixed else Total(base)
 
 

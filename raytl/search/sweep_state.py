@@ -20,6 +20,7 @@ from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.record import EndState, TrialRecord, best_first, finalists
 from raytl.search.stopping import MIN_TRIALS, Stop
 from raytl.search.study import Study
+from raytl.search.summary import write_wall_s
 
 _END: Mapping[str, EndState] = {"running": "pruned", "complete": "complete", "failed": "failed"}
 """The state in which a trial ends, by the status of its last result."""
@@ -88,7 +89,8 @@ class SweepState:
         return stop
 
     def tell(self, number: int, result: TrialResult) -> None:
-        """Report the end of a trial: complete, failed, or pruned if `result` says that it was running."""
+        """Report the end of a trial: complete, failed, or pruned if `result` says that it was running. Store the wall time, which
+        counts even if this process is killed."""
         if result.status == "complete":
             self.report(number, result)
         state = _END[result.status]
@@ -96,6 +98,7 @@ class SweepState:
         if state == "failed":
             self.budget_tracker.failed(result.reason)
         ended = self.study.tell(number, state, result)
+        write_wall_s(self.study.folder, self.budget_tracker.wall_s)
         if ended:
             self._drop_checkpoints(number)
         self._emit(number, state if ended else "waiting", result)

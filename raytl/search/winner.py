@@ -13,10 +13,8 @@ from typing import Any
 from torch import nn
 
 from raytl.config.dump import to_yaml
-from raytl.config.fingerprint import differences
 from raytl.config.places import winner_name
 from raytl.config.schema import Experiment
-from raytl.config.stored import stored_experiment
 from raytl.events import Message, OnEvent, Work
 from raytl.metrics.direction import lower_is_better
 from raytl.models.card import read_card
@@ -35,7 +33,7 @@ from raytl.search.rescore import fetched, rescore, score, smoothing_of
 from raytl.search.soup import Soup, average_weights
 from raytl.search.trial import winner_experiment
 from raytl.store.s3_settings import S3Settings
-from raytl.training.driver import train
+from raytl.training.driver import is_unchanged, train
 from raytl.training.job import TrainJob
 
 Scores = dict[tuple[int, int | None], float | None]
@@ -207,8 +205,7 @@ def depth_number(depth: Any) -> int:
 
 
 def _is_other_winner(experiment: Experiment) -> bool:
-    """Return True if the location of the winner's run holds the run of another winner."""
+    """Return True if the location of the winner's run holds the run of another winner, or of the same one on other data."""
     run_store = RunStore.of(experiment)
     run_store.fetch()
-    folder = run_store.folder
-    return folder.experiment.exists() and bool(differences(stored_experiment(folder.experiment).recipe, experiment))
+    return run_store.folder.experiment.exists() and not is_unchanged(run_store.folder, experiment)

@@ -103,6 +103,22 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
     return _result(run_store, experiment, "resumed" if resumed else "trained")
 
 
+def is_unchanged(folder: RunFolder, experiment: Experiment) -> bool:
+    """Return True if the run in `folder` began with `experiment`, which is resolved, and with its data and pretrained weights as
+    they are now.
+
+    Raises:
+        UserError: the data or the model has a problem.
+    """
+    try:
+        _check_same(folder, experiment)
+        run_plan = plan(experiment, recorded=stored_changes(folder.root))
+        _check_data(folder, run_plan)
+    except RunError:
+        return False
+    return bool(PROVENANCE_FORMAT.load(folder.provenance).weights == run_plan.weights_digest)
+
+
 def train_here(job: TrainJob, on_event: OnEvent = ignore) -> RunFolder:
     """Train `job` in this process, or resume it, and return its folder, which has the best checkpoint but is no run.
 

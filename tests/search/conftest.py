@@ -23,9 +23,9 @@ from tests.conftest import write_photos
 MakeSweep = Callable[..., Experiment]
 
 
-def write_weights(folder: Path) -> Path:
+def write_weights(folder: Path, seed: int = 1) -> Path:
     """Write random weights that stand in for pretrained ones."""
-    torch.manual_seed(1)
+    torch.manual_seed(seed)
     config = ModelConfig(name="test_resnet", weights="none", preprocess=PreprocessOverride(image_px=32))
     file = folder / "weights.safetensors"
     save_file({name: t.contiguous() for name, t in build(config, 7).module.state_dict().items()}, file)

@@ -20,16 +20,18 @@ from raytl.config.dump import to_yaml
 from raytl.config.load import load_experiment
 from raytl.config.override import override
 from raytl.config.schema import Experiment
+from raytl.config.search import SearchConfig
 from raytl.errors import RunError, TrainingError
 from raytl.events import Message, Recorder, TrialChanged
 from raytl.models.backbone import Backbone
 from raytl.models.prefix import between
+from raytl.run.atomic import write_json
 from raytl.search.driver import plan_sweep, tune
 from raytl.search.early import early_trials
 from raytl.search.inputs import open_study, sweep_inputs
 from raytl.search.prior import save
 from raytl.search.protocol import Suggestion
-from raytl.search.summary import sweep_root
+from raytl.search.summary import TOTAL, Total, sweep_root, total_of
 from raytl.search.trial import trial_job
 from raytl.search.worker import TrialRun
 from raytl.training.job import TrainJob
@@ -104,9 +106,10 @@ def test_a_sweep_stops_at_the_noise_of_validation_and_says_so(
     assert tune(experiment).status == "already finished"
 
 
-def test_another_experiment_of_that_name_is_refused_with_the_differences(finished: Finished) -> None:
-    with pytest.raises(RunError, match=r"optim\.schedule: cosine -> constant"):
-        tune(override(finished.experiment, {"optim.schedule": "constant", "search.trials": 5}))
+@pytest.mark.parametrize("trials", [4, 5], ids=["finished", "extended"])
+def test_another_experiment_of_that_name_is_refused_with_the_differences(finished: Finished, trials: int) -> None:
+    with pytest.raises(RunError, match=r"a sweep of another experiment(.|\n)*optim\.schedule: cosine -> constant"):
+        tune(override(finished.experiment, {"optim.schedule": "constant", "search.trials": trials}))
 
 
 @pytest.mark.thorough
@@ -194,10 +197,13 @@ def _samples(experiment: Experiment) -> Any:
 
 
 def test_a_budget_that_no_plan_meets_is_refused_before_anything_starts(make_sweep: MakeSweep) -> None:
-    experiment = make_sweep({"search.budget": {"wall": 0.5}, "search.trials": 500})
-    with pytest.raises(RunError, match=r"search\.budget\.wall"):
-        tune(experiment)
-    assert not (sweep_root(experiment) / "trials").exists()
+    experiment = make_sweep({"search.budget": {"wall": 0.5}, "search.trials": 2})
+    folder = sweep_root(experiment)
+    write_json(folder / TOTAL, {"trials": 2})
+    with pytest.raises(RunError, match=r"search\.budget\.wall.* 500 trials take"):
+        tune(experiment, add=498)
+    assert not (folder / "trials").exists()
+    assert total_of(folder, SearchConfig(trials=2)) == Total(2), "the refused number is not kept"
 
 
 def test_the_plan_shows_every_depth_and_the_arithmetic(make_sweep: MakeSweep) -> None:

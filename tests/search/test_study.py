@@ -251,6 +251,24 @@ def test_sqlite_stores_a_study_too(tmp_path: Path) -> None:
     assert len(stored.trials) == 5
 
 
+def test_in_a_database_each_sweep_has_a_study_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = optuna.storages.InMemoryStorage()
+    monkeypatch.setattr("raytl.search.study.open_storage", lambda *_: database)
+    old, first, second = (tmp_path / name for name in ("old", "first", "second"))
+    for folder in (old, first, second):
+        folder.mkdir()
+    (old / "experiment.yaml").touch()  # it began before studies had names of their own
+    for trials, folder in enumerate((old, first, second), 1):
+        run(opened(folder, storage="mysql://host/db", trials=trials))
+        (folder / "experiment.yaml").touch()
+    reopened = [opened(folder, storage="mysql://host/db") for folder in (old, first, second)]
+    assert [study.counts() for study in reopened] == [(1, 7), (2, 6), (3, 5)]
+    names = [study.study.study_name for study in reopened]
+    assert len(set(names)) == 3
+    assert names[0] == "toy"
+    assert all(name.startswith("toy-") for name in names[1:])
+
+
 @pytest.mark.parametrize("sampler", ["random", "tpe", "qmc", "nsga2", "RandomSampler"])
 def test_samplers_by_name(tmp_path: Path, sampler: str) -> None:
     assert len(run(opened(tmp_path, sampler=sampler, trials=5))) == 5

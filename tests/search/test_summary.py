@@ -44,11 +44,11 @@ def search(trials: int = 64, stop: str = "noise") -> SearchConfig:
         (None, search(), 0, Total(64)),
         (Total(64), search(16), 0, Total(64)),
         (Total(64), search(80), 0, Total(80)),
-        (Total(64), search(), 16, Total(80, planned=64)),
+        (Total(64), search(), 16, Total(80, planned=64, added=16)),
         (Total(80, planned=64), search(), 0, Total(80, planned=64)),
         (Total(80, planned=64), search(70), 0, Total(80)),
         (STOPPED, search(), 0, STOPPED),
-        (STOPPED, search(), 6, Total(20, planned=64)),
+        (STOPPED, search(), 6, Total(20, planned=64, added=6)),
         (STOPPED, search(80), 0, Total(80)),
         (STOPPED, search(stop="never"), 0, Total(64)),
     ],
@@ -61,6 +61,18 @@ def test_the_number_of_trials(
     assert total_of(tmp_path, config, add) == expected
 
 
+@pytest.mark.parametrize(
+    ("ended", "add", "trials"), [(0, 4, 14), (10, 4, 14), (13, 4, 14), (13, 8, 18), (13, 0, 14), (14, 4, 18)]
+)
+def test_trials_that_were_added_and_did_not_end_are_not_added_again(
+    tmp_path: Path, ended: int, add: int, trials: int
+) -> None:
+    write_json(tmp_path / TOTAL, asdict(total_of(tmp_path, search(10), 4)))
+    if ended:
+        write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": {"complete": ended}})
+    assert total_of(tmp_path, search(10), add).trials == trials
+
+
 def test_a_sweep_that_stopped_is_finished_until_more_trials_are_planned(tmp_path: Path) -> None:
     assert not is_finished(tmp_path, search())
     write_json(tmp_path / TOTAL, asdict(STOPPED))
@@ -68,3 +80,9 @@ def test_a_sweep_that_stopped_is_finished_until_more_trials_are_planned(tmp_path
     assert is_finished(tmp_path, search())
     assert not is_finished(tmp_path, search(80))
     assert not is_finished(tmp_path, search(stop="never"))
+
+
+def test_a_sweep_with_trials_that_its_budget_interrupted_is_not_finished(tmp_path: Path) -> None:
+    for trials, expected in (({"complete": 10, "running": 4}, False), ({"complete": 10, "pruned": 4}, True)):
+        write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": trials})
+        assert is_finished(tmp_path, search(14)) is expected

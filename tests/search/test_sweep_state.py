@@ -18,7 +18,7 @@ from raytl.search.protocol import EpochScores, TrialResult
 from raytl.search.record import finalists
 from raytl.search.stopping import MIN_TRIALS
 from raytl.search.study import Study
-from raytl.search.summary import total_of
+from raytl.search.summary import total_of, wall_s
 from raytl.search.sweep_state import SweepState
 
 METRIC = "val/accuracy"
@@ -114,6 +114,25 @@ def test_a_resumed_trial_reports_epochs_that_a_killed_process_could_not(tmp_path
     (record,) = again.study.records()
     assert record.curve == ((1, 0.5), (2, 0.9), (3, 0.6), (4, 0.7))
     assert (record.values, record.best_epoch) == ((0.9,), 2)
+
+
+@pytest.mark.parametrize("metric", [METRIC, [METRIC, "cost/trainable_parameters"]])
+def test_a_trial_that_the_budget_ends_keeps_its_scores(tmp_path: Path, metric: str | list[str]) -> None:
+    search = SearchConfig.model_validate({"metric": metric, "scheduler": "none", "budget": {"wall": 10}})
+    experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
+    space, seconds = space_of(experiment).resolved(5), [0.0]
+    study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
+    budget_tracker = BudgetTracker(search, TrialShape(1, 1, 0.0), clock=lambda: seconds[-1])
+    sweep_state = SweepState(study, search, budget_tracker, 9, 64, ignore)
+    suggestion = sweep_state.ask()
+    assert suggestion is not None
+    scores = {METRIC: 0.5, "cost/trainable_parameters": 10.0}
+    assert not sweep_state.advance(suggestion.number, TrialResult("running", EpochScores(1, scores)))
+    seconds.append(11.0)
+    assert sweep_state.advance(suggestion.number, TrialResult("running", EpochScores(2, scores | {METRIC: 0.6})))
+    assert wall_s(tmp_path) == 11.0, "also if the process is killed now"
+    (record,) = finalists(study.records(), METRIC)
+    assert (record.state, record.values) == ("pruned", (0.6, 10.0)[: len(search.metrics)])
 
 
 def test_an_epoch_that_a_distributed_trial_repeats_at_its_end_is_reported_once(tmp_path: Path) -> None:

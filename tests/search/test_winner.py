@@ -10,10 +10,14 @@ from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
 from raytl.events import Message, Recorder
+from raytl.run.folder import RunFolder
 from raytl.search.record import State, TrialRecord
-from raytl.search.winner import Jobs, _candidate, _repeats_own, _soup, _with_checkpoints
+from raytl.search.trial import winner_experiment
+from raytl.search.winner import Jobs, _candidate, _is_other_winner, _repeats_own, _soup, _with_checkpoints
 from raytl.store.s3_settings import ENVIRONMENT
+from raytl.training.driver import _write_inputs, plan
 from raytl.training.job import TrainJob
+from tests.search.conftest import MakeSweep, write_weights
 
 
 @pytest.mark.parametrize(
@@ -70,3 +74,16 @@ def test_a_trial_that_was_stopped_is_repeated_with_its_own_seed(state: State, to
     images = [Sample("a/1", "1", "a")]
     job = TrainJob(override(experiment, {"search.replicates.top": top}), "runs", images, images, ("a", "b"))
     assert _repeats_own(TrialRecord(0, state, {}, (0.5,)), Jobs(job, job)) is expected
+
+
+def test_a_winner_of_earlier_data_or_weights_is_another_one(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    experiment = winner_experiment(make_sweep({"recipe": "none"}), {"transfer.unfreeze": 1}, "toy-winner")
+    assert not _is_other_winner(experiment)
+    _write_inputs(RunFolder.of(experiment), plan(experiment), resumed=False)
+    assert not _is_other_winner(experiment)
+    assert _is_other_winner(override(experiment, {"transfer.unfreeze": 2}))
+    write_weights(tmp_path, seed=2)
+    assert _is_other_winner(experiment)
+    write_weights(tmp_path)
+    next((Path(experiment.data.uri) / "red").iterdir()).unlink()
+    assert _is_other_winner(experiment)

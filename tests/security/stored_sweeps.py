@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
+from raytl.config.search import SearchConfig
 from raytl.config.space import Dimension, Space
 from raytl.data import audit_cache, image_packs, snapshot
 from raytl.data.formats import archives, shards
 from raytl.run.plain import encode
-from raytl.search import earlier, noise, prior, summary
+from raytl.search import earlier, noise, prior, storage, summary
 from raytl.search.record import ATTRIBUTES_FORMAT
 from raytl.search.replicas import Replicas
 from raytl.store import holder, pulled
@@ -48,6 +49,10 @@ def _replicas(folder: Path) -> object:
     return Replicas([], folder / "replicates.jsonl").scores()
 
 
+def _study_name(folder: Path) -> object:
+    return storage.study_name(folder, SearchConfig(storage="mysql://host/db"), "x")
+
+
 def _recalled(folder: Path) -> object:
     found = audit_cache.load_findings(SAMPLES, 10**6)
     return [finding.levels for finding in found.values()]
@@ -75,7 +80,8 @@ PULLED = {"key": "a/b.jpg", "size": 3, "etag": "x"}
 FOUND = [struct.pack("<3q", 3, 1, 2).hex(), ABC, "00000000", ["cut short"], [""]]
 SWEEPS = [
     Stored("search.summary:SUMMARY_FORMAT", encode(RESULT, 2), at("summary.json", _swept), "summary.json"),
-    Stored("search.summary:TOTAL_FORMAT", encode({"trials": 9, "planned": 64, "stop": STOP}), by_path("trials.json", summary.TOTAL_FORMAT), "trials.json"),
+    Stored("search.summary:TOTAL_FORMAT", encode({"trials": 9, "planned": 64, "stop": STOP, "added": 4}), by_path("trials.json", summary.TOTAL_FORMAT), "trials.json"),
+    Stored("search.storage:SUFFIX_FORMAT", encode({"suffix": "0123456789abcdef"}), at("study.json", _study_name), "study.json"),
     Stored("search.noise:NOISE_FORMAT", encode({"trial": 3, "standard_error": 0.02}), by_path("noise.json", noise.NOISE_FORMAT), "noise.json"),
     Stored("search.summary:CLOCK_FORMAT", encode({"wall_s": 9.5}), at("clock.json", summary.wall_s), "clock.json"),
     Stored("search.replicas:REPLICA_FORMAT", lines({"number": 1, "seed": 2, "score": 0.5, "reason": "", "seconds": 1.0}),
