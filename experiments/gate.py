@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +19,10 @@ from rich.table import Table
 from scipy.stats import binom, norm
 
 from raytl.config.retrain import GateConfig
-from raytl.metrics.paired import paired
-from raytl.retraining.compare import slices_of
-from raytl.retraining.gate import Comparison, Promote, judge
+from raytl.metrics.paired import Paired, mcnemar, paired
+from raytl.retraining.gate import Comparison, Promote, Reject, judge
+from raytl.tasks.classification.comparison import slices_of
+from raytl.tasks.reporting import Slice
 
 CLASSES = ("cardboard", "glass", "metal", "paper", "plastic", "trash")
 SHARES = np.array([0.16, 0.2, 0.16, 0.23, 0.19, 0.06])
@@ -52,16 +54,48 @@ class World:
 
     def promotes(self, champion: Floats, challenger: Floats, gate: GateConfig) -> bool:
         """Return True if the gate promotes the challenger, as in a tick."""
-        comparison = Comparison(
-            evaluation="simulated", images=self.images, looks=0, champion=1, challenger=2, same_weights=False, metrics={},
-            champion_metrics={}, latency_ms=0.0, champion_latency_ms=0.0, size_bytes=0,
-            paired=paired(
-                self.targets, champion, challenger, gate.metric, confidence=gate.confidence, resamples=RESAMPLES,
-                seed=int(self.draw.integers(2**31)),
-            ),
-            slices=slices_of(CLASSES, self.targets, champion, challenger, np.zeros(self.images, dtype=bool)),
+        pair = paired(
+            self.targets, champion, challenger, gate.metric or "balanced_accuracy", confidence=gate.confidence,
+            resamples=RESAMPLES, seed=int(self.draw.integers(2**31)),
         )  # fmt: skip
-        return isinstance(judge(comparison, gate), Promote)
+        slices = slices_of(CLASSES, self.targets, champion, challenger, np.zeros(self.images, dtype=bool))
+        return isinstance(judge(simulated(self.images, pair, slices), gate), Promote)
+
+
+def simulated(images: int, pair: Paired | None, slices: tuple[Slice, ...]) -> Comparison:
+    """Return the comparison of simulated models."""
+    return Comparison(
+        evaluation="simulated", images=images, looks=0, champion=1, challenger=2, same_weights=False, metrics={},
+        champion_metrics={}, paired=pair, slices=slices, latency_ms=0.0, champion_latency_ms=0.0, size_bytes=0,
+    )  # fmt: skip
+
+
+@cache
+def p_worse(gained: int, lost: int) -> float:
+    """Return the p-value of the loss of a class."""
+    return mcnemar(gained, lost)[1]
+
+
+def rejected_by_a_class(sequences: int, classes: int, images: int, gained: float, lost: float) -> float:
+    """Return the fraction of challengers that `max_class_drop` rejects; in each class of `images`, an image is correct only
+    for the challenger with probability `gained`, and only for the champion with probability `lost`."""
+    draw, rejected = np.random.default_rng(0), 0
+    for _ in range(sequences):
+        counts = draw.multinomial(images, [gained, lost, 0.7, 0.3 - gained - lost], size=classes).tolist()
+        slices = tuple(
+            Slice(
+                str(place),
+                images,
+                (both + losses) / images,
+                (both + gains) / images,
+                gains,
+                losses,
+                p_worse(gains, losses),
+            )
+            for place, (gains, losses, both, _) in enumerate(counts)
+        )
+        rejected += isinstance(judge(simulated(classes * images, None, slices), GateConfig()), Reject)
+    return rejected / sequences
 
 
 def null(sequences: int, images: int, gate: GateConfig, replace: bool) -> list[int]:
@@ -129,6 +163,14 @@ def main() -> None:
     for gain in (0.01, 0.02, 0.03, 0.05):
         cells = [power(count, images, gain, gate) for images in (200, 400, 800, 1600)]
         table.add_row(f"{100 * gain:.0f} points", *(f"{100 * once:.0f} %, {median:.0f}" for once, median in cells))
+    console.print(table)
+    table = Table(title="challengers that the limit of a class rejects, 5 points")
+    for name in ("challenger", "images of each class", *(f"{classes} classes" for classes in (5, 20, 100, 1000))):
+        table.add_column(name, justify="right")
+    for name, gained, lost in (("equal", 0.1, 0.1), ("3 points better in every class", 0.13, 0.1)):
+        for images in (30, 50):
+            cells = [rejected_by_a_class(5 * count, each, images, gained, lost) for each in (5, 20, 100, 1000)]
+            table.add_row(name, str(images), *(f"{100 * each:.1f} %" for each in cells))
     console.print(table)
 
 

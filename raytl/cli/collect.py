@@ -139,6 +139,10 @@ def _returned(result: ReturnedLabels) -> Iterator[RenderableType]:
     rows = [
         ("labelled", f"{plural(result.labelled, 'image')}, of which {result.relabelled:,} changed"),
         ("blank", f"{plural(result.blank, 'row')} without a label" if result.blank else ""),
+        (
+            "deleted",
+            f"{plural(result.deleted, 'row')} of photos that are no longer in the prefix" if result.deleted else "",
+        ),
         ("stored", result.key),
     ]
     yield facts([row for row in rows if row[1]])

@@ -23,9 +23,9 @@ class WhenConfig(Section):
     or_alarm: bool = False
     """Train if the monitor of retrain.feedback has an alarm since the last training, if anything changed."""
     or_every: Seconds | None = None
-    """Train after this time since the last training, such as '30 d', if anything changed. null = off."""
+    """Train after this time since the last training, such as '30 d', if anything changed, with the tolerance of at_most_every. null = off."""
     at_most_every: Seconds | None = None
-    """Minimum time between two trainings, such as '1 d'. null = none."""
+    """Minimum time between the starts of two trainings, such as '1 d'; a tick may be 5 % early, by at most 10 minutes (an hour from '1 d' on), so that a schedule of the same period skips none. null = none."""
 
 
 class SearchAgainConfig(Section):
@@ -60,7 +60,7 @@ class GateConfig(Section):
     confidence: Annotated[float, Field(ge=0.5, lt=1)] = 0.95
     """Confidence of each comparison. With two equal models, a fraction of 1 - confidence of the ticks promotes."""
     max_class_drop: Fraction | None = 0.05
-    """Reject if the recall of a class (or its IoU or average precision) drops by more than this and by more than its noise. null = off."""
+    """Reject if the recall of a class (or its IoU or average precision) drops by more than this and by more than noise, corrected for the number of classes. null = off."""
     max_latency_ms: Annotated[float, Field(gt=0)] | None = None
     """Maximum latency of one image on this machine, in ms (fastest of 20). null = no limit."""
     max_size_mb: Annotated[float, Field(gt=0)] | None = None

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Literal
 
-from raytl.errors import DataError, RaytlError
+from raytl.errors import DataError, NotFound, TooLarge
 from raytl.events import Message, OnEvent, ignore
 from raytl.feedback.layout import COLLECTIONS, is_collection, stamped_id
 from raytl.store.contract import ObjectStore
@@ -68,7 +68,11 @@ def write_collection(store: ObjectStore, who: str, now: datetime, chosen: Iterab
 
 
 def read_collections(store: ObjectStore, on_event: OnEvent = ignore) -> list[Collection]:
-    """Return every readable collection, oldest first; the others are named in warnings."""
+    """Return every readable collection, oldest first; damaged ones are named in warnings.
+
+    Raises:
+        StoreError: the store cannot be read.
+    """
     keys = sorted(info.key for info in retried(lambda: list(store.list(COLLECTIONS))) if is_collection(info.key))
     return [each for key in keys if (each := _collection_at(store, key, on_event)) is not None]
 
@@ -77,6 +81,6 @@ def _collection_at(store: ObjectStore, key: str, on_event: OnEvent) -> Collectio
     try:
         content = retried(lambda: store.get_bytes(key, max_bytes=COLLECTION_FORMAT.max_bytes))
         return COLLECTION_FORMAT.read(content, f"{store.uri}/{key}")
-    except RaytlError as error:
+    except (DataError, NotFound, TooLarge) as error:
         on_event(Message(f"ignored an unreadable collection: {error}", "warning"))
         return None

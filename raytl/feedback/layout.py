@@ -1,10 +1,10 @@
 """The objects of a feedback prefix. Only these keys are ever read, written or deleted.
 
 photos/<sha256>.<suffix>            a photo, named by its content
-records/<window>-<host>.jsonl       the kept answers of one window of one server
+records/<window>-<server>.jsonl     the kept answers of one window of one server
 collections/<id>.json               images that `raytl collect` chose, and its random share
 labels/<id>.json                    labels that returned
-monitor/<host>.json                 the state of the monitor of one server
+monitor/<server>.json               the state of the monitor of one server
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@ The state is one small object of the feedback prefix for each server, from which
 from __future__ import annotations
 
 import json
+import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -43,6 +44,10 @@ from raytl.stored.bounds import Bound, Count, Moment, Name, at_least, at_most, w
 
 ALPHA = 0.05
 """The chance of an alarm over the whole life of a version without a change."""
+MAX_SERVERS = 100
+"""Servers for which the time is remembered at which the evidence of one was enough."""
+_LINGER_S = 86400.0
+"""The time that a server counts as in use after it stored its state, which it does at the end of each window."""
 Distance = Callable[[NDArray[Any]], float]
 _Money = Annotated[float, within(0, 1e101)]
 
@@ -52,7 +57,8 @@ class MonitorState:
     """The state of the monitor of one server for the model `version`, after `images`.
 
     `bets` are the wealth of each bet of each statistic, `retained` the rows it compares with. `alarm_at` is empty while the peak of the
-    evidence is below 1 / `ALPHA`.
+    evidence is below 1 / `ALPHA`. `reached_at` has the times at which the peak reached 1, 2, 3, ... times that, and `began` the
+    time from which the monitor was in use; both are empty in states of before.
     """
 
     format: Literal[1]
@@ -66,6 +72,19 @@ class MonitorState:
     peak_at: Count
     updated: Moment
     alarm_at: Moment | Literal[""] = ""
+    reached_at: Annotated[tuple[Moment, ...], at_most(MAX_SERVERS, "times")] = ()
+    began: Moment | Literal[""] = ""
+
+    @property
+    def times_reached(self) -> tuple[str, ...]:
+        """The times at which the peak reached 1 / `ALPHA` times 1, 2, 3, ...; all at `alarm_at` in states of before."""
+        count = min(MAX_SERVERS, int(self.peak * ALPHA))
+        return (self.reached_at or (self.alarm_at,) * count)[:count] if self.alarm_at else ()
+
+    @property
+    def lifetime_s(self) -> tuple[float, float]:
+        """The seconds since 1970 between which the server may have been in use."""
+        return _seconds(self.began) if self.began else -math.inf, _seconds(self.updated) + _LINGER_S
 
     @property
     def stream(self) -> Stream:
@@ -90,7 +109,8 @@ STATE_FORMAT = Format[MonitorState](
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """The alarm of the monitors of all servers: the `evidence` reached `needed`, first `at` this time, in these `statistics`."""
+    """The alarm of the monitors of all servers: the evidence reached `needed` first `at` this time, in these `statistics`, and
+    `evidence` at its peak."""
 
     version: str
     at: datetime
@@ -109,7 +129,8 @@ class Monitor:
         self.version, self.reference = version, reference
         self._distance, self._rng = distance, np.random.default_rng(seed)
         self._changing = threading.Lock()
-        self._stream, self._alarm_at = Stream.start(reference.table), ""
+        self._stream, self._began = Stream.start(reference.table), _timestamp()
+        self._reached_at: tuple[str, ...] = ()
 
     def add(self, confidence: float, features: NDArray[Any] | None, pixels: Mapping[str, float]) -> None:
         """Consider the answer to one image; one without all the statistics of the reference is left out."""
@@ -121,13 +142,14 @@ class Monitor:
             return
         with self._changing:
             self._stream = self._stream.after(row, self._rng, MAX_ROWS)
-            if not self._alarm_at and self._stream.is_alarm(ALPHA):
-                self._alarm_at = datetime.now(UTC).isoformat(timespec="seconds")
+            more = min(MAX_SERVERS, int(self._stream.peak * ALPHA)) - len(self._reached_at)
+            if more > 0:
+                self._reached_at += (_timestamp(),) * more
 
     @property
     def is_alarm(self) -> bool:
         """True once the stream contradicted the reference."""
-        return bool(self._alarm_at)
+        return bool(self._reached_at)
 
     def gauges(self) -> dict[str, float]:
         """Return what Prometheus shows, by name: images, evidence, its peak, alarm, and the evidence of each statistic."""
@@ -145,7 +167,7 @@ class Monitor:
     def state(self) -> MonitorState:
         """Return the state, to be stored."""
         with self._changing:
-            stream = self._stream
+            stream, reached_at, began = self._stream, self._reached_at, self._began
         return MonitorState(
             1,
             self.version,
@@ -156,18 +178,20 @@ class Monitor:
             encoded_rows(stream.retained),
             stream.peak,
             stream.peak_at,
-            datetime.now(UTC).isoformat(timespec="seconds"),
-            self._alarm_at,
+            _timestamp(),
+            reached_at[0] if reached_at else "",
+            reached_at,
+            began,
         )
 
     def resume(self, store: ObjectStore, host: str, on_event: OnEvent = ignore) -> bool:
         """Go on from the state that a server of this name stored for the same version; return whether there is one."""
-        state = _state_at(store, f"{MONITOR}{host}.json", on_event)
+        state = state_at(store, f"{MONITOR}{host}.json", on_event)
         mine = (self.version, self.reference.weights, self.reference.statistics)
         if state is None or (state.version, state.weights, state.statistics) != mine:
             return False
         with self._changing:
-            self._stream, self._alarm_at = state.stream, state.alarm_at
+            self._stream, self._reached_at, self._began = state.stream, state.times_reached, state.began
         return True
 
     def save(self, store: ObjectStore, host: str) -> None:
@@ -214,24 +238,44 @@ def view_properties(view: NDArray[np.uint8]) -> dict[str, float]:
 def current_alarm(store: ObjectStore, on_event: OnEvent = ignore) -> Alarm | None:
     """Return the alarm of the servers that wrote into the prefix; None if there is none.
 
-    With n servers each has to reach n / `ALPHA` (Bonferroni), so that more servers raise no more false alarms.
+    Each has to reach n / `ALPHA` (Bonferroni) while n servers are in use, so that more servers raise no more false alarms.
     """
     keys = sorted(info.key for info in retried(lambda: list(store.list(MONITOR))) if is_state(info.key))
-    return alarm_of([state for key in keys if (state := _state_at(store, key, on_event)) is not None])
+    return alarm_of([state for key in keys if (state := state_at(store, key, on_event)) is not None])
 
 
 def alarm_of(states: Sequence[MonitorState]) -> Alarm | None:
-    """Return the alarm that the states of several servers are; only those of the version that was seen last count."""
+    """Return the first alarm of the states of several servers; only those of the version that was seen last count.
+
+    An alarm stays when its server ends or others begin: only servers that were in use at its time count.
+    """
     if not states:
         return None
     version = max(states, key=lambda state: datetime.fromisoformat(state.updated)).version
     current = [state for state in states if state.version == version]
-    needed = len(current) / ALPHA
-    loud = [state for state in current if state.peak >= needed and state.alarm_at]
-    if not loud:
-        return None
-    first = min(loud, key=lambda state: datetime.fromisoformat(state.alarm_at))
-    return Alarm(version, datetime.fromisoformat(first.alarm_at), first.peak, needed, first.peak_at, _speaking(first))
+    lifetimes_s = [state.lifetime_s for state in current]
+    alarms = [alarm for state in current if (alarm := _alarm_in(state, lifetimes_s)) is not None]
+    return min(alarms, key=lambda alarm: alarm.at, default=None)
+
+
+def _alarm_in(state: MonitorState, lifetimes_s: Sequence[tuple[float, float]]) -> Alarm | None:
+    """Return the alarm of one server: when its evidence first was enough for the servers that were in use then."""
+    for enough_for, at in enumerate(state.times_reached, start=1):
+        at_s = _seconds(at)
+        servers = max(1, sum(began_s <= at_s <= ended_s for began_s, ended_s in lifetimes_s))
+        if servers <= (enough_for if enough_for < MAX_SERVERS else state.peak * ALPHA):
+            return Alarm(
+                state.version, datetime.fromisoformat(at), state.peak, servers / ALPHA, state.peak_at, _speaking(state)
+            )
+    return None
+
+
+def _seconds(moment: str) -> float:
+    return datetime.fromisoformat(moment).timestamp()
+
+
+def _timestamp() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def _speaking(state: MonitorState) -> tuple[str, ...]:
@@ -241,7 +285,7 @@ def _speaking(state: MonitorState) -> tuple[str, ...]:
     return tuple(state.statistics[place] for place in order[:3])
 
 
-def _state_at(store: ObjectStore, key: str, on_event: OnEvent) -> MonitorState | None:
+def state_at(store: ObjectStore, key: str, on_event: OnEvent = ignore) -> MonitorState | None:
     """Return a stored state; None if there is none, or it cannot be read, which a warning says."""
     try:
         content = retried(lambda: store.get_bytes(key, max_bytes=STATE_FORMAT.max_bytes))

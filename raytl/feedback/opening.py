@@ -16,6 +16,8 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 REDACT_ENV = "RAYTL_REDACT"
 """The variable with the redaction command, if the command line has none."""
+_MAX_HOST = 70
+"""Characters of the host's name, so that the name of the server fits into a key."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,10 @@ def open_recorder(
     s3: S3Settings = ENVIRONMENT,
     on_event: OnEvent = ignore,
     environment: Mapping[str, str] = os.environ,
+    *,
+    server: str,
 ) -> Recorder:
-    """Return the recorder of this server, which is named by its host.
+    """Return the recorder of this server, which is named by its host and by `server`, as others may run on the same host.
 
     Raises:
         ConfigError: the redaction command is none.
@@ -67,4 +71,5 @@ def open_recorder(
     if options.redact is not None and not command.strip():
         raise ConfigError("--redact is empty; expected a program and its arguments, or leave it out")
     redact = redact_with(command, keep.max_photo_bytes) if command.strip() else unredacted
-    return Recorder(open_store(options.uri, s3), socket.gethostname(), keep, redact=redact, on_event=on_event)
+    name = f"{socket.gethostname()[:_MAX_HOST]}-{server}"
+    return Recorder(open_store(options.uri, s3), name, keep, redact=redact, on_event=on_event)

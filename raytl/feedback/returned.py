@@ -30,7 +30,10 @@ _MAX_NAME = 200
 @dataclass(frozen=True)
 class ReturnedLabels:
     """The result of returned labels: images `labelled` now, how many of them had another label before (`relabelled`), rows left `blank`, `new_classes` that
-    nobody labelled or predicted before, and the estimates of the accuracy in use. `key` is that of the stored object."""
+    nobody labelled or predicted before, and the estimates of the accuracy in use. `key` is that of the stored object.
+
+    `deleted` rows have chosen photos that the prefix no longer has: their labels count for the accuracy, not for training.
+    """
 
     key: str
     labelled: int
@@ -38,6 +41,7 @@ class ReturnedLabels:
     blank: int
     new_classes: tuple[str, ...]
     estimates: tuple[AccuracyInUse, ...]
+    deleted: int = 0
 
 
 def return_labels(
@@ -53,13 +57,14 @@ def return_labels(
     `classes` are those that are known beside the classes of earlier labels and of the collected answers.
 
     Raises:
-        DataError: the file cannot be read, names photos that the prefix does not have, or gives one photo two labels; every
-            problem at once, and nothing is stored.
+        DataError: the file cannot be read, names photos that the prefix does not have and that were never chosen, or gives one
+            photo two labels; every problem at once, and nothing is stored.
     """
     rows = list(_rows(file))
     given = [(photo, label) for _, photo, label in rows if label]
-    _check(file, rows, photos_in(store))
-    collections, before = read_collections(store, on_event), read_labels(store, on_event)
+    photos, collections, before = photos_in(store), read_collections(store, on_event), read_labels(store, on_event)
+    chosen = {each.photo for collection in collections for each in collection.chosen}
+    _check(file, rows, photos.keys() | chosen)
     labels = dict(given)
     if not labels:
         raise DataError(f"{file}: no row has a label; expected a class in the column label. Fill it in")
@@ -74,6 +79,7 @@ def return_labels(
         blank=sum(not label for _, _, label in rows),
         new_classes=tuple(sorted({*labels.values()} - named_before)),
         estimates=tuple(estimates(drawn, {**before, **labels})),
+        deleted=sum(photo not in photos for _, photo, _ in rows),
     )
 
 
@@ -126,7 +132,7 @@ def check_replaceable(file: Path, stored: Mapping[str, str]) -> None:
         )
 
 
-def _check(file: Path, rows: list[tuple[int, str, str]], photos: Mapping[str, str]) -> None:
+def _check(file: Path, rows: list[tuple[int, str, str]], photos: Some[str]) -> None:
     unknown = [f"line {line}: {photo[:80]!r}" for line, photo, _ in rows if photo not in photos]
     odd = [f"line {line}: {label[:80]!r}" for line, _, label in rows if not _is_name(label)]
     by_photo: dict[str, set[str]] = defaultdict(set)

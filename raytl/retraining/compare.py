@@ -85,7 +85,7 @@ def compare(
         ConfigError: the task has no metric `retrain.gate.metric`.
         RegistryError: the models are of different tasks.
     """
-    _check_same_task(champion, challenger)
+    check_task(champion, challenger.card.task)
     reporting, gate = task_named(challenger.card.task).reporting, experiment.retrain.gate
     metric = gate_metric(reporting, gate)
     s3 = S3Settings.of(experiment.storage)
@@ -103,11 +103,16 @@ def evaluation_id(samples: Sequence[Sample]) -> str:
     return snapshot_id(dataset_digest(samples))
 
 
-def _check_same_task(champion: SavedModel | None, challenger: SavedModel) -> None:
-    if champion is not None and champion.card.task != challenger.card.task:
+def check_task(champion: SavedModel | None, task: str) -> None:
+    """Check that the champion is a model for `task`.
+
+    Raises:
+        RegistryError: it is one for another task.
+    """
+    if champion is not None and champion.card.task != task:
         raise RegistryError(
             f"{champion.run}: the champion is a model for {champion.card.task}, and the challenger one for "
-            f"{challenger.card.task}; expected one task in a registry. Set retrain.registry to a registry of its own."
+            f"{task}; expected one task in a registry. Set retrain.registry to a registry of its own."
         )
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 
 from raytl.config.schema import Experiment
-from raytl.events import OnEvent, once
+from raytl.events import Message, OnEvent, once
 from raytl.feedback.monitor import Alarm, current_alarm
 from raytl.registry.record import Record
 from raytl.registry.registry import Registry
@@ -24,6 +24,8 @@ from raytl.store.retry import retried
 from raytl.store.s3_settings import S3Settings
 
 AfterTick = Callable[[Registry, Tick], None]
+MAX_CLOCK_ERROR = timedelta(days=1)
+"""A last training that is further in the future has a wrong time."""
 
 
 @dataclass
@@ -74,9 +76,18 @@ class TickContext:
         return current_alarm(open_store(retrain.feedback, S3Settings.of(self.experiment.storage)), self.warn_once)
 
     def history(self, tick: Tick) -> TrainingHistory:
-        """Return what the policy has to know of earlier trainings."""
+        """Return what the policy has to know of earlier trainings; a warning says if the time of the last one is wrong."""
         trained_at = datetime.fromisoformat(tick.trained_at) if tick.trained_at else None
-        return TrainingHistory(tick.champion, trained_at, tick.since_search, self.alarm)
+        is_misdated = trained_at is not None and trained_at - self.now > MAX_CLOCK_ERROR
+        if is_misdated:
+            self.warn_once(
+                Message(
+                    f"{self.registry.uri}: version {tick.trained} was trained at {tick.trained_at}, but it is {self.timestamp}: one "
+                    "of the clocks is wrong, or the tick ran with --now. It counts as trained long ago; check the clock",
+                    "warning",
+                )
+            )
+        return TrainingHistory(tick.champion, trained_at, tick.since_search, self.alarm, is_misdated)
 
     def record(self, number: int | None) -> Record | None:
         """Return the record of a version, if there is a number."""

@@ -2,17 +2,20 @@
 
 `confidence` holds for each comparison: a challenger that is only as good as the champion is promoted with a probability of at
 most 1 - confidence. Each tick uses the same evaluation images again, so comparisons are counted and reported. A champion that
-won on them by chance is harder to beat on them, so chance promotions do not follow each other.
+won on them by chance is harder to beat on them, so chance promotions do not follow each other. The limit of a class holds over
+all classes together: with a probability of at most 1 - confidence, a class that is as good as before rejects the challenger.
 """
 
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from raytl.config.retrain import GateConfig
 from raytl.errors import ConfigError
+from raytl.metrics.multiple import holm
 from raytl.metrics.paired import Paired
 from raytl.score_names import is_fraction, p_text, title
 from raytl.stored.bounds import Count, Score
@@ -128,17 +131,24 @@ def _objections(comparison: Comparison, gate: GateConfig) -> tuple[str, ...]:
         )
     if gate.max_size_mb is not None and comparison.size_bytes > gate.max_size_mb * 1e6:
         objections.append(f"size {comparison.size_bytes / 1e6:.1f} MB exceeds gate.max_size_mb ({gate.max_size_mb:g})")
-    chance = 1 - gate.confidence
     if gate.max_class_drop is not None:
-        objections += [
-            f"{part.text}; the drop exceeds gate.max_class_drop ({gate.max_class_drop:g}; {p_text(part.p_worse)})"
-            for part in comparison.slices
-            if part.is_class and part.drop > gate.max_class_drop and part.p_worse <= chance
-        ]
+        objections += _class_objections(comparison.slices, gate.max_class_drop, 1 - gate.confidence)
     overall = comparison.paired
-    if overall is not None and overall.gain < 0 and overall.p_worse <= chance:
+    if overall is not None and overall.gain < 0 and overall.p_worse <= 1 - gate.confidence:
         objections.append(f"worse: {_gain(overall, gate, overall.p_worse)}")
     return tuple(objections)
+
+
+def _class_objections(slices: Sequence[Slice], max_drop: float, chance: float) -> list[str]:
+    """Return the classes whose scores dropped too far. Their p-values are corrected for the number of classes: otherwise
+    chance alone would speak against almost every challenger of a hundred classes."""
+    classes = [part for part in slices if part.is_class]
+    number = f", corrected for {len(classes)} classes" if len(classes) > 1 else ""
+    return [
+        f"{part.text}; the drop exceeds gate.max_class_drop ({max_drop:g}; {p_text(p)}{number})"
+        for part, p in zip(classes, holm([part.p_worse for part in classes]).tolist(), strict=True)
+        if part.drop > max_drop and p <= chance
+    ]
 
 
 def _gain(pair: Paired, gate: GateConfig, p: float | None = None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from raytl.config.retrain import RetrainConfig
 from raytl.feedback.monitor import Alarm
@@ -12,6 +12,8 @@ from raytl.score_names import p_text
 
 _MAX_DRIFT_P = 0.05
 """The permutation p-value at which drift counts, beside its amount."""
+_DAY_S, _TOLERATED, _TOLERANCE_S, _DAYS_TOLERANCE_S = 86400.0, 0.05, 600.0, 3600.0
+"""A period of the policy is over up to 5 % early, but at most ten minutes, or an hour if it has a day or more."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +46,39 @@ Decision = Skip | Train | Search
 
 @dataclass(frozen=True)
 class TrainingHistory:
-    """The champion, the time of the last training, the number of trainings since the last search, and the monitor's alarm."""
+    """The champion, the time of the last training, the number of trainings since the last search, and the monitor's alarm.
+
+    `is_misdated` says that the time of the last training is wrong: it counts as long ago.
+    """
 
     champion: int | None = None
     last_trained: datetime | None = None
     since_search: int = 0
     alarm: Alarm | None = None
+    is_misdated: bool = False
 
     @property
     def new_alarm(self) -> Alarm | None:
         """The alarm, unless a model was trained since."""
-        is_old = self.alarm is None or (self.last_trained is not None and self.alarm.at <= self.last_trained)
-        return None if is_old else self.alarm
+        if self.alarm is None or self.last_trained is None or self.is_misdated:
+            return self.alarm
+        return None if self.alarm.at <= self.last_trained else self.alarm
+
+    def is_over(self, period_s: float, now: datetime) -> bool:
+        """Return whether the period since the last training is over, less a tolerance: a daily tick may start a little earlier
+        than the last one, and an hour earlier when the clocks change."""
+        if self.last_trained is None or self.is_misdated:
+            return True
+        tolerance_s = min(_TOLERATED * period_s, _DAYS_TOLERANCE_S if period_s >= _DAY_S else _TOLERANCE_S)
+        return (now - self.last_trained).total_seconds() >= period_s - tolerance_s
+
+    def training_time(self, now: datetime) -> str:
+        """Return the time of the last training in words: `was 6 h ago`."""
+        if self.last_trained is None:
+            return "was never"
+        if self.is_misdated:
+            return f"has the time {self.last_trained:%Y-%m-%d %H:%M}, which is still to come"
+        return f"was {_span(max(0.0, (now - self.last_trained).total_seconds()))} ago"
 
 
 def decide(history: TrainingHistory, changes: Changes, now: datetime, policy: RetrainConfig) -> Decision:
@@ -80,9 +103,9 @@ def decide(history: TrainingHistory, changes: Changes, now: datetime, policy: Re
     if not reasons:
         return Skip((_below_thresholds(changes, policy),))
     least = policy.when.at_most_every
-    if least is not None and now - history.last_trained < timedelta(seconds=least):
-        ago = _ago(history.last_trained, now)
-        return Skip((f"{'; '.join(reasons)}; but the last training was {ago} ago (at_most_every {_span(least)})",))
+    if least is not None and not history.is_over(least, now):
+        ago = history.training_time(now)
+        return Skip((f"{'; '.join(reasons)}; but the last training {ago} (at_most_every {_span(least)})",))
     return _train_or_search(history, policy, reasons)
 
 
@@ -108,9 +131,8 @@ def _reasons(history: TrainingHistory, changes: Changes, now: datetime, policy: 
         )
     if when.or_alarm and history.new_alarm is not None:
         reasons.append(_alarmed(history.new_alarm))
-    last = history.last_trained
-    if when.or_every is not None and last is not None and now - last >= timedelta(seconds=when.or_every):
-        reasons.append(f"the last training was {_ago(last, now)} ago (or_every {_span(when.or_every)})")
+    if when.or_every is not None and history.is_over(when.or_every, now):
+        reasons.append(f"the last training {history.training_time(now)} (or_every {_span(when.or_every)})")
     return tuple(reasons)
 
 
@@ -141,10 +163,6 @@ def _alarmed(alarm: Alarm) -> str:
         f"the monitor has an alarm since {alarm.at:%Y-%m-%d %H:%M} after {alarm.images:,} images "
         f"(evidence {min(alarm.evidence, 1e6):.3g}, needed {alarm.needed:g}; {', '.join(alarm.statistics)})"
     )
-
-
-def _ago(then: datetime, now: datetime) -> str:
-    return _span((now - then).total_seconds())
 
 
 def _span(seconds: float) -> str:

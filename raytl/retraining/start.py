@@ -8,7 +8,9 @@ from dataclasses import replace
 from raytl.errors import DataError, TrainingError
 from raytl.events import Message
 from raytl.labelling.sheet import TABLE, table
+from raytl.registry.reader import folder_of
 from raytl.retraining.changes import Changes
+from raytl.retraining.compare import SavedModel, check_task
 from raytl.retraining.context import TickContext
 from raytl.retraining.observe import Observation, listing_digest, observe
 from raytl.retraining.policy import Skip, decide
@@ -66,6 +68,11 @@ def observe_and_decide(context: TickContext, tick: Tick, listing: str) -> tuple[
     trained, champion = context.record(tick.trained), context.record(tick.champion)
     observation = observe(context.experiment, context.registry, trained, champion, context.on_event)
     decision = decide(context.history(tick), observation.changes, context.now, context.experiment.retrain)
+    if champion is not None and not isinstance(decision, Skip):  # the comparison would fail, after the training
+        model_folder = folder_of(context.registry, champion) / "checkpoints" / "best"
+        check_task(
+            SavedModel(model_folder, f"models:{context.registry.uri}@{champion.number}"), context.experiment.task
+        )
     doubtful = observation.doubtful[:MAX_DOUBTFUL]
     decided = replace(tick, listing=listing, changes=observation.changes, decision=decision, doubtful=doubtful)
     return decided, observation

@@ -10,8 +10,9 @@ from raytl.config.places import run_uri, winner_uri
 from raytl.config.schema import Experiment
 from raytl.config.stored import stored_experiment
 from raytl.data.manifest import Sample
-from raytl.errors import RunError
+from raytl.events import Message
 from raytl.registry.reader import folder_of
+from raytl.registry.record import CHAMPION, State
 from raytl.retraining.compare import EVALUATED, SavedModel, compare
 from raytl.retraining.context import TickContext
 from raytl.retraining.exporting import export_challenger
@@ -87,8 +88,14 @@ def compare_with_champion(context: TickContext, tick: Tick) -> Tick:
 
 
 def publish_challenger(context: TickContext, tick: Tick) -> Tick:
-    """Publish the challenger as a version, with its bundle; one whose bundle fails is rejected."""
+    """Publish the challenger as a version, with its bundle; one whose bundle fails is rejected.
+
+    A challenger that is published already was compared again, as the champion had been moved.
+    """
     assert tick.comparison is not None and tick.verdict is not None, "it was compared"
+    if tick.version is not None:
+        comparison = replace(tick.comparison, challenger=tick.version)
+        return context.save(replace(tick, stage="published", comparison=comparison))
     run, memory = _run(context, tick), context.memory(tick)
     refused = export_challenger(context.experiment, run, context.on_event)
     record = publish_version(
@@ -109,10 +116,24 @@ def publish_challenger(context: TickContext, tick: Tick) -> Tick:
 
 
 def apply_verdict(context: TickContext, tick: Tick) -> Tick:
-    """Move the champion alias if the challenger won, and end the tick."""
-    assert tick.verdict is not None and tick.version is not None, "it was published"
-    if isinstance(tick.verdict, Promote):
-        _promote(context, tick, tick.version, tick.verdict)
+    """Move the champion alias if the challenger won, and end the tick.
+
+    A challenger that this tick promoted before it was interrupted, and that somebody replaced since, is not promoted again. If
+    the champion is another one than in the comparison, the tick returns to the comparison.
+    """
+    version, verdict = tick.version, tick.verdict
+    assert verdict is not None and version is not None, "it was published"
+    if isinstance(verdict, Promote) and (state := context.registry.state()).champion != version:
+        if (replaced := _replaced(context, version, state)) is not None:
+            tick = replace(tick, champion=state.champion, verdict=replaced)
+        elif state.champion != tick.champion:
+            moved = f"The champion is now version {state.champion}, not {tick.champion}"
+            context.on_event(Message(f"{moved}; comparing version {version} with it", "warning"))
+            return context.save(replace(tick, stage="trained", champion=state.champion))
+        else:
+            context.check_lease()
+            context.promoting = version
+            context.registry.promote(version, state, user(), verdict.reasons[0], tick.started)
     outcome: Outcome = type(tick.verdict).__name__.lower()  # type: ignore[assignment]
     tick = context.save(replace(tick, stage="done", outcome=outcome, ended=context.timestamp))
     context.reported = tick
@@ -127,17 +148,16 @@ STEPS: Mapping[Stage, Callable[[TickContext, Tick], Tick]] = {
 }
 
 
-def _promote(context: TickContext, tick: Tick, version: int, verdict: Promote) -> None:
-    state = context.registry.state()
-    if state.champion not in (tick.champion, version):
-        raise RunError(
-            f"{context.registry.uri}: the champion is now version {state.champion}, but version {version} was compared with "
-            f"version {tick.champion}; no alias was moved. The next tick compares again."
-        )
-    if state.champion != version:
-        context.check_lease()
-        context.promoting = version
-        context.registry.promote(version, state, user(), verdict.reasons[0], tick.started)
+def _replaced(context: TickContext, version: int, state: State) -> Reject | None:
+    """Return the rejection of a version that was the champion before and no longer is; None if it never was."""
+    moves = [move for move in context.registry.history() if CHAMPION in move.moved]
+    if all(move.moved[CHAMPION][1] != version for move in moves):
+        return None
+    last = moves[-1]
+    why = f": {last.why}" if last.why else ""
+    return Reject(
+        (f"version {version} was promoted, and {last.who} moved the champion to {state.champion} since{why}",)
+    )
 
 
 def _leaked(context: TickContext, tick: Tick, run: RunFolder, evaluated: tuple[Sample, ...]) -> tuple[str, ...]:

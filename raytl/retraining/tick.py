@@ -15,6 +15,7 @@ from raytl.errors import RaytlError, RunError, TrainingError, Unavailable, Worke
 from raytl.events import OnEvent, ignore
 from raytl.registry.registry import Registry
 from raytl.retraining.context import AfterTick, TickContext
+from raytl.retraining.gate import gate_metric
 from raytl.retraining.start import begin, observe_and_decide, resume, skip_unchanged
 from raytl.retraining.steps import STEPS
 from raytl.retraining.ticks import SKIPS, Tick, new_tick, write_tick
@@ -23,6 +24,7 @@ from raytl.store.lease import held
 from raytl.store.s3_settings import S3Settings
 from raytl.tasks.defaults import completed
 from raytl.tasks.detect import with_task
+from raytl.tasks.registry import task_named
 
 _TRANSIENT = (Unavailable, WorkersLost)
 """Errors that may be gone by the next tick, which resumes this one."""
@@ -60,14 +62,14 @@ def retrain(
     record may be out of date.
 
     Raises:
-        ConfigError: `retrain.registry` is not set.
+        ConfigError: `retrain.registry` is not set, or the task has no metric `retrain.gate.metric`.
         TickFailed: the tick failed, or a transient error interrupted it; the champion is unchanged.
     """
-    experiment = _with_feedback(completed(with_task(experiment, on_event)))
     uri = registry_uri(experiment)
     registry = Registry.open(uri, on_event, S3Settings.of(experiment.storage))
     context = TickContext(experiment, registry, now or datetime.now(UTC), on_event)
     try:
+        context.experiment = _prepared(experiment, on_event)  # this may list the data
         return _preview(context) if dry_run else _run(context, after)
     except TickFailed:  # recorded and reported
         raise
@@ -79,8 +81,14 @@ def retrain(
         raise TickFailed(f"{error}\n  {context.champion_status}; the next tick resumes this one.") from error
 
 
-def _with_feedback(experiment: Experiment) -> Experiment:
-    """Return the experiment with the labelled images of `retrain.feedback` in its data."""
+def _prepared(experiment: Experiment, on_event: OnEvent) -> Experiment:
+    """Return the experiment with its task and the defaults of it, and the labelled images of `retrain.feedback` in its data.
+
+    Raises:
+        ConfigError: the task has no metric `retrain.gate.metric`, or options that it cannot apply.
+    """
+    experiment = completed(with_task(experiment, on_event))
+    gate_metric(task_named(experiment.task).reporting, experiment.retrain.gate)  # not only after the training
     feedback = experiment.retrain.feedback
     return experiment if feedback is None else override(experiment, {"data.feedback": feedback})
 

@@ -125,10 +125,10 @@ TICK_FORMAT = Format[Tick](
 
 def new_tick(now: datetime, who: str, last: Tick | None) -> Tick:
     """Return a new tick that carries on what later ticks need from `last`."""
-    stamp = now.astimezone(UTC)
+    stamp = now = now.astimezone(UTC)
     if last is not None:  # ids sort in the order of the ticks, even if the clocks of two machines disagree
-        stamp = max(stamp, datetime.fromisoformat(last.started) + timedelta(seconds=1))
-    tick = Tick(f"{stamp.strftime(_STAMP)}-{secrets.token_hex(2)}", stamp.isoformat(timespec="seconds"), who, "decided")
+        stamp = max(stamp, _time_in(last) + timedelta(seconds=1))
+    tick = Tick(f"{stamp.strftime(_STAMP)}-{secrets.token_hex(2)}", now.isoformat(timespec="seconds"), who, "decided")
     if last is None:
         return tick
     return replace(
@@ -140,6 +140,15 @@ def new_tick(now: datetime, who: str, last: Tick | None) -> Tick:
         looks=last.looks,
         changes=last.changes,
     )
+
+
+def _time_in(tick: Tick) -> datetime:
+    """Return the time in the id of a tick, or when it started if that is later."""
+    started = datetime.fromisoformat(tick.started)
+    try:
+        return max(started, datetime.strptime(tick.id.partition("-")[0], _STAMP).replace(tzinfo=UTC))
+    except ValueError:  # no such day
+        return started
 
 
 def last_tick(store: ObjectStore, on_event: OnEvent = ignore) -> Tick | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from functools import partial
 
@@ -31,7 +32,7 @@ def running(options: ServeOptions, observer: Observer | None = None, on_event: O
     if observer is None and options.feedback is not None:
         from raytl.feedback.opening import open_recorder
 
-        observer = open_recorder(options.feedback, options.s3, on_event)
+        observer = open_recorder(options.feedback, options.s3, on_event, server=_server(options))
     service = Service(options, live, source.name, observer)
     watcher = None
     if not isinstance(source, FolderSource):
@@ -43,3 +44,8 @@ def running(options: ServeOptions, observer: Observer | None = None, on_event: O
         if watcher is not None:
             watcher.stop()
         service.close()
+
+
+def _server(options: ServeOptions) -> str:
+    """Return a name that no other server on this host has now: its port, and the process, as replicas of Ray share a port."""
+    return f"{options.port}" if options.ray is None else f"{options.port}-{os.getpid()}"

@@ -17,7 +17,7 @@ from raytl.data.manifest import Sample
 from raytl.events import OnEvent
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.draws import Measure, values
-from raytl.metrics.paired import Paired, classes_by_images, paired_by_images
+from raytl.metrics.paired import IMAGE_RESAMPLES, Paired, classes_by_images, paired_by_images
 from raytl.store.s3_settings import S3Settings
 from raytl.stored import Format
 from raytl.stored.bounds import Name, Score
@@ -40,6 +40,8 @@ from raytl.tasks.stored_report import stored_scores
 F = TypeVar("F")
 NEW_IMAGES = "new images"
 _MIN_NEW_IMAGES = 10
+_SWAPS_PER_CLASS, _MAX_CLASS_SWAPS = 20, 4000
+"""Swaps that resolve a p-value of 0.05 corrected for the number of classes, up to 200 classes."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +199,8 @@ def class_slices(measure: Measure, n: int, classes: Sequence[str], score: str, s
 
     `measure` draws from 2n images: as answered before, then after.
     """
-    changes = classes_by_images(measure, n, score, seed=seed)
+    resamples = min(_MAX_CLASS_SWAPS, max(IMAGE_RESAMPLES, _SWAPS_PER_CLASS * len(classes)))
+    changes = classes_by_images(measure, n, score, resamples=resamples, seed=seed)
     return tuple(
         Slice(name, each.images, each.before, each.after, each.gained, each.lost, each.p_worse, score=score)
         for name, each in zip(classes, changes, strict=True)

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from raytl.config.machine import Machine
-from raytl.data.feedback import all_labels, read_labels
+from raytl.data.feedback import all_labels, photo_key, read_labels
 from raytl.data.perceptual_hash import phash
 from raytl.errors import DataError, UserError
 from raytl.events import Message
@@ -127,6 +127,20 @@ def test_every_wrong_row_is_listed_and_nothing_is_stored(store: LocalStore, tmp_
     ):
         returned(str(store.root), bad, machine=Machine())
     assert not all_labels(store)
+
+
+def test_labels_of_chosen_photos_that_expired_meanwhile_count_for_the_accuracy_in_use(
+    store: LocalStore, tmp_path: Path
+) -> None:
+    photos = [put_photo(store, photo(n)) for n in range(4)]
+    write_collection(store, "me", NOW, [Chosen(each, "a", "1", NOW.isoformat(), "random", 2.0) for each in photos])
+    for gone in photos[:2]:
+        store.delete(photo_key(gone, "png"))
+    table = write_csv(tmp_path / "x.csv", [*((each, "a") for each in photos[1:]), (photos[0], "")])
+    result = returned(str(store.root), table, machine=Machine())
+    assert (result.labelled, result.blank, result.deleted) == (3, 1, 2)
+    (estimate,) = result.estimates
+    assert (estimate.labelled, estimate.images) == (3, 4)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from raytl.feedback.monitor import (
 )
 from raytl.feedback.recorder import Keep, Recorder
 from raytl.feedback.reference import MAX_ROWS, PIXELS, REFERENCE_FORMAT, MonitorReference, monitor_reference
+from raytl.feedback.retention import Retention
 from raytl.store.memory import MemoryStore
 from tests.feedback.made import photo
 
@@ -101,6 +102,41 @@ def test_more_servers_need_more_evidence_each(tmp_path: Path) -> None:
     assert alarm_of([]) is None
 
 
+def at(day: int) -> str:
+    return datetime(2026, 11, day, tzinfo=UTC).isoformat()
+
+
+def test_the_alarm_of_two_servers_has_the_time_at_which_the_evidence_was_enough_for_both() -> None:
+    both = replace(monitor().state(), began=at(1), updated=at(20))
+    loud = replace(both, peak=45.0, alarm_at=at(5), reached_at=(at(5), at(19)))
+    found = alarm_of([loud, both])
+    assert found is not None and (found.at.day, found.needed) == (19, 40.0)
+    assert alarm_of([replace(loud, peak=25.0, reached_at=(at(5),)), both]) is None
+
+
+def test_an_alarm_stays_when_its_server_is_replaced_and_ended_servers_need_no_evidence() -> None:
+    first = replace(monitor().state(), began=at(1), updated=at(6), peak=25.0, alarm_at=at(5), reached_at=(at(5),))
+    second = replace(monitor().state(), began=at(7), updated=at(20))
+    for states in ([first], [first, second]):
+        found = alarm_of(states)
+        assert found is not None and (found.at.day, found.needed) == (5, 20.0)
+    late = replace(second, peak=25.0, alarm_at=at(9), reached_at=(at(9),))
+    quiet = replace(first, peak=1.0, alarm_at="", reached_at=())
+    found = alarm_of([quiet, late])
+    assert found is not None and (found.at.day, found.needed) == (9, 20.0)
+
+
+def test_a_state_of_before_has_one_time_for_all_of_its_evidence(tmp_path: Path) -> None:
+    old = replace(monitor().state(), peak=45.0, alarm_at=at(5), updated=at(20), reached_at=(), began="")
+    values = {name: value for name, value in asdict(old).items() if name not in ("reached_at", "began")}
+    store = MemoryStore(str(tmp_path))
+    store.put_bytes("monitor/one.json", json.dumps(values).encode())
+    found = current_alarm(store)
+    assert found is not None and (found.at.day, found.needed) == (5, 20.0)
+    again = monitor()
+    assert again.resume(store, "one") and again.state().reached_at == (at(5), at(5))
+
+
 def test_the_alarm_is_read_from_the_prefix(tmp_path: Path) -> None:
     store, loud = MemoryStore(str(tmp_path)), monitor()
     assert current_alarm(store) is None
@@ -109,6 +145,17 @@ def test_the_alarm_is_read_from_the_prefix(tmp_path: Path) -> None:
     store.put_bytes("monitor/other.txt", b"x")
     found = current_alarm(store)
     assert found is not None and found.images > 0
+
+
+def test_states_of_servers_that_ended_long_ago_are_deleted(tmp_path: Path) -> None:
+    store, retention = MemoryStore(str(tmp_path)), Retention(MemoryStore(str(tmp_path)), 30, 1 << 30)
+    for name in ("one", "two"):
+        monitor().save(store, name)
+    store.put_bytes("monitor/damaged.json", b"{")
+    now = datetime.fromisoformat(monitor().state().updated)
+    for days, count in ((89, 3), (89.5, 3), (91, 1)):
+        retention.apply(now + timedelta(days=days))
+        assert len(list(store.list("monitor/"))) == count
 
 
 def test_the_state_stays_small(tmp_path: Path) -> None:

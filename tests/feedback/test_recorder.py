@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from raytl.data.feedback import photos_in
-from raytl.errors import ConfigError, Unavailable
+from raytl.errors import ConfigError, Denied, Unavailable
 from raytl.events import Message
 from raytl.feedback import recorder as recording
+from raytl.feedback.collection import Chosen, write_collection
 from raytl.feedback.layout import host_token, is_state, window_of
 from raytl.feedback.reading import read_records
 from raytl.feedback.record import MAX_FEATURES, confidence_in, encoded_features, label_in, margin_in
@@ -222,6 +223,38 @@ def test_expired_photos_go_but_not_those_that_are_labelled_or_needed_or_of_other
     assert Retention(store, 30, 1 << 30).apply(NOW) == 1
     assert set(photos_in(store)) == {labelled, shared}
     assert not store.exists(gone) and store.exists(stays) and all(map(store.exists, foreign))
+
+
+def test_photos_that_somebody_may_be_labelling_stay_for_90_days(store: MemoryStore) -> None:
+    chosen, other, labelled = (put_photo(store, photo(n)) for n in range(3))
+    put_records(store, [record(each) for each in (chosen, other, labelled)], NOW - timedelta(days=31))
+    rows = [Chosen(each, "a", "1", NOW.isoformat(), "random", 2.0) for each in (chosen, labelled)]
+    write_collection(store, "me", NOW - timedelta(days=2), rows)
+    put_labels(store, {labelled: "a"})
+    assert Retention(store, 30, 1 << 30).apply(NOW) == 1
+    assert set(photos_in(store)) == {chosen, labelled}
+    put_records(store, [], NOW)  # a window that expires later
+    assert Retention(store, 30, 1 << 30).apply(NOW + timedelta(days=89)) == 1
+    assert set(photos_in(store)) == {labelled}
+
+
+def test_nothing_is_deleted_while_collections_cannot_be_read(
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = put_photo(store, photo(1))
+    put_records(store, [record(chosen)], NOW - timedelta(days=31))
+    write_collection(store, "me", NOW, [Chosen(chosen, "a", "1", NOW.isoformat(), "random", 2.0)])
+    real = MemoryStore.get_bytes
+
+    def denied(self: MemoryStore, key: str, *args: Any, **values: Any) -> bytes:
+        if key.startswith("collections/"):
+            raise Denied("no access")
+        return real(self, key, *args, **values)
+
+    monkeypatch.setattr(MemoryStore, "get_bytes", denied)
+    with pytest.raises(Denied, match="no access"):
+        Retention(store, 30, 1 << 30).apply(NOW)
+    assert set(photos_in(store)) == {chosen}
 
 
 def test_damaged_windows_expire_too(store: MemoryStore) -> None:

@@ -75,6 +75,15 @@ def test_a_limit_that_is_not_set_is_not_checked() -> None:
     assert isinstance(judge(comparison(latency_ms=99, size_bytes=10**9, slices=fell), lax), Promote)
 
 
+def test_the_limit_of_a_class_is_corrected_for_the_number_of_classes() -> None:
+    others = tuple(part(f"class {number}", after=0.95) for number in range(19))
+    by_chance = judge(comparison(slices=(*others, part(after=0.8, p=0.01))), GATE)
+    assert isinstance(by_chance, Promote) and "worse: class 'glass'" in by_chance.reasons[-1]
+    fell = judge(comparison(slices=(*others, part(after=0.8, p=0.002), part("new images", is_class=False))), GATE)
+    assert isinstance(fell, Reject)
+    assert "gate.max_class_drop (0.05; p 0.040, corrected for 20 classes)" in fell.reasons[0]
+
+
 def test_every_slice_that_got_worse_is_named_the_worst_first() -> None:
     slices = (part("a", after=0.89), part("b", after=0.95), part("c", after=0.8))
     verdict = judge(comparison(slices=slices), GATE)

@@ -5,30 +5,38 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from PIL import Image
 
 from raytl.config.override import override
+from raytl.data.split_memory import Memory
 from raytl.errors import ConfigError, RegistryError, Unavailable
+from raytl.events import ignore
 from raytl.registry import creation
 from raytl.registry.cleaning import plan_cleanup
 from raytl.registry.registry import Registry
-from raytl.retraining import context, steps, ticks
+from raytl.retraining import context, start, steps, ticks
+from raytl.retraining import tick as tick_module
 from raytl.retraining.after import after_tick
+from raytl.retraining.changes import Changes
 from raytl.retraining.gate import Promote
+from raytl.retraining.observe import Observation
 from raytl.retraining.policy import Skip, Train
+from raytl.retraining.splits import SplitSamples
 from raytl.retraining.tick import TickFailed
-from raytl.retraining.ticks import TICK_FORMAT, Tick, all_ticks, last_tick, versions_in_use
+from raytl.retraining.ticks import TICK_FORMAT, Tick, all_ticks, last_tick, new_tick, versions_in_use
 from raytl.store.lease import held
 from raytl.store.local import LocalStore
 from raytl.store.open import open_store
 from tests.conftest import S3, SWIFT
-from tests.retraining.conftest import MakeDays
+from tests.retraining.conftest import START, MakeDays
 
 STAGES = ("decided", "trained", "compared", "published", "done")
 
@@ -51,6 +59,51 @@ def requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_tick_needs_to_know_its_registry(make_days: MakeDays) -> None:
     with pytest.raises(ConfigError, match=r"retrain\.registry: not set; expected the folder or s3:// prefix"):
         make_days().where(retrain__registry=None).tick()
+
+
+def test_data_that_cannot_be_listed_are_reported_also_where_the_task_is_not_set(
+    make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise Unavailable("s3://photos: no answer")
+
+    monkeypatch.setattr(tick_module, "with_task", fails)
+    reported: list[Tick] = []
+    with pytest.raises(TickFailed, match="s3://photos: no answer\n  The champion is unchanged; the next tick resumes"):
+        make_days(per_class=1).tick(after=lambda _, tick: reported.append(tick))
+    assert [(tick.outcome, tick.over, tick.error) for tick in reported] == [
+        ("failure", False, "s3://photos: no answer")
+    ]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_a_metric_that_the_task_does_not_have_is_reported_before_anything_is_read(
+    make_days: MakeDays, requests: list[str], dry_run: bool
+) -> None:
+    reported: list[Tick] = []
+    days = make_days(per_class=1).where(task="classification", retrain__gate__metric="f1")
+    with pytest.raises(ConfigError, match=r"retrain\.gate\.metric: found 'f1', which is no metric of this task"):
+        days.tick(dry_run=dry_run, after=lambda _, tick: reported.append(tick))
+    assert requests == []
+    assert [tick.outcome for tick in reported] == ([] if dry_run else ["failure"])
+
+
+def test_the_champion_of_another_task_is_reported_before_the_training(
+    make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion = SimpleNamespace(card=SimpleNamespace(task="detection"), run="models:toy@4")
+    seen = Observation(SplitSamples((), {}, Memory({}, {})), Changes("s", 4, added={"red": 300}), "s")
+    monkeypatch.setattr(start, "observe", lambda *_: seen)
+    monkeypatch.setattr(start, "folder_of", lambda *_: Path())
+    monkeypatch.setattr(start, "SavedModel", lambda *_: champion)
+    monkeypatch.setattr(context.TickContext, "record", lambda *_: SimpleNamespace(number=4))
+    days = make_days(per_class=1)
+    tick = replace(new_tick(START, "me", None), champion=4, trained=4, trained_at=START.isoformat())
+    ours = context.TickContext(days.experiment, days.registry, START, ignore)
+    with pytest.raises(
+        RegistryError, match="models:toy@4: the champion is a model for detection, and the challenger one"
+    ):
+        start.observe_and_decide(ours, tick, "")
 
 
 def test_the_first_version_is_the_champion_and_unchanged_data_costs_a_listing(
@@ -273,7 +326,7 @@ def test_images_that_come_while_a_tick_is_interrupted_wait_and_images_that_go_en
 
 
 @pytest.mark.thorough
-def test_a_champion_that_was_moved_by_hand_meanwhile_is_not_replaced(
+def test_a_challenger_is_compared_again_with_a_champion_that_was_moved_by_hand_meanwhile(
     make_days: MakeDays, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     days = make_days()
@@ -282,6 +335,8 @@ def test_a_champion_that_was_moved_by_hand_meanwhile_is_not_replaced(
     real = steps.judge
 
     def by_hand(comparison: Any, gate: Any) -> Any:
+        if comparison.champion == 2:
+            return real(comparison, gate)
         record = days.registry.record(1)
         folder = Path(days.experiment.storage.uri)
         days.registry.publish(next(folder.iterdir()), record.about)
@@ -289,9 +344,11 @@ def test_a_champion_that_was_moved_by_hand_meanwhile_is_not_replaced(
         return Promote(("better",)) if real(comparison, gate) else None
 
     monkeypatch.setattr(steps, "judge", by_hand)
-    with pytest.raises(TickFailed, match="the champion is now version 2, but version 3 was compared with version 1"):
-        days.tick()
-    assert days.registry.state().champion == 2
+    tick = days.tick().tick
+    assert tick is not None and tick.comparison is not None
+    assert (tick.over, tick.version, tick.comparison.champion, tick.looks) == (True, 3, 2, 3)
+    assert days.registry.numbers() == [1, 2, 3]
+    assert days.registry.state().champion == (3 if tick.outcome == "promote" else 2)
 
 
 @pytest.mark.thorough

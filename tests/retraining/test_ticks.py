@@ -75,5 +75,15 @@ def test_a_tick_that_raytl_0_1_0_wrote_is_read_under_its_former_keys(store: Memo
     assert TICK_FORMAT.read(json.dumps(written).encode(), "") == found
 
 
+def test_a_tick_after_one_of_a_clock_in_the_future_comes_later_and_has_its_own_time(store: MemoryStore) -> None:
+    future = replace(new_tick(NOW.replace(year=2030), "me", None), stage="done")
+    write_tick(store, future)
+    after = replace(new_tick(NOW, "me", future), stage="done")
+    write_tick(store, after)
+    assert (after.started, after.id[:16]) == (NOW.isoformat(), "20301128T060001Z")
+    assert last_tick(store) == after
+    assert new_tick(NOW, "me", after).id[:16] == "20301128T060002Z"
+
+
 def test_there_is_no_last_tick_before_the_first(store: MemoryStore) -> None:
     assert last_tick(store) is None

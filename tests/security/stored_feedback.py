@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -54,7 +54,8 @@ def _state(content: bytes, folder: Path) -> object:
 
 
 _REFERENCE = reference.monitor_reference("abc", [0.5, 0.75], [0.25, 0.5], np.ones((2, 5)))
-_STATE = Monitor(reference.REFERENCE_FORMAT.typed(_REFERENCE, "x"), "7").state()
+_QUIET = Monitor(reference.REFERENCE_FORMAT.typed(_REFERENCE, "x"), "7").state()
+_STATE = replace(_QUIET, peak=45.0, alarm_at=_QUIET.updated, reached_at=(_QUIET.updated,) * 2)
 _CHOSEN = collection.Chosen(ABC, "a", "7", NOW.isoformat(), "random", 2.5)
 FEEDBACK = [
     Stored("data.feedback:LABELS_FORMAT",
