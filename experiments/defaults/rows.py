@@ -1,6 +1,6 @@
 """The runs of the table of defaults: one line of JSON each, kept in this folder, so that no session runs one again.
 
-Seed 0 at up to 100 images a class was copied from the lab book of 2026-11-29, to one decimal and without its cost.
+Seed 0 was copied from the lab book of 2026-11-29: whole images, but calibration errors to one decimal, and no cost.
 """
 
 from __future__ import annotations
