@@ -7,7 +7,7 @@ be excluded at 95 % confidence, by the paired test that compares models everywhe
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -17,6 +17,7 @@ from raytl.bundle.card import Precision
 from raytl.errors import ModelError
 from raytl.metrics.calibration import decision_losses
 from raytl.metrics.miscalibration import CalibrationError, calibration_errors
+from raytl.metrics.multiple import holm
 from raytl.metrics.paired import Paired, mcnemar
 from raytl.score_names import is_fraction, p_text, title
 from raytl.stored import Format
@@ -177,7 +178,7 @@ def parity_of(
     unread: int = 0,
 ) -> Parity:
     """Return the judgement of a bundle; `calibration` has that of the saved model and of the bundle."""
-    worst = max((each for each in slices if each.is_class), key=lambda each: each.drop, default=None)
+    worst = _worst_class(slices)
     old, new = calibration or (None, None)
     checks = [*_same(agreement, corrupted)] if precision == "fp32" else [*_as_good(pair, max_drop, agreement.images)]
     if precision != "fp32":
@@ -206,6 +207,18 @@ def parity_of(
         temperature_factor=factor,
         unread=unread,
     )
+
+
+def _worst_class(slices: Sequence[Slice]) -> Slice | None:
+    """Return the class whose loss is least likely to be chance, of those that lost too much, or else the one that lost most; None
+    without classes. Its p-value is corrected for their number."""
+    classes = [each for each in slices if each.is_class]
+    corrected = holm([each.p_worse for each in classes]).tolist()
+    classes = [replace(each, p_worse=p) for each, p in zip(classes, corrected, strict=True)]
+    lost = [each for each in classes if each.drop > CLASS_DROP]
+    if lost:
+        return min(lost, key=lambda each: (each.p_worse, -each.drop))
+    return max(classes, key=lambda each: each.drop, default=None)
 
 
 def _same(agreement: Agreement, corrupted: Corrupted | None) -> list[Check]:

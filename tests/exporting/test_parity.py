@@ -21,9 +21,10 @@ from raytl.exporting.parity import (
     label_agreement,
     parity_of,
 )
-from raytl.metrics.paired import paired
+from raytl.metrics.paired import mcnemar, paired
 from raytl.tasks.classification.comparison import slices_of
 from raytl.tasks.detection.answer import Detections
+from raytl.tasks.reporting import Slice
 
 N = 400
 TARGETS = np.arange(N) % 4
@@ -106,6 +107,22 @@ def test_int8_as_good_as_the_model_passes() -> None:
 def test_a_class_that_int8_loses_fails_though_the_average_is_allowed() -> None:
     parity = judged(table(60, only=2), max_drop=20)
     assert failed(parity)[0] == "worst class" and "class 'c' (100 images)" in parity.worst_class
+
+
+def test_the_worst_class_is_judged_among_all_classes() -> None:
+    def of(name: str, lost: int) -> Slice:
+        return Slice(name, 30, 0.9, 0.9 - lost / 30, 0, lost, mcnemar(0, lost)[1])
+
+    alone, many = [of("a", 6)], [of("a", 6), *(of(str(place), 0) for place in range(99))]
+    same = table(40)
+
+    def judged_by(slices: list[Slice]) -> Parity:
+        pair = paired(TARGETS, same, same, "accuracy")
+        return parity_of("int8", class_agreement(same, same), pair, slices, None, None, 20)
+
+    assert failed(judged_by(alone)) == ["worst class"]
+    assert failed(judged_by(many)) == [] and judged_by(many).worst_class.startswith("class 'a'")
+    assert failed(judged_by([of("b", 15), *many])) == ["worst class"]
 
 
 def test_int8_that_is_too_sure_fails_by_its_log_loss_and_calibration() -> None:
