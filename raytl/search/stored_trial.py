@@ -7,6 +7,7 @@ from pathlib import Path
 
 from optuna.trial import FrozenTrial, TrialState
 
+from raytl.search.protocol import Suggestion
 from raytl.search.record import ATTRIBUTES_FORMAT, State, TrialAttributes, TrialRecord
 
 _STATES: dict[TrialState, State] = {
@@ -38,5 +39,13 @@ def record_of(trial: FrozenTrial, root: str) -> TrialRecord:
         source=attrs.source,
         reason=attrs.reason,
         features=attrs.features,
-        folder=f"{root}/{Path(attrs.folder).name}" if attrs.folder else "",
+        folder=f"{root}/{name}" if (name := _folder_name(trial, attrs)) else "",
     )
+
+
+def _folder_name(trial: FrozenTrial, attrs: TrialAttributes) -> str:
+    """Return the name of the trial's folder, which is stored when it ends; one that runs has the name that it was suggested with."""
+    if attrs.folder:
+        return Path(attrs.folder).name
+    is_running = trial.state == TrialState.RUNNING and "overrides" in trial.user_attrs
+    return Suggestion(trial.number, attrs.overrides).folder if is_running else ""

@@ -94,6 +94,18 @@ def test_trials_that_lose_at_a_rung_or_were_stopped_when_the_driver_died_leave_n
     assert left("asha") == ["trial-0 best", "trial-1 best", "trial-2 best"]
 
 
+def test_the_checkpoints_of_a_trial_that_the_budget_interrupts_are_wanted(tmp_path: Path) -> None:
+    search = SearchConfig.model_validate({"trials": 2, "metric": METRIC, "scheduler": "none"})
+    space = Space((Dimension("optim.lr", "log", 1e-4, 1e-2),))
+    study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
+    sweep_state = SweepState(study, search, BudgetTracker(search, TrialShape(1, 1, 0.0)), 9, 2, ignore)
+    suggestion = sweep_state.ask()
+    assert suggestion is not None
+    sweep_state.report(suggestion.number, TrialResult("running", EpochScores(1, {METRIC: 0.5}), seconds=1.0))
+    folder = f"{study.root}/{suggestion.folder}"
+    assert sweep_state.wanted() == {(folder, "checkpoints/best"), (folder, "checkpoints/last")}
+
+
 def test_a_resumed_trial_reports_epochs_that_a_killed_process_could_not(tmp_path: Path) -> None:
     search = SearchConfig.model_validate({"trials": 1, "metric": METRIC, "scheduler": "none"})
     experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
