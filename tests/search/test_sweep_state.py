@@ -86,7 +86,7 @@ def test_trials_that_lose_at_a_rung_or_were_stopped_when_the_driver_died_leave_n
     asha = opened("asha")
     for number in range(9):
         assert asha.ask() is not None
-        asha.report(number, trained(number, 1, "asha"))  # the driver dies before any trial is told to end
+        asha.report(number, trained(number, 1, "asha"))  # the driver dies before it ends any trial
     again = opened("asha")
     while (resumed := again.ask()) is not None:
         again.tell(resumed.number, trained(resumed.number, 9, "asha"))
