@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
+import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from raytl.feedback.opening import FeedbackOptions
 from raytl.feedback.reading import read_records
@@ -207,6 +210,25 @@ def test_the_open_inference_protocol_answers_files_and_pixels(serving: Serving) 
         assert only["outputs"] == [{"name": "label", "datatype": "BYTES", "shape": [1], "data": ["blue"]}]
 
 
+def test_a_photo_of_a_camera_is_answered_as_text_in_base64(serving: Serving) -> None:
+    noise = np.random.default_rng(0).integers(0, 60, (300, 300, 3), np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(noise + np.array((190, 0, 0), np.uint8)).save(file, "PNG")
+    data = base64.b64encode(file.getvalue()).decode()
+    response = infer(serving(), {"shape": [1], "datatype": "BYTES", "data": [data]})
+    assert len(data) > 1 << 16
+    assert (response.status_code, response.json()["outputs"][2]["data"]) == (200, ["red"])
+
+
+def test_texts_in_place_of_pixels_take_no_memory_of_their_own(serving: Serving) -> None:
+    tracemalloc.start()
+    data = ["x" * 50_000] + ["y"] * 1001  # 200 MB as an array of numpy
+    response = infer(serving(), {"shape": [2, 167, 3], "datatype": "UINT8", "data": data})
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (response.status_code, peak < 50_000_000) == (400, True)
+
+
 def test_the_protocol_describes_server_and_model(serving: Serving) -> None:
     client = serving()
     described = client.get("/v2/models/colours").json()
@@ -224,13 +246,18 @@ def test_the_protocol_describes_server_and_model(serving: Serving) -> None:
         ({"shape": [2], "datatype": "BYTES", "data": ["aa=="]}, 400, "as the shape says"),
         ({"shape": [1], "datatype": "BYTES", "data": ["%%%"]}, 400, "base64"),
         ({"shape": [1], "datatype": "BYTES", "data": [5]}, 400, "base64"),
+        ({"shape": [1], "datatype": "BYTES", "data": {"a": "AAAA"}}, 400, "base64"),
         ({"shape": [1], "datatype": "BYTES", "data": ["AAAA"]}, 422, "not an image"),
         ({"shape": [99], "datatype": "BYTES", "data": ["AAAA"] * 99}, 413, "at most"),
         ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [0] * 11}, 400, "12 integers"),
         ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [256] * 12}, 400, "12 integers"),
         ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [-1] * 12}, 400, "12 integers"),
         ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [0.5] * 12}, 400, "12 integers"),
+        ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [10**30] * 12}, 400, "12 integers"),
+        ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [True] * 12}, 400, "12 integers"),
         ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [[0], [0, 1]]}, 400, "12 integers"),
+        ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [[0] * 6, 0]}, 400, "12 integers"),
+        ({"shape": [2, 2, 3], "datatype": "UINT8", "data": {"a": 1}}, 400, "12 integers"),
         ({"shape": [2, 2, 4], "datatype": "UINT8", "data": [0] * 16}, 400, "height, width, 3"),
         ({"shape": [100000, 100000, 3], "datatype": "UINT8", "data": []}, 413, "at most"),
         ({"shape": [0, 2, 3], "datatype": "UINT8", "data": []}, 400, "shape"),
