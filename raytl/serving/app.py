@@ -73,6 +73,9 @@ class Application:
         except HTTPException as error:
             await exchange.refuse(Refusal(error.status_code, error.detail, error.headers))
         except Exception as error:
+            if exchange.status:  # everything was computed before the response began: its client left
+                logging.getLogger("raytl").debug("a response was not sent: %s", first_line(error)[:300])
+                return
             logging.getLogger("raytl").exception("a request failed: %s", first_line(error)[:300])
             await exchange.refuse(Refusal(500, "internal error; see the log of the server"))
 

@@ -60,7 +60,7 @@ def server_of(service: Service, on_ready: Callable[[], None]) -> Server:
         http=guarded(limits, lambda status: service.counters.request("connection", status, 0.0)),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
-        log_level="error",  # uvicorn warns of each malformed request: any client could fill the log
+        log_level="critical",  # uvicorn logs each malformed request and unread response: any client could fill the log
         access_log=False,
         server_header=False,
         proxy_headers=False,
