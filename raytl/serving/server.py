@@ -57,7 +57,7 @@ def server_of(service: Service, on_ready: Callable[[], None]) -> Server:
     limits = service.options.limits
     config = uvicorn.Config(
         Application(service),
-        http=guarded(limits, lambda status: service.counters.request("connection", status, 0.0)),  # type: ignore[arg-type]
+        http=guarded(limits, service.counters.refused_connection),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
         log_level="critical",  # uvicorn logs each malformed request and unread response: any client could fill the log

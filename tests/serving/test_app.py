@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -9,6 +10,7 @@ import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from PIL import Image
 
 from raytl.feedback.opening import FeedbackOptions
 from raytl.feedback.reading import read_records
+from raytl.serving.app import Application
 from raytl.serving.options import Limits
 from raytl.store.open import open_store
 from tests.serving.bundles import CLASSES, photo
@@ -313,6 +316,24 @@ def test_metrics_count_requests_answers_and_the_version_with_few_series(serving:
     assert 'raytl_answers_total{label="red"} 1' in text
     assert f'version="{client.service.live.current.version}"' in text
     assert "raytl_stale 0" in text and "raytl_body_bytes 0" in text and "raytl_pending_photos 0" in text
+
+
+def test_what_a_refused_client_still_sends_is_no_time_of_the_request(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, clock = serving().service, [1.0]
+    monkeypatch.setattr("raytl.serving.app.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    async def receive() -> dict[str, Any]:
+        clock[0] += 5
+        return {"type": "http.request", "body": b"x", "more_body": clock[0] < 20}
+
+    async def send(message: Any) -> None:
+        clock[0] += 0.25
+
+    scope = {"type": "http", "method": "POST", "path": "/nothing", "headers": [], "client": ("127.0.0.1", 1)}
+    asyncio.run(Application(service)(scope, receive, send))
+    assert (service.counters.request_s.total, service.counters.request_s.sum) == (1, 0.5)
 
 
 def test_the_page_needs_nothing_from_elsewhere(serving: Serving) -> None:

@@ -87,6 +87,24 @@ def test_metrics_are_prometheus_text_whatever_the_labels_hold() -> None:
     assert (buckets["0.95"], buckets["0.99"], buckets["+Inf"]) == (1, 2, 2)
 
 
+def test_numbers_of_metrics_keep_their_digits() -> None:
+    counters = Counters()
+    counters.count("photos_total", 12_345_678)
+    for _ in range(2):
+        counters.request("/predict", 200, 123_456.25)
+    lines = counters.text({"body_bytes": 268_435_455.0}, {}).splitlines()
+    assert {"raytl_photos_total 12345678", "raytl_request_seconds_sum 246912.5", "raytl_body_bytes 268435455"} <= set(
+        lines
+    )
+
+
+def test_a_refused_connection_has_no_time() -> None:
+    counters = Counters()
+    counters.refused_connection(503)
+    lines = counters.text({}, {}).splitlines()
+    assert {'raytl_requests_total{code="503",path="connection"} 1', "raytl_request_seconds_count 0"} <= set(lines)
+
+
 def observation(photo: bytes = b"x", version: str = "1") -> Observation:
     return Observation(photo, {}, None, version)
 
