@@ -45,15 +45,18 @@ class Endpoints:
         check_media_type(kind)
         service.photos.check()
         body = await service.bodies.read(request.receive, headers)
+        held = len(body)
         try:
             if kind == "application/json":
                 photos = [Photo(await service.fetched(uri_in(bytes(body))))]
+                service.bodies.hold(len(photos[0].content))
+                held += len(photos[0].content)
             else:
                 photos = photos_in(bytes(body), headers, service.options.limits.photos)
             model, images = service.live.current, [photo.content for photo in photos]
             answers = await service.answers(images, model)
         finally:
-            service.bodies.release(len(body))
+            service.bodies.release(held)
         background = service.observing(images, answers, model.version)
         if kind != "multipart/form-data":
             return Json(_unrefused(answers)[0].answer, background=background)

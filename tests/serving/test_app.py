@@ -191,6 +191,18 @@ def test_objects_below_an_allowed_prefix_are_answered_and_no_others(
         assert ask(uri) == 400, uri
 
 
+def test_objects_that_requests_name_count_as_bodies(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytl.serving.service.fetched", lambda uri, limit, s3: photo(px=int(uri[-3:]), kind="BMP"))
+    client = serving(allow=("s3://b",), limits=replace(Limits(), memory_bytes=100_000))
+
+    def ask(px: int) -> int:
+        body = json.dumps({"uri": f"s3://b/{px}"}).encode()
+        return client.post("/predict", body, "application/json").status_code
+
+    assert (ask(100), ask(400), ask(100)) == (200, 503, 200)
+    assert client.service.bodies.held_bytes == 0
+
+
 def infer(client: Client, tensor: dict[str, Any], path: str = "/v2/models/colours/infer", **more: Any) -> Any:
     body = {"inputs": [{"name": "image", **tensor}], **more}
     return client.post(path, json.dumps(body).encode(), "application/json")
