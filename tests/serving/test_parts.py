@@ -33,6 +33,14 @@ def test_photos_beyond_the_queue_are_refused_at_once_and_later_ones_are_not() ->
     pool.close()
 
 
+def test_photos_that_never_fit_into_the_queue_are_not_to_be_retried() -> None:
+    pool = PhotoPool(1, 2)
+    with pytest.raises(Refusal, match="4 photos at once; expected 3 at most") as caught:
+        asyncio.run(pool.map(lambda each: each, [1, 2, 3, 4]))
+    assert (caught.value.status, caught.value.headers) == (413, {})
+    pool.close()
+
+
 def test_an_error_of_one_photo_leaves_the_pool_usable() -> None:
     pool = PhotoPool(2, 4)
 
