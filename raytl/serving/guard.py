@@ -12,7 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from raytl.serving.options import Limits
 
@@ -133,8 +133,9 @@ class GuardedConnection(HttpToolsProtocol):
 
     def _refuse(self, status: int, response: bytes) -> None:
         self._on_refused(status)
-        is_between = self.cycle is None or self.cycle.response_complete or not self.cycle.response_started
-        if is_between and not self.pipeline:
+        cycle: RequestResponseCycle | None = self.cycle
+        has_begun = cycle is not None and cycle.response_started and not cycle.response_complete
+        if not (has_begun or self.pipeline):
             self.transport.write(response)
         self._close()
 

@@ -88,12 +88,14 @@ class Server(uvicorn.Server):
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
     """Let a drained server end normally: uvicorn raises the signal again that stopped it."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
     try:
-        before = signal.signal(signal.SIGTERM, lambda *_: None)
+        before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     except ValueError:  # not the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

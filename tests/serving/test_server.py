@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import http.client
 import json
 import os
@@ -306,6 +307,13 @@ def test_sigterm_finishes_what_has_begun_and_ends_with_0(bundle: Path) -> None:
     assert process.wait(20) == 0
     assert process.stderr is not None
     process.stderr.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_server_without_an_error(bundle: Path, number: signal.Signals) -> None:
+    with server.listening("127.0.0.1", 0) as bound, running(ServeOptions(str(bundle), workers=1)) as service:
+        server.run(service, bound, lambda: signal.raise_signal(number))
+    gc.unfreeze()
 
 
 SERVING_IMPORTS = """
