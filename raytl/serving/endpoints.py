@@ -28,7 +28,8 @@ class Json(Response):
     media_type = "application/json"
 
     def __init__(self, value: Any, status: int = 200, background: BackgroundTask | None = None) -> None:
-        content = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        content = text.encode(errors="backslashreplace")  # half of a surrogate pair, such as of a client's id
         super().__init__(content, status, _COMMON, background=background)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,8 @@ from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 
 _GRAPH_BYTES_A_PIXEL = 32
 """Of a graph that resizes the photo itself: float copies of it."""
+_REPORTED = ("probabilities", "scores", "boxes")
+"""The outputs whose numbers are in answers, where JSON has none that are not finite."""
 _WARM_PX = 256
 _WARM_RUNS = 3
 
@@ -65,11 +66,10 @@ class ServedModel:
         needed = size[0] * size[1] * _GRAPH_BYTES_A_PIXEL if self.bundle.card.input == "photo" else 0
         with reserved(needed):
             outputs = model.outputs([pixels])[0]
+        if not all(np.isfinite(outputs[name]).all() for name in _REPORTED if name in outputs):
+            raise Refusal(500, "the model answers with a number that is not finite")
         features = outputs["features"][0] if "features" in outputs else None
         answer = model.answer(outputs, size)
-        confidence = answer.get("confidence", 0.0)
-        if not math.isfinite(confidence):
-            raise Refusal(500, "the model answers with a number that is not finite")
         return Answered({**answer, "version": self.version}, features)
 
     def warmed(self) -> ServedModel:

@@ -235,6 +235,12 @@ def test_a_photo_of_a_camera_is_answered_as_text_in_base64(serving: Serving) -> 
     assert (response.status_code, response.json()["outputs"][2]["data"]) == (200, ["red"])
 
 
+def test_an_id_that_is_no_utf8_comes_back(serving: Serving) -> None:
+    data = base64.b64encode(photo()).decode()
+    response = infer(serving(), {"shape": [1], "datatype": "BYTES", "data": [data]}, id="\udc80\u00fc")
+    assert (response.status_code, response.json()["id"]) == (200, "\udc80\u00fc")
+
+
 def test_texts_in_place_of_pixels_take_no_memory_of_their_own(serving: Serving) -> None:
     tracemalloc.start()
     data = ["x" * 50_000] + ["y"] * 1001  # 200 MB as an array of numpy

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from raytl.errors import Denied, NotFound, StoreError, TooLarge, Unavailable
+from raytl.serving.live import opened
 from raytl.serving.metrics import FRACTIONS, Counters, Histogram
 from raytl.serving.observe import Observation, Observations
+from raytl.serving.options import MAX_PIXELS
 from raytl.serving.pool import PhotoPool, retry_after_s
 from raytl.serving.refusal import Refusal, of_store
+from raytl.store.s3_settings import ENVIRONMENT
+from tests.serving.bundles import write_bundle
 from tests.serving.recording import Recording
 
 
@@ -111,6 +117,14 @@ def test_a_refused_connection_has_no_time() -> None:
     counters.refused_connection(503)
     lines = counters.text({}, {}).splitlines()
     assert {'raytl_requests_total{code="503",path="connection"} 1', "raytl_request_seconds_count 0"} <= set(lines)
+
+
+def test_a_number_that_is_not_finite_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = opened(write_bundle(tmp_path / "labels", kind="labels"), "1", 1, MAX_PIXELS, ENVIRONMENT)
+    outputs = [np.array([[np.nan, 0.5, 0.5]], np.float32), np.ones((1, 3), np.float32)]
+    monkeypatch.setattr(model.bundle.model, "network", lambda pixels: outputs)
+    with pytest.raises(Refusal, match="not finite"):
+        model.answered(np.zeros((8, 8, 3), np.uint8))
 
 
 def observation(photo: bytes = b"x", version: str = "1") -> Observation:
