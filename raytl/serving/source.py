@@ -81,8 +81,17 @@ class BucketSource:
         return _digest(card_bytes(open_store(self.uri, self.s3)))
 
     def folder(self, version: str) -> Path:
-        """Return the fetched bundle."""
-        return fetched_bundle(open_store(self.uri, self.s3), self.s3.cache_name(self.uri))
+        """Return the fetched bundle.
+
+        Raises:
+            ModelError: the URI has another bundle by now.
+        """
+        folder = fetched_bundle(open_store(self.uri, self.s3), self.s3.cache_name(self.uri))
+        if (current := _digest((folder / MODEL_JSON).read_bytes())) != version:
+            raise ModelError(
+                f"{self.uri}: found the bundle {current}; expected {version}, which was replaced meanwhile. Try again"
+            )
+        return folder
 
 
 @dataclass(frozen=True, slots=True)

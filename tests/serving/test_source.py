@@ -100,6 +100,17 @@ def test_of_two_servers_on_a_node_one_fetches_a_bundle(
     assert len(set(fetched)) == len(fetched)
 
 
+def test_a_bundle_that_is_replaced_while_it_is_fetched_is_not_served_as_the_one_before(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "fetched_bundle", lambda store, name: bundle)
+    version = FolderSource(bundle, "b").version()
+    source = BucketSource("s3://bucket/b", "b")
+    assert source.folder(version) == bundle
+    with pytest.raises(ModelError, match=f"found the bundle {version}; expected 012345678901, which was replaced"):
+        source.folder("012345678901")
+
+
 @pytest.mark.s3
 def test_what_a_bucket_holds_is_checked_before_anything_runs(bundle: Path, bucket: str, s3_client: Any) -> None:
     upload(s3_client, bucket, "b", bundle)
