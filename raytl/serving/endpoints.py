@@ -14,7 +14,7 @@ from starlette.routing import Route, Router
 from raytl.run.provenance import version as raytl_version
 from raytl.serving import pages, protocol
 from raytl.serving.live import Answered
-from raytl.serving.payload import Photo, check_media_type, media_type, photos_in, uri_in
+from raytl.serving.payload import Photo, check_media_type, files_of, is_form, media_type, uri_in
 from raytl.serving.refusal import Refusal
 from raytl.serving.service import Service
 
@@ -52,14 +52,16 @@ class Endpoints:
                 photos = [Photo(await service.fetched(uri_in(bytes(body))))]
                 service.bodies.hold(len(photos[0].content))
                 held += len(photos[0].content)
+            elif is_form(kind):  # the parser may take seconds for a form that is all boundaries
+                photos = await asyncio.to_thread(files_of, bytes(body), headers, service.options.limits.photos)
             else:
-                photos = photos_in(bytes(body), headers, service.options.limits.photos)
+                photos = [Photo(bytes(body))]
             model, images = service.live.current, [photo.content for photo in photos]
             answers = await service.answers(images, model)
         finally:
             service.bodies.release(held)
         background = service.observing(images, answers, model.version)
-        if kind != "multipart/form-data":
+        if not is_form(kind):
             return Json(_unrefused(answers)[0].answer, background=background)
         return _listed(photos, answers, background)
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import threading
 import tracemalloc
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ from raytl.feedback.opening import FeedbackOptions
 from raytl.feedback.reading import read_records
 from raytl.serving.app import Application
 from raytl.serving.options import Limits
+from raytl.serving.payload import files_of
 from raytl.store.open import open_store
 from tests.serving.bundles import CLASSES, photo
 from tests.serving.conftest import TOKEN, Client
@@ -89,6 +91,21 @@ def test_what_is_no_photo_is_refused_with_the_reason(
 def test_a_form_of_unreadable_files_alone_is_422(serving: Serving) -> None:
     response = serving().post("/predict", files=[("a", ("a.jpg", b"no"))])
     assert (response.status_code, "not an image" in response.json()["predictions"][0]["error"]) == (422, True)
+
+
+def test_a_form_is_parsed_beside_the_thread_of_the_connections(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def parsed(*given: Any) -> Any:
+        threads.append(threading.current_thread())
+        return files_of(*given)
+
+    monkeypatch.setattr("raytl.serving.endpoints.files_of", parsed)
+    assert serving().post("/predict", files=[("a", ("a.jpg", photo()))]).status_code == 200
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
 
 
 def test_more_files_than_allowed_are_refused(serving: Serving) -> None:
