@@ -22,7 +22,7 @@ from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectStore
 from raytl.store.drafts import drafted
 from raytl.store.open import open_store
-from raytl.store.pins import pin
+from raytl.store.pins import make_room, pin
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import is_remote, local_path
@@ -170,6 +170,7 @@ def fetched_bundle(store: ObjectStore, cache_name: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_whole(place):
             return place
+        make_room(sum(entry.bytes for entry in card.files.values()))
         with drafted(place, folder=True) as draft:
             for file, entry in card.files.items():
                 retried(lambda file=file, size=entry.bytes: store.get_to_file(file, draft / file, size))  # type: ignore[misc]

@@ -100,6 +100,18 @@ def test_of_two_servers_on_a_node_one_fetches_a_bundle(
     assert len(set(fetched)) == len(fetched)
 
 
+def test_room_is_made_for_a_bundle_before_it_is_fetched(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, needed = MemoryStore(str(tmp_path)), list[int]()
+    for path in bundle.iterdir():
+        store.put_file(path, path.name)
+    monkeypatch.setattr(sources, "make_room", needed.append)
+    for _ in range(2):
+        sources.fetched_bundle(store, "bundle")
+    assert needed == [sum((bundle / name).stat().st_size for name in ("model.onnx", "reference.npy"))]
+
+
 def test_a_bundle_that_is_replaced_while_it_is_fetched_is_not_served_as_the_one_before(
     bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
