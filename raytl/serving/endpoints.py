@@ -13,7 +13,7 @@ from starlette.routing import Route, Router
 
 from raytl.run.provenance import version as raytl_version
 from raytl.serving import pages, protocol
-from raytl.serving.live import Answered
+from raytl.serving.live import Answered, ServedModel
 from raytl.serving.payload import Photo, check_media_type, files_of, is_form, media_type, uri_in
 from raytl.serving.refusal import Refusal
 from raytl.serving.service import Service
@@ -68,14 +68,13 @@ class Endpoints:
     async def infer(self, request: Request) -> Response:
         """Answer an inference request of the Open Inference Protocol."""
         service, limits = self.service, self.service.options.limits
-        self._check_name(request)
+        model = self._named(request)
         if media_type(request.scope["raytl.headers"]) not in ("application/json", "application/octet-stream", ""):
             raise Refusal(415, "Content-Type: expected application/json")
         if b"inference-header-content-length" in request.scope["raytl.headers"]:
             raise Refusal(415, "the binary tensor extension is not supported; expected data in JSON")
         service.photos.check()
         body = await service.bodies.read(request.receive, request.scope["raytl.headers"])
-        model = service.live.current
         try:
             parsed = await asyncio.to_thread(protocol.read_request, bytes(body))
             images = await asyncio.to_thread(protocol.images_of, parsed, limits.photos, limits.max_pixels)
@@ -88,13 +87,12 @@ class Endpoints:
 
     async def model(self, request: Request) -> Response:
         """Return the description of the model."""
-        self._check_name(request)
-        current = self.service.live.current
+        current = self._named(request)
         return Json(protocol.metadata(current.bundle.card, self.service.name, current.version))
 
     async def model_ready(self, request: Request) -> Response:
         """Return that the model is ready."""
-        self._check_name(request)
+        self._named(request)
         return Json({"name": self.service.name, "ready": True})
 
     async def server(self, _: Request) -> Response:
@@ -123,12 +121,15 @@ class Endpoints:
         page = pages.docs(current.bundle.card, self.service.name, current.version)
         return Response(page, headers=_COMMON | {"content-security-policy": _PAGE_POLICY}, media_type="text/html")
 
-    def _check_name(self, request: Request) -> None:
+    def _named(self, request: Request) -> ServedModel:
+        """Return the current model, if the path names it, and its version if any."""
         name, version = request.path_params["name"], request.path_params.get("version")
+        current = self.service.live.current
         if name != self.service.name:
             raise Refusal(404, f"no such model; expected {self.service.name}")
-        if version is not None and version != self.service.live.current.version:
-            raise Refusal(404, f"no such version; expected {self.service.live.current.version}")
+        if version is not None and version != current.version:
+            raise Refusal(404, f"no such version; expected {current.version}")
+        return current
 
 
 def router(endpoints: Endpoints) -> Router:

@@ -252,6 +252,26 @@ def test_a_photo_of_a_camera_is_answered_as_text_in_base64(serving: Serving) -> 
     assert (response.status_code, response.json()["outputs"][2]["data"]) == (200, ["red"])
 
 
+def test_the_version_that_a_path_names_answers_although_another_one_comes_meanwhile(serving: Serving) -> None:
+    service, sent = serving().service, list[dict[str, Any]]()
+    data = base64.b64encode(photo()).decode()
+    tensor = {"name": "image", "shape": [1], "datatype": "BYTES", "data": [data]}
+
+    async def receive() -> dict[str, Any]:
+        service.live.swap(replace(service.live.current, version="9"))
+        return {"type": "http.request", "body": json.dumps({"inputs": [tensor]}).encode()}
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    version = service.live.current.version
+    path = f"/v2/models/colours/versions/{version}/infer"
+    scope = {"type": "http", "method": "POST", "path": path, "headers": [], "client": ("127.0.0.1", 1)}
+    asyncio.run(Application(service)(scope, receive, send))
+    response = json.loads(sent[1]["body"])
+    assert (response["model_version"], json.loads(response["outputs"][0]["data"][0])["version"]) == (version, version)
+
+
 def test_an_id_that_is_no_utf8_comes_back(serving: Serving) -> None:
     data = base64.b64encode(photo()).decode()
     response = infer(serving(), {"shape": [1], "datatype": "BYTES", "data": [data]}, id="\udc80\u00fc")
