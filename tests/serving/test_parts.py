@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from raytl.data.pixel_memory import machine_bytes
 from raytl.errors import Denied, NotFound, StoreError, TooLarge, Unavailable
 from raytl.serving.live import opened
 from raytl.serving.metrics import FRACTIONS, Counters, Histogram
@@ -17,6 +19,7 @@ from raytl.serving.options import MAX_PIXELS
 from raytl.serving.pool import PhotoPool, retry_after_s
 from raytl.serving.refusal import Refusal, of_store
 from raytl.store.s3_settings import ENVIRONMENT
+from tests.data.files import png16
 from tests.serving.bundles import write_bundle
 from tests.serving.recording import Recording
 
@@ -117,6 +120,18 @@ def test_a_refused_connection_has_no_time() -> None:
     counters.refused_connection(503)
     lines = counters.text({}, {}).splitlines()
     assert {'raytl_requests_total{code="503",path="connection"} 1', "raytl_request_seconds_count 0"} <= set(lines)
+
+
+def test_a_photo_that_takes_more_memory_than_there_is_is_refused_before(tmp_path: Path) -> None:
+    model = opened(write_bundle(tmp_path / "b"), "1", 1, MAX_PIXELS, ENVIRONMENT)
+    deep = png16(np.zeros((100, 100, 4), np.uint16))  # 42 bytes a pixel while it is decoded, and 32 in the graph
+    assert replace(model, max_memory_bytes=420_000).pixels(deep).shape == (100, 100, 3)
+    with pytest.raises(Refusal, match="unreadable image: it takes 0.0 GB of memory; expected"):
+        replace(model, max_memory_bytes=419_999).pixels(deep)
+    with pytest.raises(Refusal, match="a photo of 100 x 90 pixels: it takes 0.0 GB of memory"):
+        replace(model, max_memory_bytes=200_000).answered(np.zeros((90, 100, 3), np.uint8))
+    assert model.max_memory_bytes is not None
+    assert 1 << 28 < model.max_memory_bytes < machine_bytes()
 
 
 def test_a_number_that_is_not_finite_is_no_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
