@@ -89,14 +89,14 @@ def _reset() -> None:
 os.register_at_fork(after_in_child=_reset)
 
 
-def reserved(count: int, most: int | None = None) -> AbstractContextManager[None]:
+def reserved(count: int, limit: int | None = None) -> AbstractContextManager[None]:
     """Reserve `count` bytes of this process's budget for decoded images.
 
     Raises:
-        BadImage: that is more than `most`.
+        BadImage: that is more than `limit`.
     """
-    if most is not None and count > most:
+    if limit is not None and count > limit:
         raise BadImage(
-            f"it takes {count / 1e9:.1f} GB of memory; expected {most / 1e9:.1f} GB at most. Send it smaller"
+            f"it takes {count / 1e9:.1f} GB of memory; expected {limit / 1e9:.1f} GB at most. Send it smaller"
         )
     return _shared.reserved(count)

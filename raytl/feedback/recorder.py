@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from raytl.bundle.card import BundleCard
 from raytl.bundle.client import view_of
 from raytl.data.bit_depth import BitDepth
-from raytl.data.decode import decode
+from raytl.data.decode import load
 from raytl.errors import RaytlError
 from raytl.events import Message, OnEvent, ignore
 from raytl.feedback.layout import RECORDS, STAMP, host_token, photo_key
@@ -257,7 +257,7 @@ class Recorder:
 def _pixels(photo: bytes, view: Mapping[str, Any]) -> NDArray[np.uint8]:
     """Return the upright pixels of a photo as the server decoded it, also of a kind that the client of a bundle refuses."""
     depth = BitDepth(view["bits"], view.get("bits_fixed", False))
-    return np.asarray(decode(photo, _MAX_PIXELS, depth))
+    return np.asarray(load(photo, _MAX_PIXELS).rgb(depth))
 
 
 def _record(item: _Answer, digest: str, suffix: str, why: Why) -> Record:
