@@ -113,8 +113,8 @@ def answer_counts(
 def recall_counts(probability: Floats, groups: Groups | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return the images of a class that reach each threshold of `RECALL_GRID`, and all its images, both `(17,)`; see
     `counted`."""
-    reached = probability[:, None] >= RECALL_GRID
-    return counted(np.ones_like(reached), reached, groups)
+    is_high = probability[:, None] >= RECALL_GRID
+    return counted(np.ones_like(is_high), is_high, groups)
 
 
 def counted(

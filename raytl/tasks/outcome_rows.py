@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from raytl.data.group_split import joined
 from raytl.metrics.draws import Groups
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
-
-def outcome_lines(rows: Iterable[DataclassInstance]) -> bytes:
-    """Return one JSON line per row, without a `group` that is None."""
+def outcome_lines(rows: Iterable[Any]) -> bytes:
+    """Return one JSON line per row, a dataclass, without a `group` that is None."""
     return "".join(json.dumps(_plain(row)) + "\n" for row in rows).encode()
 
 
@@ -39,5 +36,5 @@ def _filled(numbers: Sequence[int | None]) -> Iterator[int]:
         yield -1 - place if number is None else number
 
 
-def _plain(row: DataclassInstance) -> dict[str, Any]:
+def _plain(row: Any) -> dict[str, Any]:
     return {name: value for name, value in asdict(row).items() if name != "group" or value is not None}

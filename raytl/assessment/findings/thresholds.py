@@ -198,10 +198,10 @@ def _recall(aim: Aim, label: int, evidence: FindingEvidence) -> _Outcome:
     if certificate.threshold is None:
         return _Outcome(aim, label, certificate, unit=_unit(evidence))
     rows = test.label == label
-    reached = test.confidence[rows] >= certificate.threshold
-    on_test = mean_fraction(fractions(evidence.test.units(test.image[rows]), reached))
-    found = _recall_from(evidence.test.findings, label, certificate.threshold)
-    return _Outcome(aim, label, certificate, on_test, found, _unit(evidence))
+    is_high = test.confidence[rows] >= certificate.threshold
+    on_test = mean_fraction(fractions(evidence.test.units(test.image[rows]), is_high))
+    recall = _recall_from(evidence.test.findings, label, certificate.threshold)
+    return _Outcome(aim, label, certificate, on_test, recall, _unit(evidence))
 
 
 def _is_exact(evidence: FindingEvidence) -> bool:
