@@ -23,7 +23,6 @@ from raytl.bundle.card import BundleCard
 from raytl.bundle.client import view_of
 from raytl.data.bit_depth import BitDepth
 from raytl.data.decode import load
-from raytl.errors import RaytlError
 from raytl.events import Message, OnEvent, ignore
 from raytl.feedback.layout import RECORDS, STAMP, host_token, photo_key
 from raytl.feedback.monitor import Monitor, open_monitor, view_properties
@@ -229,7 +228,7 @@ class Recorder:
     def _guarded(self, what: str, act: Callable[[], object]) -> None:
         try:
             act()
-        except RaytlError as error:
+        except Exception as error:  # also of a full disk: the thread records the next window
             self.counts.failed += 1
             self._on_event(Message(f"feedback: {what}: {error}", "warning"))
 

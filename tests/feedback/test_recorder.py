@@ -149,6 +149,26 @@ def test_a_photo_that_only_the_server_decodes_is_recorded(store: MemoryStore) ->
     assert (kept.suffix, kept.pixels["brightness"] > 0, events) == ("png", True, [])
 
 
+def test_an_error_of_any_kind_costs_one_window_alone(tmp_path: Path) -> None:
+    class Full(MemoryStore):
+        def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> Any:
+            if key.startswith("photos/") and not recorder.counts.failed:
+                raise OSError("no space left on the device")
+            return super().put_bytes(key, content, expected)
+
+    events, clock = list[object](), [NOW]
+    recorder = Recorder(Full(str(tmp_path)), "x", KEEP, on_event=events.append, now=lambda: clock[0])
+    recorder.add(photo(1), answer(), None, "1")
+    while recorder._window.seen < 1:  # the thread takes it
+        threading.Event().wait(0.01)
+    clock[0] += timedelta(hours=2)
+    recorder.add(photo(2), answer(), None, "2")
+    recorder.close()
+    assert recorder.counts.failed == 1
+    assert any("was not stored: no space left" in each.text for each in events if isinstance(each, Message))
+    assert [each.version for each in read_records(MemoryStore(str(tmp_path)))] == ["2"]
+
+
 def test_a_bucket_that_is_away_costs_the_window_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Away(MemoryStore):
         def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> Any:
