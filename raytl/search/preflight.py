@@ -18,6 +18,7 @@ from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import apply_freeze
 from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_backbone
+from raytl.search.grid import grid_points, is_grid
 from raytl.search.image_scale import area_ratio, measured_at
 from raytl.search.inputs import SweepInputs, sweep_job
 from raytl.search.methods import METHODS
@@ -42,7 +43,8 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
     experiment, search = inputs.experiment, inputs.experiment.search
     shape = trial_shape(experiment.compute, cluster)
     fit = fitting(shape, cluster)
-    trials, epochs = max(total_of(inputs.folder, search, add).trials, done), epochs_of(experiment)
+    total, epochs = total_of(inputs.folder, search, add, _points(inputs)), epochs_of(experiment)
+    trials = max(total.trials, done)
     device = pick_device(experiment.compute.device)
     depths = depths_of(inputs.space, inputs.base, inputs.stages)
     job, precision = sweep_job(inputs), pick_precision(experiment.train.precision, device)
@@ -78,6 +80,12 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
         prior=inputs.prior.text if inputs.prior else "",
         refit_epochs=None if refit == epochs else refit,
     )
+
+
+def _points(inputs: SweepInputs) -> int | None:
+    """Return the number of points of the grid; None with every other sampler."""
+    search = inputs.experiment.search
+    return len(grid_points(inputs.space, inputs.base, search.seed)) if is_grid(search.sampler) else None
 
 
 def _cache_bytes(space: Space, by_depth: list[int]) -> int:
