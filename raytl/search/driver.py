@@ -40,6 +40,7 @@ from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import SweepPlan
 from raytl.search.preflight import sweep_plan
 from raytl.search.prior import save
+from raytl.search.record import finalists
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_shape
 from raytl.search.study import TRIALS, Study
@@ -266,16 +267,27 @@ def _run_trials(state: SweepState, job: TrainJob, executor: TrialExecutor, folde
 
 
 def _check_outcome(state: SweepState, folder: Path) -> None:
-    """Raise a TrainingError if the sweep is broken or has no scores; warn if the budget stopped it."""
+    """Raise a TrainingError if the sweep is broken or no trial ended with a score; warn if the budget stopped it."""
     if (error := state.budget_tracker.broken()) is not None:
         raise TrainingError(
             f"{folder}: the same error ended {state.search.max_errors} trials, so the sweep stopped:\n  {error}\n"
             "  Fix it and run the same command again to resume; all results are kept."
         )
-    if not any(record.values for record in state.study.records()):
-        raise TrainingError(f"{folder}: no trial has a score; the reasons are in {folder / 'raytl.log'}")
-    if (reason := state.budget_tracker.spent()) is not None:
+    reason = state.budget_stop
+    if not finalists(state.study.records(), state.search.metrics[0]):
+        raise TrainingError(f"{folder}: {_without_scores(reason, folder / 'raytl.log')}")
+    if reason is not None:
         state.on_event(Message(f"{reason}; the sweep ends with the trials that it has", "warning"))
+
+
+def _without_scores(spent: str | None, log: Path) -> str:
+    """Return why no trial ended with a score, and what to do."""
+    if spent is None:
+        return f"no trial ended with a score; the reasons are in {log}"
+    return (
+        f"{spent}, and no trial ended with a score, so there is no winner.\n"
+        "  Set a larger budget and run the same command again to resume; all checkpoints are kept."
+    )
 
 
 def _delete_unneeded(sweep: _Sweep, job: TrainJob, state: SweepState) -> None:
@@ -288,14 +300,13 @@ def _delete_unneeded(sweep: _Sweep, job: TrainJob, state: SweepState) -> None:
 def _write_result(sweep: _Sweep, state: SweepState, winner: Winner, seconds: float) -> SweepResult:
     """Write the report and the summary."""
     inputs, folder, run_store = sweep.inputs, sweep.folder, sweep.run_store
-    stop, sizes = state.stop and state.stop.reason, measured_at(inputs)
-    files = report_on(
-        folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds, stop or "", sizes
-    )
+    spent = f"the sweep ended early, as {state.budget_stop}" if state.budget_stop else ""
+    stop, sizes = state.stop.reason if state.stop else spent, measured_at(inputs)
+    files = report_on(folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds, stop, sizes)
     result = result_of(folder, inputs.experiment, state.study, winner, files, seconds, sizes)
     if state.stop is not None:
         result = replace(result, status="stopped at validation noise", stop=state.stop)
-    if state.budget_tracker.spent():
+    if state.budget_stop:
         result = replace(result, status="stopped by budget")
     if is_remote(run_store.uri):
         result = result.moved(str(folder), run_store.uri)

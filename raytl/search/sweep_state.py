@@ -45,6 +45,7 @@ class SweepState:
     _seconds: dict[int, float] = field(default_factory=dict)
     _best: tuple[float, int] | None = None
     _finalists: list[TrialRecord] = field(default_factory=list)
+    _is_cut: bool = False
 
     def __post_init__(self) -> None:
         metric = self.search.metrics[0]
@@ -61,6 +62,14 @@ class SweepState:
         """True if the budget is spent, or the same error ended too many trials."""
         return self.budget_tracker.spent() is not None or self.budget_tracker.broken() is not None
 
+    @property
+    def budget_stop(self) -> str | None:
+        """Return which budget ended the sweep before all of its trials; None if they ended by themselves, or there is no limit.
+
+        The time of replicates and of the refit counts toward no budget.
+        """
+        return self.budget_tracker.spent() if self._is_cut or self.study.counts()[1] else None
+
     def ask(self) -> Suggestion | None:
         """Return the next trial; None if all were suggested, or the sweep is over or stops here."""
         self._stop_at_noise()
@@ -74,7 +83,9 @@ class SweepState:
 
     def advance(self, number: int, result: TrialResult) -> bool:
         """Report a trial's result and, if it is the last or the trial is to be stopped, its end; return True at the end."""
-        is_end = result.is_last or self.report(number, result) or self.is_over
+        is_end = result.is_last or self.report(number, result)
+        if not is_end and self.is_over:
+            is_end = self._is_cut = True
         if is_end:
             self.tell(number, result)
         return is_end

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Dimension, Space, space_of
+from raytl.errors import TrainingError
 from raytl.events import Recorder, TrialChanged, ignore
 from raytl.search.budget import BudgetTracker
+from raytl.search.driver import _check_outcome
 from raytl.search.noise import NoiseStop
 from raytl.search.plan import TrialShape
 from raytl.search.protocol import EpochScores, TrialResult
@@ -145,6 +149,43 @@ def test_a_trial_that_the_budget_ends_keeps_its_scores(tmp_path: Path, metric: s
     assert wall_s(tmp_path) == 11.0, "also if the process is killed now"
     (record,) = finalists(study.records(), METRIC)
     assert (record.state, record.values) == ("pruned", (0.6, 10.0)[: len(search.metrics)])
+
+
+def limited(folder: Path, clock: Callable[[], float], **search: Any) -> SweepState:
+    """Return a sweep of two trials with a budget of 10 s."""
+    config = SearchConfig.model_validate({"trials": 2, "metric": METRIC, "scheduler": "none", "budget": {"wall": 10}} | search)
+    space = Space((Dimension("optim.lr", "log", 1e-4, 1e-2),))
+    study = Study.open(folder, config, name="x", space=space, base={}, stages=5, epochs=9, same={})
+    return SweepState(study, config, BudgetTracker(config, TrialShape(1, 1, 0.0), clock=clock), 9, 2, ignore)
+
+
+@pytest.mark.parametrize(("end_s", "is_cut"), [(9.0, False), (11.0, True)])
+def test_a_budget_stops_a_sweep_only_before_its_last_trial_ended(tmp_path: Path, end_s: float, is_cut: bool) -> None:
+    seconds = [0.0]
+    sweep_state = limited(tmp_path, lambda: seconds[-1])
+    for _ in range(2):
+        suggestion = sweep_state.ask()
+        assert suggestion is not None
+        assert sweep_state.budget_stop is None
+        seconds.append(end_s if suggestion.number else 1.0)
+        status = "running" if seconds[-1] == 11.0 else "complete"
+        assert sweep_state.advance(suggestion.number, TrialResult(status, EpochScores(1, {METRIC: 0.5})))
+    seconds.append(20.0)  # replicates and the refit
+    assert sweep_state.budget_stop == ("search.budget.wall of 10 s is spent" if is_cut else None)
+
+
+def test_a_budget_that_is_spent_before_a_trial_ended_says_how_to_resume(tmp_path: Path) -> None:
+    seconds = [0.0]
+    sweep_state = limited(tmp_path, lambda: seconds[-1])
+    suggestion = sweep_state.ask()
+    assert suggestion is not None
+    sweep_state.report(suggestion.number, TrialResult("running", EpochScores(1, {METRIC: 0.5})))
+    with pytest.raises(TrainingError, match=r"no trial ended with a score; the reasons are in .*raytl\.log"):
+        _check_outcome(sweep_state, tmp_path)
+    seconds.append(11.0)
+    text = r"search\.budget\.wall of 10 s is spent, and no trial ended with a score(.|\n)*larger budget .* to resume"
+    with pytest.raises(TrainingError, match=text):
+        _check_outcome(sweep_state, tmp_path)
 
 
 def test_an_epoch_that_a_distributed_trial_repeats_at_its_end_is_reported_once(tmp_path: Path) -> None:
