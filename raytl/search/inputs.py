@@ -87,7 +87,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
             on_event(Message(note, "warning"))
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
-    base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
+    base = {**decisive(experiment.model_copy()), **_by_key(experiment.model_dump())}
     check_corners(experiment, space)
     check_turns(experiment, train_plan.preprocess, "auxiliary.rotation" in {each.key for each in space.dimensions})
     inputs = SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
@@ -268,9 +268,10 @@ def _trials_location(experiment: Experiment) -> str:
     return f"{uri}/{TRIALS}" if is_remote(uri) else str((sweep_root(experiment) / TRIALS).resolve())
 
 
-def _by_key(experiment: Experiment) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, section in experiment.model_dump().items():
-        if isinstance(section, dict):
-            values |= {f"{name}.{key}": value for key, value in section.items()}
-    return values
+def _by_key(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of sections, and of sections in them, by dotted key."""
+    flat = {f"{prefix}{key}": value for key, value in values.items()}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _by_key(value, f"{prefix}{key}.")
+    return flat

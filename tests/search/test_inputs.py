@@ -13,13 +13,14 @@ import torch
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
+from raytl.config.shape import all_keys, keys_of
 from raytl.config.space import Dimension, Space
 from raytl.data.sample import Sample
 from raytl.errors import ConfigError, RunError
 from raytl.events import Message, Recorder
 from raytl.labelling.change import TrainChange
 from raytl.search import preflight
-from raytl.search.inputs import SweepInputs, _advice, _check_shared_head, _learned_columns, open_study
+from raytl.search.inputs import SweepInputs, _advice, _by_key, _check_shared_head, _learned_columns, open_study
 from raytl.search.passes import Passes, passes
 from raytl.search.preflight import depth_costs
 from raytl.training.job import TrainJob
@@ -35,6 +36,15 @@ def test_folds_are_recommended_for_few_validation_images(folds: int | None, val:
 
 
 BASE = Experiment(name="x", data="own.csv", model={"name": "test_vit", "preprocess": {"image_px": 64}})
+
+
+def test_every_key_of_an_experiment_can_be_a_condition() -> None:
+    keys = [key for key in all_keys() if not keys_of(key.split("."))]
+    base = _by_key(BASE.model_dump())
+    assert len(keys) > 100 and set(keys) <= base.keys()
+    assert (base["few.fixmatch.ratio"], base["optim.lr"]) == (BASE.few.fixmatch.ratio, BASE.optim.lr)
+
+
 MADE = {"data.synthetic.uri": "made", "data.synthetic.share": 0.5}
 TURNING = override(BASE, {"auxiliary.rotation": 0.1})
 FIXMATCH = override(BASE, {"data.unlabelled": "all", "few.method": "fixmatch"})
