@@ -15,7 +15,7 @@ from raytl.search.plan import SweepPlan, TrialShape
 
 @dataclass
 class BudgetTracker:
-    """Seconds and errors so far. `before_s` is the wall time, and `trial_s` the training time, of earlier starts."""
+    """Seconds and errors so far: `before_s` is the wall time of earlier starts, `trial_s` the training time of all trials."""
 
     search: SearchConfig
     shape: TrialShape

@@ -229,11 +229,10 @@ def _solved(sweep: _Sweep, job: TrainJob, target: Path, executor: TrialExecutor)
 
 def _state(sweep: _Sweep, study: Study, executor: TrialExecutor, total: Total, before_s: float) -> SweepState:
     search = sweep.inputs.experiment.search
-    trial_s = sum(record.seconds for record in study.records() if record.state != "running")
     return SweepState(
         study=study,
         search=search,
-        budget_tracker=BudgetTracker(search, executor.shape, before_s=before_s, trial_s=trial_s),
+        budget_tracker=BudgetTracker(search, executor.shape, before_s=before_s),
         epochs=epochs_of(sweep.inputs.experiment),
         total=total.trials,
         on_event=sweep.on_event,

@@ -3,6 +3,7 @@ only the best checkpoints."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from raytl.search.checkpoints import Checkpoints
 from raytl.search.folds import fold_folders
 from raytl.search.methods import with_simplest
 from raytl.search.noise import NoiseStop
-from raytl.search.protocol import Suggestion, TrialResult
+from raytl.search.protocol import EpochScores, Suggestion, TrialResult
 from raytl.search.record import EndState, TrialRecord, best_first, finalists
 from raytl.search.stopping import MIN_TRIALS, Stop
 from raytl.search.study import Study
@@ -48,8 +49,10 @@ class SweepState:
     _is_cut: bool = False
 
     def __post_init__(self) -> None:
-        metric = self.search.metrics[0]
-        scored = best_first(self.study.records(), metric)
+        metric, records = self.search.metrics[0], self.study.records()
+        self._seconds = {record.number: record.seconds for record in records}
+        self.budget_tracker.trained(sum(self._seconds.values()))
+        scored = best_first(records, metric)
         self._best = (scored[0].values[0], scored[0].number) if scored and scored[0].values else None
         self._finalists = finalists(scored, metric)
 
@@ -76,6 +79,7 @@ class SweepState:
         suggestion = None if self.is_over else self.study.ask()
         for number in self.study.taken_pruned():
             self._drop_checkpoints(number)
+            self._emit_pruned(self.study.record(number))
         if suggestion is not None:
             self._suggestions[suggestion.number] = suggestion
             self._emit(suggestion.number, "running", _SUGGESTED)
@@ -142,6 +146,8 @@ class SweepState:
 
     def _update_best(self, number: int, value: float) -> None:
         lower = lower_is_better(self.search.metrics[0])
+        if not math.isfinite(value):
+            return
         if self._best is None or (value < self._best[0] if lower else value > self._best[0]):
             self._best = (value, number)
 
@@ -161,6 +167,12 @@ class SweepState:
         for record in ended:
             if record.folder and record not in self._finalists:
                 self.checkpoints.drop(record.folder)
+
+    def _emit_pruned(self, trial: TrialRecord) -> None:
+        """Emit the end of a trial that lost while it waited at a rung."""
+        last = {self.search.metrics[0]: trial.curve[-1][1]} if trial.curve else {}
+        result = TrialResult("running", EpochScores(trial.epochs, last), features=trial.features)
+        self._emit(trial.number, "pruned", result)
 
     def _emit(self, number: int, state: str, result: TrialResult) -> None:
         suggestion = self._suggestions.get(number)
