@@ -34,7 +34,7 @@ from raytl.search.checkpoints import Checkpoints, others, remove
 from raytl.search.executor import TrialExecutor, run_here, run_on_tune, trial_factory
 from raytl.search.head import solved_head
 from raytl.search.image_scale import measured_at, on_smaller_images
-from raytl.search.inputs import SweepInputs, check_finished, open_study, set_total, sweep_inputs, sweep_job
+from raytl.search.inputs import SweepInputs, check_finished, ended_trials, open_study, set_total, sweep_inputs, sweep_job
 from raytl.search.noise import NoiseStop, validation_noise
 from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import SweepPlan
@@ -44,7 +44,7 @@ from raytl.search.record import finalists
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_shape
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import SUMMARY, SweepResult, Total, ended, finished, is_finished, wall_s, write_wall_s
+from raytl.search.summary import SUMMARY, SweepResult, Total, finished, is_finished, wall_s, write_wall_s
 from raytl.search.sweep_state import SweepState
 from raytl.search.trial import epochs_of, full_size
 from raytl.search.winner import Jobs, Winner, select_winner
@@ -65,7 +65,7 @@ def plan_sweep(experiment: Experiment, *, add: int = 0, on_event: OnEvent = igno
     experiment = completed(with_task(experiment, on_event))
     inputs = on_smaller_images(sweep_inputs(experiment, on_event))
     with _cluster(experiment) as cluster:
-        return sweep_plan(inputs, cluster, ended(inputs.folder), add)
+        return sweep_plan(inputs, cluster, ended_trials(inputs), add)
 
 
 def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: OnEvent = ignore) -> SweepResult:

@@ -27,8 +27,9 @@ from raytl.search.earlier import Wanted, earlier_sweeps
 from raytl.search.folds import FEW_IMAGES, check_folds, fold_column_notes, fold_jobs
 from raytl.search.prior import FILE as PRIOR
 from raytl.search.prior import NO_PRIOR, Prior, load
+from raytl.search.storage import STUDY_FILES
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import TOTAL, Total, sweep_root, total_of
+from raytl.search.summary import TOTAL, Total, ended, sweep_root, total_of
 from raytl.search.trial import epochs_of
 from raytl.store.lease import WriteToken
 from raytl.store.s3_settings import S3Settings
@@ -197,9 +198,28 @@ def open_study(inputs: SweepInputs) -> Study:
         ConfigError: the sampler is not available, or the database cannot be opened.
         RunError: the folder holds a sweep of another experiment.
     """
-    experiment = inputs.experiment
     inputs.folder.mkdir(parents=True, exist_ok=True)
-    study = Study.open(
+    study = _study(inputs)
+    if stored_changes(inputs.folder) is None:
+        write_changes(inputs.folder, inputs.plan.changes)
+    return study
+
+
+def ended_trials(inputs: SweepInputs) -> int:
+    """Return the number of trials that ended, also of an interrupted sweep; nothing is written.
+
+    Raises:
+        RunError: the folder holds a sweep of another experiment.
+    """
+    file = STUDY_FILES.get(inputs.experiment.search.storage)
+    if file is not None and (inputs.folder / file).exists():
+        return _study(inputs).counts()[0]
+    return ended(inputs.folder)
+
+
+def _study(inputs: SweepInputs) -> Study:
+    experiment = inputs.experiment
+    return Study.open(
         inputs.folder,
         experiment.search,
         name=experiment.name,
@@ -211,9 +231,6 @@ def open_study(inputs: SweepInputs) -> Study:
         root=_trials_location(experiment),
         prior=inputs.prior or NO_PRIOR,
     )
-    if stored_changes(inputs.folder) is None:
-        write_changes(inputs.folder, inputs.plan.changes)
-    return study
 
 
 def _same(inputs: SweepInputs) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,9 +20,10 @@ from raytl.errors import ConfigError, RunError
 from raytl.events import Message, Recorder
 from raytl.labelling.change import TrainChange
 from raytl.search import preflight
-from raytl.search.inputs import SweepInputs, _advice, _by_key, _check_shared_head, _learned_columns, open_study
+from raytl.search.inputs import SweepInputs, _advice, _by_key, _check_shared_head, _learned_columns, ended_trials, open_study
 from raytl.search.passes import Passes, passes
 from raytl.search.preflight import depth_costs
+from raytl.search.protocol import TrialResult
 from raytl.training.job import TrainJob
 
 NO_IMAGES = SimpleNamespace(train=[])
@@ -106,6 +107,26 @@ def test_a_sweep_resumes_with_the_images_of_other_sources_that_it_began_with(tmp
         opened(unlabelled="after")
     with pytest.raises(RunError, match=r"images of unlabelled: before -> -"):
         opened()
+
+
+def test_the_trials_of_an_interrupted_sweep_count_as_ended_in_a_plan(tmp_path: Path) -> None:
+    search = {"sampler": "random", "recipes": False}
+    dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}), splits=NO_IMAGES)
+    plan: Any = SimpleNamespace(
+        dataset=dataset, weights_digest="w", sources=SimpleNamespace(digests={}), changes={}
+    )
+    space = Space((Dimension("optim.lr", "log", 1e-4, 1e-2),))
+    inputs = SweepInputs(Experiment(name="x", data="own/", model="m", search=search), plan, 4, space, {}, tmp_path)
+    assert ended_trials(inputs) == 0 and not list(tmp_path.iterdir())
+    study = open_study(inputs)
+    for number in range(3):
+        assert study.ask() is not None
+        if number < 2:
+            study.tell(number, "failed", TrialResult("failed"))
+    assert ended_trials(inputs) == 2
+    other = replace(inputs, plan=SimpleNamespace(**vars(plan) | {"weights_digest": "v"}))
+    with pytest.raises(RunError, match="weights: w -> v"):
+        ended_trials(other)
 
 
 def test_a_sweep_resumes_with_the_values_of_auxiliary_columns_that_it_began_with(tmp_path: Path) -> None:
