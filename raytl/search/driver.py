@@ -134,7 +134,7 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         write_text(folder / "experiment.yaml", to_yaml(experiment))
         job = _job(sweep, executor)
         before_s = wall_s(folder)
-        state = _state(sweep, study, executor, total, before_s)
+        state = _state(sweep, study, executor, total, before_s + time.monotonic() - started)
         state.noise_stop = _noise_stop(sweep, study, job, total, executor)
         with _process(experiment.compute, executor):
             _run_trials(state, job, executor, folder)
