@@ -261,6 +261,7 @@ def _run_trials(state: SweepState, job: TrainJob, executor: TrialExecutor, folde
             searcher = StudySearcher(state, executor.limit, executor.max_failures)
             scheduler, scratch = StudyScheduler(state), folder / ".ray"
             run_on_tune(searcher, scheduler, lambda: state.is_over, factory, executor, scratch)
+        state.store_seconds()
     finally:
         write_wall_s(folder, state.budget_tracker.wall_s)
 

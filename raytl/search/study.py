@@ -214,6 +214,10 @@ class Study:
             self.study.tell(number, state=TrialState.FAIL)
         return True
 
+    def store_seconds(self, number: int, seconds: float) -> None:
+        """Store the training time of a trial that did not end."""
+        self._at(number).set_user_attr("seconds", seconds)
+
     def records(self) -> list[TrialRecord]:
         """Return every trial that was suggested, by number."""
         trials = self.study.get_trials(deepcopy=False)

@@ -118,6 +118,13 @@ class SweepState:
             self._drop_checkpoints(number)
         self._emit(number, state if ended else "waiting", result)
 
+    def store_seconds(self) -> None:
+        """Store the training time of trials that the budget interrupted, so that a later start counts it."""
+        for record in self.study.records():
+            seconds = self._seconds.get(record.number, 0.0)
+            if record.state == "running" and seconds > record.seconds:
+                self.study.store_seconds(record.number, seconds)
+
     def wanted(self) -> set[tuple[str, str]]:
         """Return the checkpoints that are needed, as (trial, name): of the best trials, and of those that may resume."""
         running = [record for record in self.study.records() if record.state == "running"]

@@ -182,6 +182,20 @@ def test_the_training_time_of_a_trial_that_waited_when_the_driver_died_counts_on
     assert again.budget_tracker.trial_s == 9.0 + (2.0 if promoted.number == suggestion.number else 5.0)
 
 
+def test_the_training_time_of_a_trial_that_the_budget_interrupts_counts_in_a_later_start(tmp_path: Path) -> None:
+    sweep_state = limited(tmp_path, lambda: 0.0)
+    suggestion = sweep_state.ask()
+    assert suggestion is not None
+    trains = TrialResult("running", EpochScores(1, {METRIC: 0.5}), seconds=5.0)
+    sweep_state.report(suggestion.number, trains)
+    sweep_state.store_seconds()
+    again = limited(tmp_path, lambda: 0.0)
+    assert again.budget_tracker.trial_s == 5.0
+    assert again.ask() == suggestion
+    again.report(suggestion.number, replace(trains, last=EpochScores(2, {METRIC: 0.6}), seconds=7.0))
+    assert again.budget_tracker.trial_s == 7.0
+
+
 def limited(folder: Path, clock: Callable[[], float], **search: Any) -> SweepState:
     """Return a sweep of two trials with a budget of 10 s."""
     config = SearchConfig.model_validate({"trials": 2, "metric": METRIC, "scheduler": "none", "budget": {"wall": 10}} | search)
