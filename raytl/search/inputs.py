@@ -22,7 +22,7 @@ from raytl.events import Message, OnEvent
 from raytl.labelling.record import stored_changes, write_changes
 from raytl.run.atomic import write_json
 from raytl.search.comparison import another_experiment, sweep_differences
-from raytl.search.corners import check_corners, shared_head_fault
+from raytl.search.corners import check_corners, depth_fault, shared_head_fault
 from raytl.search.earlier import Wanted, earlier_sweeps
 from raytl.search.folds import FEW_IMAGES, check_folds, fold_column_notes, fold_jobs
 from raytl.search.prior import FILE as PRIOR
@@ -88,6 +88,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
             on_event(Message(note, "warning"))
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
+    _refuse_new(depth_fault(space, stages), root, on_event)
     base = {**decisive(experiment.model_copy()), **_by_key(experiment.model_dump())}
     check_corners(experiment, space)
     check_turns(experiment, train_plan.preprocess, "auxiliary.rotation" in {each.key for each in space.dimensions})
@@ -110,9 +111,13 @@ def _refuse_warmup(experiment: Experiment) -> None:
 
 
 def _check_shared_head(experiment: Experiment, folder: Path, on_event: OnEvent) -> None:
-    """Refuse keys of the space that contradict the head that all trials start from; a sweep in `folder` that began with them
-    resumes, with a warning."""
-    if not (fault := shared_head_fault(experiment)):
+    """Refuse keys of the space that contradict the head that all trials start from."""
+    _refuse_new(shared_head_fault(experiment), folder, on_event)
+
+
+def _refuse_new(fault: str, folder: Path, on_event: OnEvent) -> None:
+    """Raise a ConfigError if there is a `fault`; a sweep in `folder` that began with it resumes, with a warning."""
+    if not fault:
         return
     if not _has_begun(folder):
         raise ConfigError(fault)
