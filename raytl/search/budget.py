@@ -60,6 +60,16 @@ class BudgetTracker:
         return next((reason for reason, count in self._errors.items() if count >= self.search.max_errors), None)
 
 
+def idle_budget(budget: BudgetConfig, shape: TrialShape) -> str:
+    """Return which limit limits nothing, with advice; empty if all can take effect."""
+    if budget.gpu_hours is None or shape.gpus:
+        return ""
+    return (
+        f"search.budget.gpu_hours: found {budget.gpu_hours:g}, and trials use no GPU here: it limits nothing. "
+        "search.budget.wall limits the time"
+    )
+
+
 def check_budget(budget: BudgetConfig, plan: SweepPlan) -> None:
     """Raise a RunError if `plan` exceeds `budget` even with good pruning."""
     trials = plan.trials - plan.done

@@ -29,12 +29,20 @@ from raytl.models.forward import pick_device
 from raytl.run.atomic import write_json, write_text
 from raytl.run.logs import log_to, logged
 from raytl.run.run_store import RunStore
-from raytl.search.budget import BudgetTracker, check_budget
+from raytl.search.budget import BudgetTracker, check_budget, idle_budget
 from raytl.search.checkpoints import Checkpoints, others, remove
 from raytl.search.executor import TrialExecutor, run_here, run_on_tune, trial_factory
 from raytl.search.head import solved_head
 from raytl.search.image_scale import measured_at, on_smaller_images
-from raytl.search.inputs import SweepInputs, check_finished, ended_trials, open_study, set_total, sweep_inputs, sweep_job
+from raytl.search.inputs import (
+    SweepInputs,
+    check_finished,
+    ended_trials,
+    open_study,
+    set_total,
+    sweep_inputs,
+    sweep_job,
+)
 from raytl.search.noise import NoiseStop, validation_noise
 from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import SweepPlan
@@ -131,6 +139,8 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         _check_budget(sweep.inputs, cluster, study, add)
         total = set_total(sweep.inputs, study, add)
         executor = _executor(experiment, cluster)
+        if idle := idle_budget(experiment.search.budget, executor.shape):
+            sweep.on_event(Message(idle, "warning"))
         write_text(folder / "experiment.yaml", to_yaml(experiment))
         job = _job(sweep, executor)
         before_s = wall_s(folder)

@@ -18,6 +18,7 @@ from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import apply_freeze
 from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_backbone
+from raytl.search.budget import idle_budget
 from raytl.search.grid import grid_points, is_grid
 from raytl.search.image_scale import area_ratio, measured_at
 from raytl.search.inputs import SweepInputs, sweep_job
@@ -77,7 +78,11 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
         cache_bytes=cache_bytes,
         wall_s=wall,
         gpu_hours=gpu_hours(in_turn, shape),
-        warnings=(*inputs.plan.warnings, *_cache_warning(cache_bytes, experiment.data.cache_limit_gb)),
+        warnings=(
+            *inputs.plan.warnings,
+            *_cache_warning(cache_bytes, experiment.data.cache_limit_gb),
+            *filter(None, [idle_budget(search.budget, shape)]),
+        ),
         measured_at=measured_at(inputs),
         prior=inputs.prior.text if inputs.prior else "",
         refit_epochs=None if refit == epochs else refit,
