@@ -76,6 +76,8 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
         on_event(Message(line))
     if advice := _advice(experiment.search, train_plan.dataset.splits.images):
         on_event(Message(advice))
+    if fault := _storage_fault(experiment):
+        on_event(Message(fault, "warning"))
     if experiment.adapt.method in AFTER_TRAINING:
         text = f"trials are scored before adapt.method: {experiment.adapt.method}; the winner's refit is adapted"
         on_event(Message(text))
@@ -169,6 +171,16 @@ def _advice(search: SearchConfig, images: Mapping[str, int]) -> str:
     return (
         f"{val} validation images are few: with many trials, the luckiest one wins; search.folds: 3 scores each trial on all "
         f"{train + val} images of train and val, at two to three times the cost"
+    )
+
+
+def _storage_fault(experiment: Experiment) -> str:
+    """Return why the study may be lost with this machine; empty if it is safe."""
+    if experiment.search.storage != "sqlite" or not is_remote(sweep_uri(experiment)):
+        return ""
+    return (
+        "search.storage: found sqlite, and the sweep is in a bucket: a database that is uploaded in the middle of a write cannot "
+        "be read where this machine is lost. New sweeps are safe with search.storage: journal"
     )
 
 

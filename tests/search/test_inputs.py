@@ -20,7 +20,16 @@ from raytl.errors import ConfigError, RunError
 from raytl.events import Message, Recorder
 from raytl.labelling.change import TrainChange
 from raytl.search import preflight
-from raytl.search.inputs import SweepInputs, _advice, _by_key, _check_shared_head, _learned_columns, ended_trials, open_study
+from raytl.search.inputs import (
+    SweepInputs,
+    _advice,
+    _by_key,
+    _check_shared_head,
+    _learned_columns,
+    _storage_fault,
+    ended_trials,
+    open_study,
+)
 from raytl.search.passes import Passes, passes
 from raytl.search.preflight import depth_costs
 from raytl.search.protocol import TrialResult
@@ -34,6 +43,15 @@ def test_folds_are_recommended_for_few_validation_images(folds: int | None, val:
     text = _advice(SearchConfig(folds=folds), {"train": 200, "val": val})
     assert bool(text) is said
     assert not said or ("50 validation images" in text and "all 250 images" in text)
+
+
+@pytest.mark.parametrize(
+    ("storage", "uri", "is_unsafe"),
+    [("sqlite", "s3://bucket/runs", True), ("journal", "s3://bucket/runs", False), ("sqlite", "runs", False)],
+)
+def test_a_database_file_in_a_bucket_is_a_warning(storage: str, uri: str, is_unsafe: bool) -> None:
+    experiment = override(BASE, {"search.storage": storage, "storage.uri": uri})
+    assert bool(_storage_fault(experiment)) is is_unsafe
 
 
 BASE = Experiment(name="x", data="own.csv", model={"name": "test_vit", "preprocess": {"image_px": 64}})
@@ -112,9 +130,7 @@ def test_a_sweep_resumes_with_the_images_of_other_sources_that_it_began_with(tmp
 def test_the_trials_of_an_interrupted_sweep_count_as_ended_in_a_plan(tmp_path: Path) -> None:
     search = {"sampler": "random", "recipes": False}
     dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}), splits=NO_IMAGES)
-    plan: Any = SimpleNamespace(
-        dataset=dataset, weights_digest="w", sources=SimpleNamespace(digests={}), changes={}
-    )
+    plan: Any = SimpleNamespace(dataset=dataset, weights_digest="w", sources=SimpleNamespace(digests={}), changes={})
     space = Space((Dimension("optim.lr", "log", 1e-4, 1e-2),))
     inputs = SweepInputs(Experiment(name="x", data="own/", model="m", search=search), plan, 4, space, {}, tmp_path)
     assert ended_trials(inputs) == 0 and not list(tmp_path.iterdir())

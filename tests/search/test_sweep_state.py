@@ -198,7 +198,9 @@ def test_the_training_time_of_a_trial_that_the_budget_interrupts_counts_in_a_lat
 
 def limited(folder: Path, clock: Callable[[], float], **search: Any) -> SweepState:
     """Return a sweep of two trials with a budget of 10 s."""
-    config = SearchConfig.model_validate({"trials": 2, "metric": METRIC, "scheduler": "none", "budget": {"wall": 10}} | search)
+    config = SearchConfig.model_validate(
+        {"trials": 2, "metric": METRIC, "scheduler": "none", "budget": {"wall": 10}} | search
+    )
     space = Space((Dimension("optim.lr", "log", 1e-4, 1e-2),))
     study = Study.open(folder, config, name="x", space=space, base={}, stages=5, epochs=9, same={})
     return SweepState(study, config, BudgetTracker(config, TrialShape(1, 1, 0.0), clock=clock), 9, 2, ignore)
