@@ -90,8 +90,8 @@ def test_a_sweep_with_trials_that_its_budget_interrupted_is_not_finished(tmp_pat
 
 
 def test_a_grid_has_no_more_trials_than_points_and_is_finished_with_them(tmp_path: Path) -> None:
-    grid = search(sampler="grid")
-    assert total_of(tmp_path, grid, most=6) == (total := Total(6, most=6))
+    grid, total = search(sampler="grid"), Total(6, most=6)
+    assert total_of(tmp_path, grid, most=6) == total
     write_json(tmp_path / TOTAL, asdict(total))
     write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": {"complete": 4, "pruned": 1}})
     assert not is_finished(tmp_path, grid)
