@@ -272,7 +272,7 @@ def _same(inputs: SweepInputs) -> dict[str, Any]:
 
 def set_total(inputs: SweepInputs, study: Study, add: int) -> Total:
     """Set, store and return the number of trials (see `total_of`)."""
-    total = total_of(inputs.folder, inputs.experiment.search, add, study.most)
+    total = total_of(inputs.folder, inputs.experiment.search, add, study.limit)
     study.trials = total.trials
     write_json(inputs.folder / TOTAL, asdict(total))
     return total

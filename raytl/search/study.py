@@ -140,7 +140,7 @@ class Study:
         return self.guide.grid is not None
 
     @property
-    def most(self) -> int | None:
+    def limit(self) -> int | None:
         """Number of trials with which a grid has no more points, those that an old sweep repeated among them; None without a grid."""
         repeated = len(self._suggested) - len(self._seen)
         return None if self.guide.grid is None else len(self.guide.grid) + repeated
@@ -148,7 +148,7 @@ class Study:
     @property
     def _total(self) -> int:
         """Number of trials in all: a grid may have fewer points than `trials`."""
-        return self.trials if self.most is None else min(self.trials, self.most)
+        return self.trials if self.limit is None else min(self.trials, self.limit)
 
     def _seed(self, number: int, draw: int) -> int:
         """Return the sampler's seed for a draw of a trial."""

@@ -85,7 +85,7 @@ class Total:
     stop: Stop | None = None
     added: Trials = 0
     """Number of them that the last `--add` added; it is not applied again before they end."""
-    most: Trials | None = None
+    limit: Trials | None = None
     """Number of trials with which a grid has no more points; None with every other sampler."""
 
 
@@ -129,9 +129,9 @@ def ended(folder: Path) -> int:
     return sum(count for state, count in SUMMARY_FORMAT.load(path).trials.items() if state != "running")
 
 
-def total_of(folder: Path, search: SearchConfig, add: int = 0, most: int | None = None) -> Total:
+def total_of(folder: Path, search: SearchConfig, add: int = 0, limit: int | None = None) -> Total:
     """Return the number of trials: that of `search`, or of an earlier start in `folder` with `--add`, plus `add`; of a grid,
-    `most` at most, or the number that an earlier start stored.
+    `limit` at most, or the number that an earlier start stored.
 
     `add` replaces an earlier one whose trials have not all ended, so that the same command resumes them.
 
@@ -142,9 +142,9 @@ def total_of(folder: Path, search: SearchConfig, add: int = 0, most: int | None 
     stored = TOTAL_FORMAT.load(path) if path.exists() else Total(0)
     total = _unlimited(folder, search, add, stored)
     if not is_grid(search.sampler):
-        return replace(total, most=None)
-    most = max(most or 0, stored.most or 0) or None
-    return total if most is None else _within(total, most, add)
+        return replace(total, limit=None)
+    limit = max(limit or 0, stored.limit or 0) or None
+    return total if limit is None else _within(total, limit, add)
 
 
 def _unlimited(folder: Path, search: SearchConfig, add: int, stored: Total) -> Total:
@@ -159,15 +159,15 @@ def _unlimited(folder: Path, search: SearchConfig, add: int, stored: Total) -> T
     return stored if is_fixed else Total(base)
 
 
-def _within(total: Total, most: int, add: int) -> Total:
-    """Return the number of trials of a grid, those that `add` adds among them, up to its `most`."""
-    added = min(total.added, max(0, most - (total.trials - total.added)))
+def _within(total: Total, limit: int, add: int) -> Total:
+    """Return the number of trials of a grid, those that `add` adds among them, up to its `limit`."""
+    added = min(total.added, max(0, limit - (total.trials - total.added)))
     if add and not added:
         raise ConfigError(
-            f"--add: found {add}, and the grid of search.space has no more points: the sweep runs {most} trials without it. "
+            f"--add: found {add}, and the grid of search.space has no more points: the sweep runs {limit} trials without it. "
             "Remove --add; for other values, start a sweep of another name with a larger search.space"
         )
-    return replace(total, trials=min(total.trials, most), added=added, most=most)
+    return replace(total, trials=min(total.trials, limit), added=added, limit=limit)
 
 
 def is_finished(folder: Path, search: SearchConfig) -> bool:

@@ -96,8 +96,8 @@ def test_values_that_rules_take_alike_come_once_beside_the_combinations() -> Non
 def test_a_depth_that_the_network_lacks_is_a_fault(depth: dict[str, Any], fault: str) -> None:
     search = {"space": {"transfer.unfreeze": depth, "optim.lr": {"log": [1e-4, 1e-2]}}}
     experiment = Experiment(name="x", data="own.csv", model="m", search=search)
-    found = depth_fault(space_of(experiment).resolved(5), 5)
-    assert fault in found and bool(found) is bool(fault)
+    text = depth_fault(space_of(experiment).resolved(5), 5)
+    assert fault in text and bool(text) is bool(fault)
 
 
 def test_a_depth_of_a_space_that_varies_the_network_is_not_judged() -> None:

@@ -27,7 +27,7 @@ def test_each_point_of_a_grid_is_suggested_once(tmp_path: Path, sampler: str, re
     assert suggestions[0].source == ("recipe: linear probe" if recipes else "sampler")
     points = [(depth, strength) for depth in range(3) for strength in (0, 0.5)]
     assert sorted(tuple(one.overrides.values()) for one in suggestions) == points
-    assert (study.counts(), study.most) == ((6, 0), 6)
+    assert (study.counts(), study.limit) == ((6, 0), 6)
 
 
 def test_a_grid_has_one_point_for_all_values_of_a_key_whose_condition_does_not_hold(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_a_grid_whose_earlier_start_repeated_points_runs_the_missing_ones(tmp_pa
         study.study.tell(trial.number, 0.5)
     study = opened(tmp_path, **search)
     assert len(run(study, epochs=1)) == 5
-    assert (study.counts(), study.most) == ((11, 0), 11)
+    assert (study.counts(), study.limit) == ((11, 0), 11)
 
 
 def test_a_grid_with_too_many_points_is_refused_before_the_study_is_stored(tmp_path: Path) -> None:

@@ -90,8 +90,8 @@ def test_a_sweep_with_trials_that_its_budget_interrupted_is_not_finished(tmp_pat
 
 
 def test_a_grid_has_no_more_trials_than_points_and_is_finished_with_them(tmp_path: Path) -> None:
-    grid, total = search(sampler="grid"), Total(6, most=6)
-    assert total_of(tmp_path, grid, most=6) == total
+    grid, total = search(sampler="grid"), Total(6, limit=6)
+    assert total_of(tmp_path, grid, limit=6) == total
     write_json(tmp_path / TOTAL, asdict(total))
     write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": {"complete": 4, "pruned": 1}})
     assert not is_finished(tmp_path, grid)
@@ -104,8 +104,8 @@ def test_a_grid_has_no_more_trials_than_points_and_is_finished_with_them(tmp_pat
 
 def test_trials_that_are_added_to_a_grid_end_with_its_points(tmp_path: Path) -> None:
     grid = search(10, sampler="grid")
-    added = Total(12, planned=10, added=2, most=12)
-    write_json(tmp_path / TOTAL, asdict(Total(10, most=12)))
+    added = Total(12, planned=10, added=2, limit=12)
+    write_json(tmp_path / TOTAL, asdict(Total(10, limit=12)))
     assert total_of(tmp_path, grid, add=4) == added
     write_json(tmp_path / TOTAL, asdict(added))
     write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": {"complete": 10}})
@@ -114,4 +114,4 @@ def test_trials_that_are_added_to_a_grid_end_with_its_points(tmp_path: Path) -> 
 
 def test_a_grid_to_which_an_earlier_version_added_more_than_its_points_resumes(tmp_path: Path) -> None:
     write_json(tmp_path / TOTAL, {"trials": 68, "planned": 64, "stop": None, "added": 4})
-    assert total_of(tmp_path, search(sampler="grid"), most=6) == Total(6, planned=64, most=6)
+    assert total_of(tmp_path, search(sampler="grid"), limit=6) == Total(6, planned=64, limit=6)
