@@ -42,7 +42,7 @@ from raytl.registry.record import (
     Record,
     State,
 )
-from raytl.store.contract import ObjectStore
+from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -245,6 +245,16 @@ class Registry:
         changes = {CHAMPION: seen.aliases[PREVIOUS], PREVIOUS: seen.champion}
         return self.move(changes, seen, who, why, when)
 
+    def added(self) -> dict[int, list[ObjectInfo]]:
+        """Return the objects of bundles and reports that were added later, by the number of their version."""
+        objects: dict[int, list[ObjectInfo]] = {}
+        for prefix in BESIDE:
+            for info in retried(lambda prefix=prefix: list(self.store.list(prefix))):  # type: ignore[misc]
+                name = info.key.split("/")[1]
+                if name.isascii() and name.isdecimal() and len(name) <= _MAX_DIGITS and name == f"{int(name):06d}":
+                    objects.setdefault(int(name), []).append(info)
+        return objects
+
     def withdraw(self, record: Record) -> None:
         """Delete the version's record; its files stay."""
         retried(lambda: self.store.delete(_version(record.number)))
@@ -257,10 +267,7 @@ class Registry:
         """Return the versions that an alias names or that have bundles or reports. Their records may have been deleted by hand:
         another version of that number would be the champion unjudged, with the bundles of another model."""
         move = self._newest(self._listed(MOVES, _move)[0], _move, MOVE_FORMAT)
-        keys = [info.key for prefix in BESIDE for info in retried(lambda prefix=prefix: list(self.store.list(prefix)))]  # type: ignore[misc]
-        folders = {key.split("/")[1] for key in keys}
-        numbers = {int(name) for name in folders if name.isascii() and name.isdecimal() and len(name) <= _MAX_DIGITS}
-        return numbers | set(move.aliases.values() if move else ())
+        return {*self.added(), *(move.aliases.values() if move else ())}
 
     def _undo_if_removed(self, move: Move, changes: Mapping[str, int | None]) -> None:
         """Undo the move if its version was removed meanwhile (see `cleaning.clean`)."""
