@@ -121,7 +121,9 @@ def clean(registry: Registry, plan: CleanupPlan) -> None:
 def _remove_added(store: ObjectStore, number: int) -> None:
     """Delete what was added to a version later, the cards of bundles first, so that a reader finds a whole one or none."""
     listed = [
-        info for prefix in BESIDE for info in retried(lambda prefix=prefix: list(store.list(f"{prefix}{number:06d}/")))  # type: ignore[misc]
+        info
+        for prefix in BESIDE
+        for info in retried(lambda prefix=prefix: list(store.list(f"{prefix}{number:06d}/")))  # type: ignore[misc]
     ]
     for key in sorted((info.key for info in listed), key=lambda key: (not key.endswith(f"/{CARD}"), key)):
         retried(lambda key=key: store.delete(key))  # type: ignore[misc]

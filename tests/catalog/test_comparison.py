@@ -62,8 +62,8 @@ def test_versions_have_the_reports_that_were_added_on_another_node(
         for name in ("report.json", OUTCOMES):
             content = (tmp_path / "elsewhere" / "evaluation" / "val" / name).read_bytes()
             registry.store.put_bytes(f"reports/{number:06d}/evaluation/val/{name}", content)
-    found = compare(*(f"models:{registry.uri}@{number}" for number in (1, 2)))
-    assert [(each.gained, each.lost) for each in found.tests][0] == (10, 0)
+    accuracy = compare(*(f"models:{registry.uri}@{number}" for number in (1, 2))).tests[0]
+    assert (accuracy.gained, accuracy.lost) == (10, 0)
 
 
 def test_reports_on_the_same_images_are_tested_in_pairs(root: str) -> None:

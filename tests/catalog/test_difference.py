@@ -46,7 +46,10 @@ def test_images_are_found_by_content_whatever_their_names() -> None:
 
 
 def test_copies_of_an_image_are_compared_one_by_one() -> None:
-    one, copy, other = (replace(sample, digest="0" * 64) for sample in samples(("a", "a", "train"), ("b", "b", "train"), ("c", "a", "train")))
+    one, copy, other = (
+        replace(sample, digest="0" * 64)
+        for sample in samples(("a", "a", "train"), ("b", "b", "train"), ("c", "a", "train"))
+    )
     found = data_change(("s", "t"), [one, copy], [one])
     assert (found.removed, found.added, found.relabelled) == (("b",), (), {})
     found = data_change(("s", "t"), [one, copy], [copy, other])

@@ -97,7 +97,10 @@ def test_a_sweep_is_one_entry_with_the_data_of_its_winner(root: str) -> None:
 
 
 def test_trials_that_a_budget_interrupted_have_not_ended(root: str) -> None:
-    stopped = RESULT | {"status": "stopped by budget", "trials": {"complete": 3, "pruned": 2, "failed": 1, "running": 2}}
+    stopped = RESULT | {
+        "status": "stopped by budget",
+        "trials": {"complete": 3, "pruned": 2, "failed": 1, "running": 2},
+    }
     put(f"{root}/x-sweep", {"experiment.yaml": str(BASE), "trials.json": {"trials": 9}, "summary.json": stopped})
     [entry] = list_runs(root)
     assert (entry.state, entry.done, entry.total) == ("finished", 6, 9)

@@ -60,7 +60,9 @@ def test_reports_and_bundles_go_with_their_version_and_those_of_versions_that_ar
 ) -> None:
     for text in ("one", "two", "three"):
         publish(text)
-    added = [f"reports/{n:06d}/test_ledger.jsonl" for n in (1, 2, 3, 9)] + [f"bundles/{n:06d}/a/model.onnx" for n in (1, 2)]
+    added = [f"reports/{n:06d}/test_ledger.jsonl" for n in (1, 2, 3, 9)] + [
+        f"bundles/{n:06d}/a/model.onnx" for n in (1, 2)
+    ]
     for key in added:
         registry.store.put_bytes(key, b"12345")
     registry.withdraw(registry.record(1))  # as a cleanup that was interrupted left it

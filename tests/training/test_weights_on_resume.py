@@ -31,11 +31,15 @@ def began(root: Path, **recorded: str) -> RunFolder:
     return folder
 
 
-@pytest.mark.parametrize("weights", ["body.pth", "runs/other", "s3://bucket/body.safetensors", "models:r/trash@champion"])
+@pytest.mark.parametrize(
+    "weights", ["body.pth", "runs/other", "s3://bucket/body.safetensors", "models:r/trash@champion"]
+)
 def test_other_tensors_under_the_same_name_are_refused(tmp_path: Path, weights: str) -> None:
     folder = began(tmp_path, weights=BEFORE)
     _check_data(folder, planned(weights, BEFORE))
-    text = rf"(?s)model\.weights: {weights} changed since .*digest aaaaaaaaaaaa then, bbbbbbbbbbbb now.*Restore it.*--new"
+    text = (
+        rf"(?s)model\.weights: {weights} changed since .*digest aaaaaaaaaaaa then, bbbbbbbbbbbb now.*Restore it.*--new"
+    )
     with pytest.raises(RunError, match=text):
         _check_data(folder, planned(weights, NOW))
 
