@@ -52,9 +52,9 @@ def _parts(targets: Ints, count: int, rng: np.random.Generator) -> list[Ints]:
     by_class = np.split(order[np.argsort(targets[order], kind="stable")], np.cumsum(sizes)[:-1])
     part_of, loads = np.empty(len(targets), np.int64), np.zeros(count, np.int64)
     for number in np.argsort(-sizes, kind="stable"):
-        spread = min(count, max(1, int(sizes[number]) // LEAST))
-        emptiest = np.argsort(loads, kind="stable")[:spread]
-        for part, images in zip(emptiest, np.array_split(by_class[number], spread), strict=True):
+        parts = min(count, max(1, int(sizes[number]) // LEAST))
+        emptiest = np.argsort(loads, kind="stable")[:parts]
+        for part, images in zip(emptiest, np.array_split(by_class[number], parts), strict=True):
             part_of[images] = part
             loads[part] += len(images)
     return [order[part_of[order] == part] for part in range(count)]
