@@ -66,6 +66,11 @@ class SweepResult:
     folds: Annotated[int, within(2, 10)] | None = None
     """Folds over which scores are means; None = scores are those of the validation split."""
 
+    @property
+    def ended(self) -> int:
+        """Return the number of trials that ended."""
+        return sum(count for state, count in self.trials.items() if state != "running")
+
     def moved(self, old: str, new: str) -> SweepResult:
         """Return the result with the locations below `old` replaced by those below `new`."""
         names = ("folder", "experiment_file", "report", "csv")
@@ -126,7 +131,7 @@ def ended(folder: Path) -> int:
     path = folder / SUMMARY
     if not path.exists():
         return 0
-    return sum(count for state, count in SUMMARY_FORMAT.load(path).trials.items() if state != "running")
+    return SUMMARY_FORMAT.load(path).ended
 
 
 def total_of(folder: Path, search: SearchConfig, add: int = 0, limit: int | None = None) -> Total:
