@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raytl.cluster.heartbeat import DriverRequest, Heartbeat
+from raytl.errors import first_line
 from raytl.events import Event, OnEvent
 from raytl.worker_status import WorkerStatus
 
@@ -70,6 +71,19 @@ class EventSender:
         self.actor.end.remote()
 
 
+class CoordinatorLost(Exception):
+    """The actor's process died: its workers wait for its answers before they write a checkpoint, without end."""
+
+
+def _answer(call: Any) -> Any:
+    import ray
+
+    try:
+        return ray.get(call)
+    except (ray.exceptions.ActorDiedError, ray.exceptions.OutOfMemoryError) as dead:
+        raise CoordinatorLost(f"the process that collects heartbeats was lost: {first_line(dead)}") from dead
+
+
 class Coordinator:
     """The driver's end: the workers' heartbeats, and the request that answers them.
 
@@ -81,10 +95,12 @@ class Coordinator:
         self.ended = threading.Event()
 
     def begin(self, attempt: int) -> None:
-        """Accept only workers of this attempt; workers of earlier ones receive an exit request."""
-        import ray
-
-        ray.get(self.actor.begin.remote(attempt))
+        """Accept only workers of this attempt; workers of earlier ones receive an exit request. A dead actor is replaced."""
+        try:
+            _answer(self.actor.begin.remote(attempt))
+        except CoordinatorLost:
+            self.actor = start_coordinator()
+            _answer(self.actor.begin.remote(attempt))
         self.ended.clear()
 
     def request(self, request: DriverRequest) -> None:
@@ -92,10 +108,12 @@ class Coordinator:
         self.actor.request.remote(request)
 
     def heartbeats(self) -> list[Heartbeat]:
-        """Return the last heartbeat of each worker that has sent one, with its age."""
-        import ray
+        """Return the last heartbeat of each worker that has sent one, with its age.
 
-        heartbeats: list[Heartbeat] = ray.get(self.actor.heartbeats.remote())
+        Raises:
+            CoordinatorLost: the actor died.
+        """
+        heartbeats: list[Heartbeat] = _answer(self.actor.heartbeats.remote())
         return heartbeats
 
 
@@ -116,11 +134,10 @@ def coordinator(on_event: OnEvent, actor: Any = None) -> Iterator[Coordinator]:
     """
     import ray
 
-    actor = actor or start_coordinator()
-    stop, channel = threading.Event(), Coordinator(actor)
+    stop, channel = threading.Event(), Coordinator(actor or start_coordinator())
 
     def forward() -> None:
-        events, has_ended = ray.get(actor.drain.remote())
+        events, has_ended = ray.get(channel.actor.drain.remote())
         for event in events:
             on_event(event)
         if has_ended:
@@ -140,4 +157,4 @@ def coordinator(on_event: OnEvent, actor: Any = None) -> Iterator[Coordinator]:
         thread.join()
         with contextlib.suppress(ray.exceptions.RayError):
             forward()
-        ray.kill(actor)
+        ray.kill(channel.actor)

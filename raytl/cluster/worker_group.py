@@ -91,8 +91,9 @@ def run_group(
             with started(compute, on_event, early.take_workers() if early else None) as processes:
                 compute = _resolved(compute, processes.placement)
                 on_event(Message(f"starting {processes.placement.workers} worker(s) on {_where(compute)}"))
-                trainer = _trainer(replace(call, attempt=len(attempts)), processes, channel.ended, scratch)
-                with watching(channel, processes.placement, compute) as watch:
+                call = replace(call, coordinator=channel.actor, attempt=len(attempts))
+                trainer = _trainer(call, processes, channel.ended, scratch)
+                with watching(channel, processes, compute) as watch:
                     outcome = _outcome(trainer, watch)
             if isinstance(outcome, _Returned):
                 return outcome.value  # type: ignore[no-any-return]
