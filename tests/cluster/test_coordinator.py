@@ -14,7 +14,9 @@ from raytl.cluster.coordinator import Coordinator, CoordinatorLost
 from raytl.cluster.placement import Placement
 from raytl.config.schema import ComputeConfig
 
-KILLED = ray.exceptions.OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.\nTop 10 users: ...")
+KILLED = ray.exceptions.OutOfMemoryError(
+    "1 worker(s) were killed due to the node running low on memory.\nTop 10 users: ..."
+)
 
 
 @dataclass

@@ -80,7 +80,9 @@ def test_a_budget_of_zero_allows_no_restart() -> None:
 
 
 def test_a_worker_that_ray_ended_for_memory_is_named_with_advice_before_its_peers() -> None:
-    killed = OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.\nUsed 31 of 32 GB\nPID 1\nPID 2")
+    killed = OutOfMemoryError(
+        "1 worker(s) were killed due to the node running low on memory.\nUsed 31 of 32 GB\nPID 1\nPID 2"
+    )
     assert reason_of([PEER, killed]) == "1 worker(s) were killed due to the node running low on memory."
     text = str(error_of(ended(1, "failure", PEER, killed), max_failures=0))
     assert "Used 31 of 32 GB\n  Use fewer workers on a machine (compute.workers), fewer data.loader_workers" in text

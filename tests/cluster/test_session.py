@@ -72,7 +72,12 @@ def test_the_raylet_starts_as_many_processes_as_the_session_needs(
 @pytest.mark.parametrize(
     ("cluster", "error", "refusal", "text"),
     [
-        ("head:6379", AuthenticationError("no such token"), Denied, r"'head:6379' refuses this token .*\n  Set RAY_AUTH_TOKEN"),
+        (
+            "head:6379",
+            AuthenticationError("no such token"),
+            Denied,
+            r"'head:6379' refuses this token .*\n  Set RAY_AUTH_TOKEN",
+        ),
         ("head:6379", ConnectionError("no answer"), Unavailable, r"no Ray cluster at 'head:6379' \(no answer\)"),
         ("embedded", Exception("timed out during startup"), Unavailable, r"no Ray could be started .*\n.*less busy"),
         ("embedded", OSError(28, "No space left on device"), DiskError, "expected enough space"),
