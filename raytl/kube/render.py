@@ -215,7 +215,8 @@ def _header(cluster: ClusterSpec) -> str:
         "",
         f"  {command(cluster)}",
     ]
-    return "".join(f"# {line}".rstrip() + "\n" for line in lines)
+    # the value of an override may have several lines
+    return "".join(f"# {line}".rstrip() + "\n" for text in lines for line in text.splitlines() or [""])
 
 
 def _next_steps(cluster: ClusterSpec) -> list[str]:
