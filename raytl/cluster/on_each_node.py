@@ -100,7 +100,8 @@ def results_within(calls: Sequence[Any], timeout_s: float) -> list[Any]:
     """Return the results of the calls, with `NoAnswer` for each one that failed or timed out."""
     import ray
 
-    ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
+    if calls:
+        ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
     return [_result(call, timeout_s) for call in calls]
 
 

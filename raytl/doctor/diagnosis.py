@@ -28,16 +28,20 @@ def findings(examination: Examination) -> list[Finding]:
     uris = list(dict.fromkeys(each.uri for each in examination.probes))
     results = [
         *_failed(examination.failed),
-        *_versions(examination.machines),
-        *_gpus(examination.machines),
+        *(_machines(examination.machines) if examination.machines else ()),  # else none has answered
         *_links(examination),
         *(finding for uri in uris for finding in bucket(uri, [each for each in examination.probes if each.uri == uri])),
-        *_clocks(examination.machines),
-        *_disks(examination.machines),
-        *_files(examination.machines),
     ]
     order: dict[Level, int] = {"error": 0, "warn": 1, "ok": 2}
     return sorted(results, key=lambda finding: order[finding.level])
+
+
+def _machines(machines: Sequence[MachineReport]) -> Iterator[Finding]:
+    yield from _versions(machines)
+    yield from _gpus(machines)
+    yield from _clocks(machines)
+    yield from _disks(machines)
+    yield from _files(machines)
 
 
 def _failed(checks: Sequence[FailedCheck]) -> Iterator[Finding]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from raytl.cluster.on_each_node import results_within
 from raytl.doctor.bucket import BucketProbe
 from raytl.doctor.diagnosis import findings
 from raytl.doctor.finding import Examination, FailedCheck, Finding
@@ -184,6 +185,12 @@ def test_each_problem_is_a_finding_with_advice(
 )
 def test_an_inconclusive_measurement_is_no_finding(examination: Examination) -> None:
     assert not wrong(examination)
+
+
+def test_without_an_answer_of_any_machine_the_silence_is_the_finding() -> None:
+    (one,) = findings(Examination((), failed=(FailedCheck("machine", "a", "no answer within 60 s"),)))
+    assert (one.level, one.observed) == ("error", "a: no answer within 60 s")
+    assert results_within([], 1.0) == []
 
 
 def test_a_link_carries_what_a_ring_moves() -> None:
