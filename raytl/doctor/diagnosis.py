@@ -88,6 +88,9 @@ def _gpus(machines: Sequence[MachineReport]) -> Iterator[Finding]:
     for machine in machines:
         for number, gpu in enumerate(machine.gpus):
             yield from _gpu_faults(machine, number, gpu)
+    for error, names in _nodes_by_text((machine.gpu_error, machine.name) for machine in machines):
+        advice = "repair the NVIDIA driver there, or reboot after its update: until then, training runs on CPUs"
+        yield Finding("error", "GPUs", f"{names}: nvidia-smi failed: {error}", "the GPUs of the machine", advice)
     drivers = sorted({gpu.driver for machine in machines for gpu in machine.gpus})
     if len(drivers) > 1:
         yield Finding(
@@ -97,9 +100,9 @@ def _gpus(machines: Sequence[MachineReport]) -> Iterator[Finding]:
     if len(kinds) > 1:
         yield Finding("warn", "GPUs", ", ".join(kinds), "one GPU type", "the slowest GPU limits all workers")
     counts = [len(machine.gpus) for machine in machines]
-    if not any(counts):
+    if not any(counts) and not any(machine.gpu_error for machine in machines):
         yield Finding("ok", "GPUs", f"none; training runs on CPUs ({', '.join(str(m.cpus) for m in machines)})")
-    else:
+    elif any(counts):
         memory = min(gpu.memory_mib for machine in machines for gpu in machine.gpus) / 1024
         yield Finding(
             "ok", "GPUs", f"{'+'.join(map(str, counts))} {' / '.join(kinds)}, {memory:.0f} GiB, driver {drivers[0]}"

@@ -81,6 +81,10 @@ def test_sixty_four_equal_machines_fit_one_screen() -> None:
             "error", "GPUs", "10.0.0.1, here, GPU 0 (H200): 3 uncorrected", "drain", id="broken memory",
         ),
         pytest.param(
+            Examination((replace(A, gpu_error="Driver/library version mismatch"),)),
+            "error", "GPUs", "10.0.0.1, here: nvidia-smi failed: Driver/library", "repair", id="a broken driver",
+        ),
+        pytest.param(
             Examination((replace(A, gpus=(replace(H200, throttled=True),)),)),
             "warn", "GPUs", "GPU 0 (H200): throttled", "cooling", id="a hot GPU",
         ),
