@@ -172,7 +172,10 @@ def bucket(uri: str, probes: Sequence[BucketProbe]) -> list[Finding]:
         results.append(
             Finding("error", uri, f"from {nodes}: {write_error}", "write access, because runs are stored there", advice)
         )
-    if reachable := [each for each in probes if not each.error]:
+    reachable = [each for each in probes if not each.error]
+    if reachable and all(each.lacks_data for each in reachable):
+        results.append(Finding("error", uri, "no objects", "images", "check the URI, or upload the images"))
+    elif reachable:
         results.append(_speed(uri, reachable))
     for each in reachable:
         if each.skew_s is not None and abs(each.skew_s) > STORE_SKEW_WARN_S:

@@ -121,6 +121,10 @@ def test_sixty_four_equal_machines_fit_one_screen() -> None:
             "error", "s3://x", "from a: read-only: 403", "s3:PutObject", id="read only",
         ),
         pytest.param(
+            Examination((A,), probes=(replace(PROBE, objects=0, write_s=None, read_bytes=0),)),
+            "error", "s3://x", "no objects", "URI", id="no data",
+        ),
+        pytest.param(
             Examination((A,), probes=(replace(PROBE, read_s=10.0),)),
             "warn", "s3://x", "read 1 MB/s", "region", id="a slow bucket",
         ),
@@ -183,9 +187,16 @@ def test_each_problem_is_a_finding_with_advice(
         Examination((A, replace(B, skew_s=3.0, skew_error_s=2.5))),
         Examination((A,), probes=(replace(PROBE, read_bytes=1000, read_s=1.0),)),
         Examination((A,), probes=(replace(PROBE, skew_s=None, write_s=None),)),
+        Examination((A,), probes=(replace(PROBE, objects=0, read_bytes=0),)),
         Examination((replace(A, gpus=(replace(H200, ecc_errors=None),)),)),
     ],
-    ids=["a clock that answered slowly", "too little read", "a store without a clock", "a GPU without ECC"],
+    ids=[
+        "a clock that answered slowly",
+        "too little read",
+        "a store without a clock",
+        "no runs yet",
+        "a GPU without ECC",
+    ],
 )
 def test_an_inconclusive_measurement_is_no_finding(examination: Examination) -> None:
     assert not wrong(examination)
