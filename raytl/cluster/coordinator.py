@@ -6,6 +6,7 @@ Ray Train's `report` reaches only the controller process and costs a barrier and
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -126,20 +127,36 @@ def start_coordinator() -> Any:
     return ray.remote(_CoordinatorActor).options(num_cpus=0, scheduling_strategy=this_node).remote()
 
 
+def _logging_errors(on_event: OnEvent) -> OnEvent:
+    """Return `on_event` with its first error logged, so that later events arrive."""
+    failed = threading.Event()
+
+    def deliver(event: Event) -> None:
+        try:
+            on_event(event)
+        except Exception as error:
+            if not failed.is_set():
+                logging.getLogger("raytl").warning("an event callback failed: %s", first_line(error), exc_info=error)
+            failed.set()
+
+    return deliver
+
+
 @contextlib.contextmanager
 def coordinator(on_event: OnEvent, actor: Any = None) -> Iterator[Coordinator]:
     """Forward workers' events to `on_event`, in order, on a thread of this process; stop the actor at the end.
 
-    The actor is started unless it is given.
+    The actor is started unless it is given. An error of `on_event` is logged and ends neither the thread nor the work.
     """
     import ray
 
+    deliver = _logging_errors(on_event)
     stop, channel = threading.Event(), Coordinator(actor or start_coordinator())
 
     def forward() -> None:
         events, has_ended = ray.get(channel.actor.drain.remote())
         for event in events:
-            on_event(event)
+            deliver(event)
         if has_ended:
             channel.ended.set()
 

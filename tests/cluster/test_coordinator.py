@@ -13,6 +13,7 @@ from raytl.cluster import coordinator, watch
 from raytl.cluster.coordinator import Coordinator, CoordinatorLost
 from raytl.cluster.placement import Placement
 from raytl.config.schema import ComputeConfig
+from raytl.events import Event, Message
 
 KILLED = ray.exceptions.OutOfMemoryError(
     "1 worker(s) were killed due to the node running low on memory.\nTop 10 users: ..."
@@ -70,6 +71,25 @@ def test_a_coordinator_that_is_slow_to_answer_is_not_lost() -> None:
         Coordinator(Actor(ray.exceptions.GetTimeoutError("later"))).heartbeats()
     with pytest.raises(CoordinatorLost, match="low on memory"):
         Coordinator(Actor(KILLED)).heartbeats()
+
+
+def test_events_after_one_whose_callback_failed_still_arrive(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(coordinator, "_POLL_S", 0.001)
+    monkeypatch.setattr(ray, "kill", lambda _: None)  # it would start a Ray
+    received: list[Event] = []
+
+    def fail_on_the_first(event: Event) -> None:
+        if event == Message("first"):
+            raise BrokenPipeError("the terminal was closed")
+        received.append(event)
+
+    actor = Actor(([Message("first"), Message("last")], True))
+    with coordinator.coordinator(fail_on_the_first, actor) as channel:
+        assert channel.ended.wait(10)
+    assert received[0] == Message("last")
+    assert [record.message for record in caplog.records] == ["an event callback failed: the terminal was closed"]
 
 
 class FakeWorkers:
