@@ -13,6 +13,7 @@ from typing import Literal
 from raytl.config.schema import ComputeConfig
 from raytl.disk import disk_error
 from raytl.errors import RaytlError, WorkerFailed, WorkersLost, first_line
+from raytl.out_of_memory import memory_error
 
 Cause = Literal["failure", "preemption", "resize"]
 
@@ -54,7 +55,7 @@ def decide(attempts: Sequence[EndedAttempt], compute: ComputeConfig) -> Retry | 
         if isinstance(error, RaytlError):
             return GiveUp(error)
     if last.cause == "failure" and (bug := next(filter(is_bug, last.errors), None)):
-        return GiveUp(disk_error(bug) or _failed(bug, last.progress))
+        return GiveUp(disk_error(bug) or memory_error(bug) or _failed(bug, last.progress))
     same = [each for each in attempts if each.cause == last.cause]
     budget = {"failure": compute.max_failures, "preemption": compute.max_preemptions}.get(last.cause)
     if budget is not None and len(same) > budget:

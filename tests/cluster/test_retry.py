@@ -39,6 +39,12 @@ def test_a_bug_is_not_retried_and_its_exception_is_named() -> None:
     assert "A worker failed with ZeroDivisionError: division by zero" in str(error)
 
 
+def test_too_little_memory_of_a_gpu_is_not_a_bug_but_an_error_with_advice() -> None:
+    error = error_of(ended(0, "failure", PEER, RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")))
+    assert not isinstance(error, WorkerFailed)
+    assert "train.accumulate 2 or more" in str(error)
+
+
 @pytest.mark.parametrize(
     ("error", "bug"),
     [
