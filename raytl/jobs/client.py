@@ -143,18 +143,27 @@ class Jobs:
         Raises:
             Unavailable: the job server has not answered for minutes; the job may continue.
         """
-        printed, deadline = 0, time.monotonic() + _LOST_TIMEOUT_S
+        printed, has_ended = 0, False
         while True:
-            behind = printed  # each connection starts with the first line
-            try:
+            behind, is_whole = printed, False  # each connection starts with the first line
+            with suppress(Unavailable):
                 for piece in self._tail(job):
                     new, behind = piece[behind:], max(0, behind - len(piece))
                     printed += len(new)
                     if new:
                         yield new
-                if not self.state(job).active:
-                    return
-                deadline = time.monotonic() + _LOST_TIMEOUT_S
+                is_whole = True
+            had_ended, has_ended = has_ended, not self._awaited_state(job).active
+            if has_ended and (is_whole or had_ended):
+                return
+            time.sleep(_RECONNECT_S)
+
+    def _awaited_state(self, job: str) -> JobState:
+        """Return the job's state as soon as the job server answers."""
+        deadline = time.monotonic() + _LOST_TIMEOUT_S
+        while True:
+            try:
+                return self.state(job)
             except Unavailable:
                 if time.monotonic() > deadline:
                     raise

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -57,20 +57,27 @@ def jobs(server: Any, *states: JobState | Exception) -> Jobs:
     return followed
 
 
-@pytest.mark.parametrize(
-    "end", [[], [CLOSED], [requests.exceptions.ConnectionError("reset")]], ids=["closed", "lost", "reset"]
-)
+LOST = [CLOSED, requests.exceptions.ConnectionError("reset")]
+
+
+@pytest.mark.parametrize("end", [[], *([each] for each in LOST)], ids=["closed", "lost", "reset"])
 def test_a_log_is_followed_past_a_lost_connection_until_the_job_ends(end: list[Exception]) -> None:
     server = Connections(["one\ntw", "o\n", *end], [*end], ["one\n", "two\nthree\n", "four\n"])
-    followed = jobs(server, *([RUNNING, RUNNING] if not end else []), DONE).follow(JOB)
+    followed = jobs(server, RUNNING, Unavailable("away"), RUNNING, DONE).follow(JOB)
     assert "".join(followed) == "one\ntwo\nthree\nfour\n"
 
 
+def test_the_rest_of_a_log_is_read_after_a_job_that_ended_while_the_connection_was_lost() -> None:
+    assert "".join(jobs(Connections(["one\n", CLOSED], ["one\n", "two\n"]), DONE).follow(JOB)) == "one\ntwo\n"
+    assert "".join(jobs(Connections(["one\n", CLOSED], [CLOSED]), DONE).follow(JOB)) == "one\n"
+
+
 def test_a_server_that_stays_away_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock: Iterator[float] = iter(range(0, 10_000, 100))
-    monkeypatch.setattr(client.time, "monotonic", lambda: next(clock))
-    with pytest.raises(Unavailable, match="no job server answers"):
-        list(jobs(Connections(*([[CLOSED]] * 20)), RUNNING).follow(JOB))
+    monkeypatch.setattr(client, "_LOST_TIMEOUT_S", -1.0)
+    followed = jobs(Connections(["one\n", CLOSED]), Unavailable("away"), DONE).follow(JOB)
+    assert next(followed) == "one\n"
+    with pytest.raises(Unavailable, match="away"):
+        next(followed)
 
 
 def test_a_submission_whose_answer_was_lost_is_the_job_that_exists(monkeypatch: pytest.MonkeyPatch) -> None:
