@@ -4,7 +4,7 @@ them, and stored in the run."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from raytl.run.ledger import LedgerEntry, looks
 from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.findings import finding_kind
+from raytl.tasks.findings import FindingKind, finding_kind
 from raytl.tasks.inference import Truths
 from raytl.tasks.registry import task_named
 from raytl.world import World
@@ -100,9 +100,9 @@ def collected(source: Source, look: LedgerEntry, with_train: bool) -> Evidence |
         return FindingEvidence(
             classes=card.classes,
             kind=kind,
-            val=_findings(val),
-            test=_findings(test),
-            train=None if train is None else _findings(train),
+            val=_findings(val, kind, card),
+            test=_findings(test, kind, card),
+            train=None if train is None else _findings(train, kind, card),
             columns=source.recipe.data.columns,
         )
     return Evidence(
@@ -151,10 +151,12 @@ def _stored(folder: Path, split: str, card: Card, samples: Sequence[Sample]) -> 
         return None
 
 
-def _findings(split: _Split) -> SplitFindings:
-    answers = split.answers
-    assert answers.findings is not None, "evidence of a task with findings has them"
-    return SplitFindings(split.samples, answers.findings, answers.features, answers.thumbnails, answers.properties)
+def _findings(split: _Split, kind: FindingKind, card: Card) -> SplitFindings:
+    answers, findings = split.answers, split.answers.findings
+    assert findings is not None, "evidence of a task with findings has them"
+    if kind.unknown is not None:
+        findings = replace(findings, unknown=kind.unknown(split.samples, card.classes))
+    return SplitFindings(split.samples, findings, answers.features, answers.thumbnails, answers.properties)
 
 
 def _classes(source: Source, split: _Split) -> SplitEvidence:

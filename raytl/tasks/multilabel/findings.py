@@ -6,11 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from raytl.data.manifest import Sample
 from raytl.metrics import multilabel
 from raytl.metrics.findings import BACKGROUND, CORRECT, Findings, Wanted
 from raytl.tasks.findings import FindingKind
 from raytl.tasks.multilabel.scores import probabilities
+from raytl.tasks.multilabel.targets import UNKNOWN, encode
 from raytl.tasks.task import Rows
 
 SECTIONS: tuple[str, ...] = (
@@ -46,7 +49,15 @@ def findings(truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Findi
         ),
         thresholds=thresholds.astype(np.float64),
         score=multilabel.image_f1(facts),
+        unknown=vectors == UNKNOWN,
     )
 
 
-FINDINGS = FindingKind(findings, "label", "present label", "F1", "image-classification", has_places=False)
+def unknown_labels(samples: Sequence[Sample], classes: Sequence[str]) -> NDArray[np.bool_]:
+    """Return True where it is not known whether an image has a label, `(n, labels)`."""
+    return np.asarray(encode(samples, classes) == UNKNOWN)
+
+
+FINDINGS = FindingKind(
+    findings, "label", "present label", "F1", "image-classification", has_places=False, unknown=unknown_labels
+)

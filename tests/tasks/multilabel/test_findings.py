@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
+from raytl.data.manifest import Sample
+from raytl.data.targets import Labels
+from raytl.evaluation.findings import in_order
 from raytl.metrics.findings import BACKGROUND, CORRECT, Findings
 from raytl.metrics.multilabel import facts, image_f1
-from raytl.tasks.multilabel.findings import LEAST, findings
+from raytl.tasks.multilabel.findings import LEAST, findings, unknown_labels
 
 CLASSES = ("a", "b", "c")
 THRESHOLDS = np.array([0.5, 0.3, 0.9], np.float32)
@@ -41,3 +44,14 @@ def test_a_finding_names_the_label_that_it_finds_and_misses_are_counted_at_the_t
 def test_the_score_of_an_image_is_its_f1() -> None:
     expected = image_f1(facts(VECTORS, TABLE, THRESHOLDS))
     assert made().score == pytest.approx(expected) and expected.tolist() == pytest.approx([2 / 3, 0, 0])
+
+
+def test_the_annotations_say_which_labels_are_unknown() -> None:
+    samples = [
+        Sample("0.jpg", "0.jpg", Labels(("a",), ("c",))),
+        Sample("1.jpg", "1.jpg", Labels(("b", "c"))),
+        Sample("2.jpg", "2.jpg", Labels(())),
+    ]
+    assert np.array_equal(unknown_labels(samples, CLASSES), VECTORS == -1)
+    turned = in_order(made(), np.array([2, 1, 0]))
+    assert np.array_equal(made().unknown, VECTORS == -1) and np.array_equal(turned.unknown, VECTORS[::-1] == -1)
