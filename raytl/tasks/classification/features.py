@@ -21,7 +21,7 @@ from raytl.models.forward import EVAL_BATCH, pick_device
 from raytl.models.heads import inherit
 from raytl.models.probe import head_inputs, head_layer
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
-from raytl.tasks.features import FeatureTable
+from raytl.tasks.features import FeatureTable, in_half
 from raytl.world import World
 
 
@@ -52,7 +52,7 @@ def extract(
         logits = inputs @ layer.weight.cpu().flatten(1).T + (0 if layer.bias is None else layer.bias.cpu())
     probabilities = softmax(logits.numpy() / (card.temperature or 1.0))
     return FeatureTable(
-        features=inputs.numpy(),
+        features=in_half(inputs.numpy()),
         labels=np.array([sample.label for sample in samples]),
         predicted=np.array(card.classes)[probabilities.argmax(1)],
         confidence=probabilities.max(1),
