@@ -20,14 +20,15 @@ SECTIONS: tuple[str, ...] = (
     "calibration", "thresholds", "context", "unfamiliar", "slices", "fairness", "suspects", "robustness",
 )  # fmt: skip
 LEAST = 0.01
-"""The probability from which a label is a finding: with many labels nearly all of them are absent, and are not stored."""
+"""The probability from which a label is a finding: with many labels nearly all of them are absent, and are not stored. A label
+that the model reports below it is one too."""
 
 
 def findings(truths: Sequence[Any], rows: Rows, classes: Sequence[str]) -> Findings:
     """Return the labels of a split from the calibrated logits and the thresholds in `rows`; unknown labels are left out."""
     vectors, table, thresholds = np.stack(list(truths)), probabilities(rows[0]), rows[1][0]
     facts = multilabel.facts(vectors, table, thresholds)
-    image, label = np.nonzero((vectors >= 0) & (table >= LEAST))
+    image, label = np.nonzero((vectors >= 0) & (table >= np.minimum(LEAST, thresholds)))
     wanted_image, wanted_label = np.nonzero(vectors == 1)
     place = np.full(vectors.shape, -1)
     place[wanted_image, wanted_label] = np.arange(len(wanted_image))

@@ -7,7 +7,7 @@ from scipy.special import logit
 from raytl.data.manifest import Sample
 from raytl.data.targets import Labels
 from raytl.evaluation.findings import in_order
-from raytl.metrics.findings import BACKGROUND, CORRECT, Findings
+from raytl.metrics.findings import BACKGROUND, CORRECT, Findings, image_sums
 from raytl.metrics.multilabel import facts, image_f1
 from raytl.tasks.multilabel.findings import LEAST, findings, unknown_labels
 
@@ -30,6 +30,14 @@ def test_known_labels_that_are_not_nearly_excluded_are_findings() -> None:
     assert result.error.tolist() == [CORRECT, BACKGROUND, BACKGROUND, CORRECT, BACKGROUND, BACKGROUND]
     assert result.confidence == pytest.approx(TABLE[result.image, result.label], abs=1e-6)
     assert result.confidence.min() >= LEAST and result.boxes.shape == (6, 0)
+
+
+def test_labels_that_are_reported_at_a_low_probability_are_findings() -> None:
+    thresholds = np.tile(np.array([0.5, 0.004, 0.9], np.float32), (3, 1))
+    result = findings(list(VECTORS), (logit(TABLE).astype(np.float32), thresholds), CLASSES)
+    place = np.flatnonzero((result.image == 1) & (result.label == 1))
+    assert result.reported[place].tolist() == [True] and result.error[place].tolist() == [CORRECT]
+    assert image_sums(result)[:, 1].tolist() == [2, 1, 2], "those that its F1 counts"
 
 
 def test_a_finding_names_the_label_that_it_finds_and_misses_are_counted_at_the_thresholds() -> None:
