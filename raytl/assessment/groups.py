@@ -75,16 +75,23 @@ def _measured(evidence: Evidence, column: str, seed: int) -> Iterator[_Measured]
         some = [groups[i] for i in start.places]
         if gap := _gap(start.features, targets[start.places], some, column, seed):
             yield _Measured(PRETRAINED, gap)
-    features = np.concatenate([split.features for split in splits]).astype(np.float32)
-    if gap := _gap(features, targets, groups, column, seed):
+    if gap := _own_gap(evidence, column, seed):
         yield _Measured(OWN, gap)
+
+
+def _own_gap(evidence: Evidence, column: str, seed: int) -> GroupGap | None:
+    """Return the gap on the model's own features of the splits that have them: a large one has none."""
+    parts = [part for part in (evidence.train, evidence.val) if part is not None and part.features.shape[1]]
+    if not parts:
+        return None
+    features = np.concatenate([part.features for part in parts]).astype(np.float32)
+    targets = np.concatenate([part.targets for part in parts])
+    return _gap(features, targets, [value for part in parts for value in part.column(column)], column, seed)
 
 
 def _gap(
     features: NDArray[np.float32], targets: Ints, groups: Sequence[str], column: str, seed: int
 ) -> GroupGap | None:
-    if not features.shape[1]:
-        return None
     return group_gap(torch.from_numpy(features), targets, groups, column, seed=seed)
 
 

@@ -32,6 +32,17 @@ def test_a_tint_for_each_site_is_named_as_the_gap_to_a_random_split(make_evidenc
     assert len(result.tables[0].rows) == 3 and result.json["gaps"][0]["p"] <= 0.05
 
 
+def test_a_split_that_is_too_large_for_features_is_left_out(make_evidence: MakeEvidence) -> None:
+    evidence = with_column(make_evidence(train=100, val=60), "site", "group", _sites)
+    assert evidence.train is not None
+    train = _tinted(evidence.train)
+    large = replace(evidence.val, features=np.zeros((60, 0), np.float16))
+    result = SECTION(replace(evidence, train=train, val=large), Options())
+    assert sum(group["images"] for group in result.json["gaps"][0]["groups"]) <= len(train)
+    none = replace(evidence, train=replace(train, features=np.zeros((100, 0), np.float16)), val=large)
+    assert SECTION(none, Options()).json["gaps"] == []
+
+
 def test_one_group_cannot_be_measured(make_evidence: MakeEvidence) -> None:
     evidence = with_column(make_evidence(val=30), "site", "group", lambda part: ["a"] * len(part))
     assert SECTION(evidence, Options()).sentences[0].startswith("site: cannot be measured")
