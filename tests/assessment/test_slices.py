@@ -31,12 +31,16 @@ def _evidence(make: MakeEvidence) -> Evidence:
 
 
 @pytest.mark.parametrize("column", ["cluster", "class"])
-def test_a_column_that_is_called_as_a_computed_attribute_is_told_apart(make_evidence: MakeEvidence, column: str) -> None:
+def test_a_column_that_is_called_as_a_computed_attribute_is_told_apart(
+    make_evidence: MakeEvidence, column: str
+) -> None:
     parts = {}
     for name in ("val", "test"):
         part = getattr(make_evidence(val=200, test=200), name)
         weak = np.arange(len(part)) % 3 == 0
-        samples = [replace(each, columns=((column, "A" if i % 3 == 0 else "B"),)) for i, each in enumerate(part.samples)]
+        samples = [
+            replace(each, columns=((column, "A" if i % 3 == 0 else "B"),)) for i, each in enumerate(part.samples)
+        ]
         logits = (5 * np.eye(3)[(part.targets + weak) % 3]).astype(np.float32)
         parts[name] = replace(part, samples=samples, logits=logits)
     result = SECTION(replace(make_evidence(), **parts, columns={column: "slice"}), Options())

@@ -40,7 +40,8 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
         kind=KIND,
         subject=occasion.subject,
         images=len(facts.targets),
-        overall={name: intervals[name][0] for name in _OVERALL} | _mean_ends(intervals, present | called, occasion.groups),
+        overall={name: intervals[name][0] for name in _OVERALL}
+        | _mean_ends(intervals, present | called, occasion.groups),
         by_class=ClassScores(
             classes,
             tuple(present.sum(axis=0).tolist()),

@@ -65,7 +65,11 @@ def _facts_and_confusion(rows: Rows, classes: int) -> tuple[Facts, Ints]:
         cells, edges = (np.array(part.split(), dtype=np.int64) for part in text.decode().split("|"))
         true, predicted, counts = cells.reshape(-1, 3).T
         same = true == predicted
-        for table, label, part in ((hits, true[same], counts[same]), (calls, predicted, counts), (support, true, counts)):
+        for table, label, part in (
+            (hits, true[same], counts[same]),
+            (calls, predicted, counts),
+            (support, true, counts),
+        ):
             np.add.at(table[image], label, part)
         confusion[true, predicted] += counts
         label, *kinds = edges.reshape(-1, 5).T
