@@ -8,12 +8,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.section import Evidence, SplitEvidence
 from raytl.config.machine import Machine
 from raytl.config.schema import Recipe
 from raytl.data.encoder import FileAccess
+from raytl.data.group_split import group_columns, kept_together
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
 from raytl.evaluation.evaluate import split_answers, split_shard
@@ -100,9 +102,9 @@ def collected(source: Source, look: LedgerEntry, with_train: bool) -> Evidence |
         return FindingEvidence(
             classes=card.classes,
             kind=kind,
-            val=_findings(val, kind, card),
-            test=_findings(test, kind, card),
-            train=None if train is None else _findings(train, kind, card),
+            val=_findings(source, kind, val),
+            test=_findings(source, kind, test),
+            train=None if train is None else _findings(source, kind, train),
             columns=source.recipe.data.columns,
         )
     return Evidence(
@@ -151,12 +153,19 @@ def _stored(folder: Path, split: str, card: Card, samples: Sequence[Sample]) -> 
         return None
 
 
-def _findings(split: _Split, kind: FindingKind, card: Card) -> SplitFindings:
+def _groups(source: Source, samples: Sequence[Sample]) -> NDArray[np.int64] | None:
+    """Return the group of each sample, `(n,)`, also if all are of one: a promise about groups needs others."""
+    columns = group_columns(source.recipe.data.columns)
+    return kept_together(samples, columns) if columns else None
+
+
+def _findings(source: Source, kind: FindingKind, split: _Split) -> SplitFindings:
     answers, findings = split.answers, split.answers.findings
     assert findings is not None, "evidence of a task with findings has them"
     if kind.unknown is not None:
-        findings = replace(findings, unknown=kind.unknown(split.samples, card.classes))
-    return SplitFindings(split.samples, findings, answers.features, answers.thumbnails, answers.properties)
+        findings = replace(findings, unknown=kind.unknown(split.samples, source.card.classes))
+    groups = _groups(source, split.samples)
+    return SplitFindings(split.samples, findings, answers.features, answers.thumbnails, answers.properties, groups)
 
 
 def _classes(source: Source, split: _Split) -> SplitEvidence:
@@ -165,4 +174,7 @@ def _classes(source: Source, split: _Split) -> SplitEvidence:
     encoder = task.encoder(split.samples, card.classes, card.preprocess, access)
     assert task.calibration is not None, "a task with sections and without findings decides classes"
     targets, logits = task.calibration(Truths(encoder), (answers.logits,))
-    return SplitEvidence(split.samples, targets, logits, answers.features, answers.thumbnails, answers.properties)
+    groups = _groups(source, split.samples)
+    return SplitEvidence(
+        split.samples, targets, logits, answers.features, answers.thumbnails, answers.properties, groups
+    )
