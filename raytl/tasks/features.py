@@ -22,7 +22,7 @@ def in_half(features: NDArray[np.floating]) -> NDArray[np.float32]:
     Stored and new features are rounded alike, so that rounding is no drift.
     """
     finite = np.nan_to_num(features, nan=0.0, posinf=_LARGEST, neginf=-_LARGEST)
-    return finite.clip(-_LARGEST, _LARGEST).astype(np.float16).astype(np.float32)
+    return np.asarray(finite.clip(-_LARGEST, _LARGEST), np.float16).astype(np.float32)
 
 
 @dataclass(frozen=True)
