@@ -156,8 +156,8 @@ def _without_other_crowds(target: Boxes | Instances, classes: Collection[str]) -
         return target
     if isinstance(target, Boxes):
         return replace(target, boxes=tuple(each for each in target.boxes if not each.crowd or each.label in classes))
-    kept = tuple(each for each in target.instances if not each.crowd or each.label in classes)
-    return replace(target, instances=kept)
+    retained = tuple(each for each in target.instances if not each.crowd or each.label in classes)
+    return replace(target, instances=retained)
 
 
 def _objects(target: Boxes | Instances) -> Sequence[Box] | Sequence[Instance]:

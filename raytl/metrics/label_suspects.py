@@ -29,9 +29,9 @@ def _of_label(findings: Findings, label: int) -> Iterator[SuspectThing]:
     rows, things = np.flatnonzero(findings.label == label), np.flatnonzero(findings.wanted.label == label)
     finding[findings.image[rows]], thing[findings.wanted.image[things]] = rows, things
     probability[findings.image[rows]] = findings.confidence[rows]
-    known = np.arange(images) if findings.unknown is None else np.flatnonzero(~findings.unknown[:, label])
-    for each in suspects(thing[known] >= 0, np.stack([1 - probability, probability], axis=1)[known]):
-        place, score = int(known[each.place]), 1 - each.probability
+    annotated = np.arange(images) if findings.unknown is None else np.flatnonzero(~findings.unknown[:, label])
+    for each in suspects(thing[annotated] >= 0, np.stack([1 - probability, probability], axis=1)[annotated]):
+        place, score = int(annotated[each.place]), 1 - each.probability
         if each.suggested:
             yield SuspectThing("missing", place, int(finding[place]), -1, score)
         else:
