@@ -136,7 +136,7 @@ def _predicted(request: Request, sizes: Sequence[Size], on_event: OnEvent) -> Ba
             )
             if is_alone:
                 batch_run.here(job, predictor)
-            else:
+            elif batch_run.todo:
                 batch_run.with_ray(job, compute, request.parts.workers)
             lease.check()
             done = _finish(request, whole, batch_run.receipts, predictor.weights)

@@ -89,6 +89,19 @@ def test_finished_parts_are_kept_and_lost_ones_predicted_again(model: Path, phot
     assert told == [f"{out}: 1 of 4 parts are finished; predicting the other 3"]
 
 
+def test_an_output_that_lacks_its_summary_alone_gets_it_without_ray(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_parts(model, photos, tmp_path / "out")
+    whole = (tmp_path / "out" / "_SUCCESS").read_bytes()
+    (tmp_path / "out" / "_SUCCESS").unlink()  # a process was killed after the last part
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("raytl.batch_inference.run.session", None)
+    again = in_parts(model, photos, tmp_path / "out", PartOptions(workers=2, part_size=8))
+    assert (again.retained, again.photos) == (4, 29)
+    assert (tmp_path / "out" / "_SUCCESS").read_bytes() == whole
+
+
 def test_a_finished_output_is_left_alone(model: Path, photos: Path, tmp_path: Path) -> None:
     first = in_parts(model, photos, tmp_path / "out")
     again = in_parts(model, photos, tmp_path / "out")
