@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -103,6 +104,19 @@ def test_an_output_that_lacks_its_summary_alone_gets_it_without_ray(
 
 
 def test_a_finished_output_is_left_alone(model: Path, photos: Path, tmp_path: Path) -> None:
+def test_an_output_that_lost_a_part_has_no_summary_until_it_is_whole_again(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    in_parts(model, photos, out)
+    (out / "part-00002.parquet").unlink()
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("raytl.batch_inference.part.answers_of", Mock(side_effect=KeyboardInterrupt))
+        in_parts(model, photos, out)
+    assert not (out / "_SUCCESS").exists()
+    assert in_parts(model, photos, out).retained == 3 and (out / "_SUCCESS").exists()
+
+
     first = in_parts(model, photos, tmp_path / "out")
     again = in_parts(model, photos, tmp_path / "out")
     assert (again.retained, again.counts, again.unreadable) == (4, first.counts, first.unreadable)
