@@ -15,7 +15,7 @@ from raytl.batch_inference.stall import Limits
 from raytl.cluster.machines import machines
 from raytl.cluster.session import STARTED_HERE, Prestart, session
 from raytl.config.schema import ComputeConfig
-from raytl.errors import ConfigError, WorkersLost
+from raytl.errors import WorkersLost
 from raytl.evaluation.predictor import Predictor
 from raytl.events import Event, Message, OnEvent, Work
 
@@ -66,8 +66,6 @@ class BatchRun:
         """
         todo = self.todo
         is_own = compute.cluster in STARTED_HERE
-        if compute.cluster == "none":
-            raise ConfigError("--workers: several workers need Ray; expected 1 with compute.cluster none")
         with session(compute.cluster, Prestart(_BESIDE + (workers or 1)) if is_own else None):
             sizes = [each.size for each in machines() if not each.draining]
             wanted = sizing(compute, workers, sizes, len(todo))

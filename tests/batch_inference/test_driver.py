@@ -17,6 +17,7 @@ from raytl.batch_inference.places import PartOptions
 from raytl.batch_inference.record import SUMMARY_FORMAT
 from raytl.batch_inference.result import BatchPredictions
 from raytl.config.machine import Machine
+from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, DataError, Denied, RunError, UserError
 from raytl.evaluation.predict import predict
 from raytl.events import Message, Recorder, Work, ignore
@@ -103,7 +104,6 @@ def test_an_output_that_lacks_its_summary_alone_gets_it_without_ray(
     assert (tmp_path / "out" / "_SUCCESS").read_bytes() == whole
 
 
-def test_a_finished_output_is_left_alone(model: Path, photos: Path, tmp_path: Path) -> None:
 def test_an_output_that_lost_a_part_has_no_summary_until_it_is_whole_again(
     model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +117,7 @@ def test_an_output_that_lost_a_part_has_no_summary_until_it_is_whole_again(
     assert in_parts(model, photos, out).retained == 3 and (out / "_SUCCESS").exists()
 
 
+def test_a_finished_output_is_left_alone(model: Path, photos: Path, tmp_path: Path) -> None:
     first = in_parts(model, photos, tmp_path / "out")
     again = in_parts(model, photos, tmp_path / "out")
     assert (again.retained, again.counts, again.unreadable) == (4, first.counts, first.unreadable)
@@ -245,6 +246,9 @@ def test_a_second_driver_is_refused(model: Path, photos: Path, tmp_path: Path) -
 def test_more_workers_than_cpus_and_workers_without_ray_are_refused(model: Path, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--workers: 999 actors of 1 CPU each do not fit"):
         in_parts(model, photos, tmp_path / "out", PartOptions(workers=999))
+    alone = Machine(compute=ComputeConfig(cluster="none"))
+    with pytest.raises(ConfigError, match=r"--workers 2: several workers need Ray; expected 1 with compute\.cluster none"):
+        in_parts(model, photos, tmp_path / "out", PartOptions(workers=2), machine=alone)
     assert not (tmp_path / "out").exists()
 
 
