@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from raytl.bundle.card import read_bundle
 from raytl.bundle.latency import Timing
 from raytl.bundle.processor import Processor
-from raytl.errors import RaytlError, UserError
+from raytl.errors import DiskError, ModelError, RaytlError, UserError
 from raytl.events import Message, OnEvent, Recorder, Work, ignore
 from raytl.exporting.calibration_images import CalibrationImages
 from raytl.exporting.compress import search as searching
@@ -169,6 +171,46 @@ def test_a_candidate_that_cannot_be_converted_is_rejected_and_the_others_are_tri
     result = search(FakeSource(), FAST, OPTIONS, tmp_path / "out", ignore)
     assert outcomes(result)["openvino-fp32"] == ("rejected", "cannot be converted: operator Foo is unknown")
     assert result.best == "onnx-int8"
+
+
+def test_a_full_disk_says_nothing_about_a_candidate(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch, pytest.raises(DiskError, match=r"openvino-fp32.*the disk is full"):
+        patch.setattr(
+            "raytl.exporting.compress.variant._converted", Mock(side_effect=OSError(errno.ENOSPC, "No space left"))
+        )
+        search(FakeSource(), FAST[:2], OPTIONS, tmp_path / "out", ignore)
+    again = FakeSource()
+    search(again, FAST[:2], OPTIONS, tmp_path / "out", ignore)
+    assert again.judged == ["openvino-fp32"], "the candidate is tried again"
+
+
+def test_a_student_that_cannot_be_exported_or_run_is_rejected_and_the_others_are_tried(tmp_path: Path) -> None:
+    class NotExported(FakeSource):
+        def write_base(self, out: Path) -> None:
+            raise ModelError("hiera cannot be exported: its operator aten.x\nand more")
+
+    class NotRun(FakeSource):
+        def judge(self, bundle: Path) -> Verdict:
+            raise ModelError("onnx cannot open model.onnx (Foo is not implemented)")
+
+    run, other = NotExported(), NotRun()
+    steps = [
+        Step(FakeSource(), FAST[0]),
+        Step(run, Candidate("distill-onnx-fp32", "onnx", "fp32")),
+        Step(run, Candidate("distill-openvino-int8", "openvino", "int8", "distill-onnx-fp32")),
+        Step(other, Candidate("prune-0.3-onnx-fp32", "onnx", "fp32")),
+        Step(FakeSource(), FAST[1]),
+    ]
+    result = searching.search(steps, OPTIONS, tmp_path / "out", ignore)
+    assert outcomes(result) == {
+        "onnx-fp32": ("kept", ""),
+        "distill-onnx-fp32": ("rejected", "hiera cannot be exported: its operator aten.x"),
+        "distill-openvino-int8": ("skipped", "distill-onnx-fp32, which it is made of, is rejected"),
+        "prune-0.3-onnx-fp32": ("rejected", "onnx cannot open model.onnx (Foo is not implemented)"),
+        "openvino-fp32": ("rejected", "9.00 ms a call, not faster than onnx-fp32 on this machine (0.89 x)"),
+    }
+    with pytest.raises(ModelError, match="hiera cannot be exported"):
+        search(run, FAST, OPTIONS, tmp_path / "other", ignore)
 
 
 def test_a_reference_that_is_not_as_good_ends_the_search(tmp_path: Path) -> None:
