@@ -34,7 +34,7 @@ from raytl.exporting.compress.variant import write_variant
 from raytl.run.atomic import atomic_dir, write_bytes, write_json
 from raytl.run.plain import encode
 from raytl.run.provenance import version
-from raytl.store.drafts import sweep
+from raytl.store.drafts import drafted, sweep
 
 SECONDS = 2.0
 """The time to measure a candidate for each batch size."""
@@ -210,7 +210,7 @@ def _tried(source: Source, candidate: Candidate, options: Options, draft: Path, 
     """
     reference = work / "candidates" / REFERENCE
     base = work / "candidates" / candidate.base
-    if candidate.base and not base.is_dir():
+    if candidate.base and not base.is_dir() and not _is_only_slow(work, candidate.base):
         return Outcome(candidate.name, "skipped", f"{candidate.base}, which it is made of, is rejected")
     try:
         _write(source, candidate, draft, base)
@@ -226,18 +226,29 @@ def _tried(source: Source, candidate: Candidate, options: Options, draft: Path, 
 
 
 def _write(source: Source, candidate: Candidate, draft: Path, base: Path) -> None:
-    """Write a candidate's bundle into `draft`, made of the bundle `base` if it is made of one."""
+    """Write a candidate's bundle into `draft`, made of the bundle `base` if it is made of one; without that, of a new one."""
     try:
-        if candidate.base:
+        if not candidate.base:
+            source.write_base(draft)
+        elif base.is_dir():
             write_variant(base, draft, candidate, source.calibration)
         else:
-            source.write_base(draft)
+            with drafted(base, folder=True) as again:
+                source.write_base(again)
+                write_variant(again, draft, candidate, source.calibration)
     except (RaytlError, MemoryError):
         raise
     except Exception as error:  # converters raise errors of their own
         if fault := disk_error(error, str(draft)):
             raise fault from error
         raise _NotConverted(f"cannot be converted: {first_line(error)[:_REASON]}") from error
+
+
+def _is_only_slow(work: Path, name: str) -> bool:
+    """Return whether a candidate was rejected for its speed alone: in another form it may be faster than the reference."""
+    record = work / "candidates" / f"{name}.json"
+    verdict = CANDIDATE_FORMAT.load(record).outcome.verdict if record.is_file() else None
+    return verdict is not None and not verdict.reason
 
 
 def _measured(folder: Path, reference: Path, options: Options) -> tuple[Speed, int]:
