@@ -10,7 +10,7 @@ from pathlib import Path
 from raytl.config.machine import Machine
 from raytl.errors import UserError
 from raytl.events import Message, OnEvent, ignore
-from raytl.exporting.compress.candidate import REFERENCE, UNTRAINED, Candidate, requested
+from raytl.exporting.compress.candidate import REFERENCE, UNTRAINED, Candidate, check_reference, requested
 from raytl.exporting.compress.distill import Distillation, distill, distillation_key, write_start
 from raytl.exporting.compress.outcome import Compression
 from raytl.exporting.compress.prune import FRACTION, check_fractions
@@ -46,11 +46,12 @@ def compress(
     Raises:
         UserError: options that cannot take effect, or a task whose models are not compressed.
         RunError: no such run, not finished, or without validation images.
-        ModelError: its network cannot be exported.
+        ModelError: its network cannot be exported, or ONNX Runtime is not installed.
     """
     distillation = Distillation(tuple(teachers), student, unlabelled, epochs)
     names = requested(methods or [each.name for each in UNTRAINED], METHODS)
     check_options(target_ms, max_drop, threads, names, distillation, prune_fractions)
+    check_reference()
     trained = open_run(run, machine, on_event)
     refuse_other_answers(trained)
     trained.recorded("val")  # raises before anything is written
