@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,7 +72,7 @@ PruneFraction = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None,
+    str | None,  # a path would lose a slash of s3://
     typer.Option(
         "--out",
         "-o",

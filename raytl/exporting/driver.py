@@ -29,10 +29,10 @@ from raytl.exporting.compress.variant import write_variant
 from raytl.exporting.gate import Gate, Seen
 from raytl.exporting.graph import exporting_for
 from raytl.exporting.parity import Parity
+from raytl.exporting.place import local_folder
 from raytl.exporting.temperature import scale_temperature
 from raytl.exporting.trained_run import TrainedRun, open_run
 from raytl.feedback.reference import MONITOR_JSON, monitor_reference
-from raytl.home import expanded
 from raytl.metrics.scores import softmax
 from raytl.metrics.unfamiliar import knn_distance
 from raytl.registry.bundles import BUNDLES, bundle_uris, put_bundle
@@ -118,19 +118,19 @@ def export(
         ModelError: the network cannot be exported, or a runtime is not installed.
         ParityFailed: the bundle does not answer as the model; nothing was written.
     """
-    text = os.fspath(run)
+    text, folder = os.fspath(run), None if out is None else local_folder(out)
     warnings = check_options(options, this_processor())
     trained = open_run(text, machine, on_event)
     exporting_for(trained.saved)
-    if out is None and is_reference(text):
+    if folder is None and is_reference(text):
         return _into_registry(text, trained, options, force, warnings, on_event)
-    place = expanded(os.fspath(out)) if out is not None else trained.run_store.folder.root / BUNDLES / options.name
+    place = folder if folder is not None else trained.run_store.folder.root / BUNDLES / options.name
     _refuse_existing(place, force)
     with atomic_dir(place) as draft:
         card, parity = write_bundle(trained, options, draft, on_event)
-    if out is None:
+    if folder is None:
         trained.run_store.push()
-    shown_uri = str(place) if out is not None else f"{trained.run_store.uri.rstrip('/')}/{BUNDLES}/{options.name}"
+    shown_uri = str(place) if folder is not None else f"{trained.run_store.uri.rstrip('/')}/{BUNDLES}/{options.name}"
     return _exported(shown_uri, place, card, parity, warnings)
 
 
