@@ -85,7 +85,7 @@ class TrainedRun:
 
     def _verified(self, samples: tuple[Sample, ...], on_event: OnEvent) -> tuple[Sample, ...]:
         data = self.recipe.data
-        return tuple(verified(samples, data.uri, on_event, data.zip_encoding, self.s3))
+        return tuple(verified(samples, data.uri, on_event, data.zip_encoding, self.s3, data.feedback))
 
 
 def open_run(run: str, machine: Machine | None, on_event: OnEvent) -> TrainedRun:
