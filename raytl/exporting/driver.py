@@ -256,7 +256,7 @@ def _photo_or_crop(options: ExportOptions, wanted: Input, on_event: OnEvent, wri
 def _calibration(run: TrainedRun, is_photo: bool, on_event: OnEvent) -> CalibrationImages:
     samples = run.calibration_samples(on_event)
     view = {"frame": None} | run.card.preprocess.to_json()
-    images = calibration_images(samples, run.decode, view, is_photo=is_photo)
+    images = calibration_images(samples, run.pixels if is_photo else run.decode, view, is_photo=is_photo)
     on_event(Message(f"calibration: {len(images.samples)} training images ({images.digest[:12]})"))
     return images
 

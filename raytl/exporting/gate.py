@@ -103,7 +103,7 @@ class Gate:
         """Return the answers of the saved model to the validation images."""
         answers: Answers = []
         for start in range(0, len(self.samples), _BATCH):
-            photos = [self.run.decode(each.path) for each in self.samples[start : start + _BATCH]]
+            photos = [self.run.pixels(each.path) for each in self.samples[start : start + _BATCH]]
             answers += self._saved_answers(photos)
             self.on_event(Work("answers of the saved model", len(answers), len(self.samples)))
         return Seen(answers)
@@ -127,7 +127,7 @@ class Gate:
 
     def properties(self) -> NDArray[np.float32]:
         """Return the properties of the views of the validation images, `(n, 5)`."""
-        return np.concatenate([of_batch(self._view(self.run.decode(each.path))[None])[1] for each in self.samples])
+        return np.concatenate([of_batch(self._view(self.run.pixels(each.path))[None])[1] for each in self.samples])
 
     @property
     def _reported_score(self) -> float:
@@ -174,7 +174,7 @@ class Gate:
                 return decoded(path, model.card["view"]), True
             except ValueError:  # of the few files that raytl reads and the client refuses
                 pass
-        return self.run.decode(path), in_bucket(path)
+        return self.run.pixels(path), in_bucket(path)
 
     def _evaluated(self, answers: Answers) -> Evaluated:
         card, task = self.run.card, self.run.saved.task
@@ -195,7 +195,7 @@ class Gate:
         """Return a few samples in turn under each corruption of the suite, and their photos."""
         preprocess, changes = self.run.card.preprocess, corruptions_for(self.run.saved.task, SUITE)
         chosen = chosen_photos(self.samples, CORRUPTED_PHOTOS)
-        prepared = [prepare(Image.fromarray(self.run.decode(each.path)), preprocess) for each in chosen]
+        prepared = [prepare(Image.fromarray(self.run.pixels(each.path)), preprocess) for each in chosen]
         several = [
             (sample, change(pixels, _SEVERITY, sample.key))
             for change in changes
