@@ -99,6 +99,20 @@ def test_photos_of_the_run_s_own_data_are_not_learned_without_labels(run: Traine
     assert Message(text) in recorder.events
 
 
+def test_photos_without_labels_that_are_missing_are_counted_and_none_at_all_is_an_error(
+    run: TrainedRun, tmp_path: Path
+) -> None:
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "new.png")
+    recorder, table = Recorder(), tmp_path / "photos.csv"
+    table.write_text("path\nnew.png\ngone.png\n")
+    assert [Path(each.path).name for each in unlabelled_samples(run, run, str(table), recorder)] == ["new.png"]
+    counts = "of the run's own data, 1 cannot be read"
+    assert Message(f"1 of 2 photos at {table} are learned; 0 are {counts}") in recorder.events
+    table.write_text("path\ngone.png\n")
+    with pytest.raises(DataError, match=rf"--unlabelled: 0 of 1 photos at .* are learned; 0 are {counts}; expected new"):
+        unlabelled_samples(run, run, str(table), ignore)
+
+
 def test_images_that_the_run_left_out_are_not_learned(tmp_path: Path) -> None:
     samples = [Sample(name, f"/{name}", "a", "train", "0" * 64) for name in ("1.jpg", "2.jpg", "3.jpg")]
     run = SimpleNamespace(
