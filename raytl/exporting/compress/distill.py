@@ -125,7 +125,8 @@ def _shortened(recipe: Mapping[str, Any], epochs: int) -> dict[str, Any]:
 
 
 def unlabelled_samples(run: TrainedRun, teacher: TrainedRun, uri: str, on_event: OnEvent) -> list[Sample]:
-    """Return the photos at `uri` as training samples with the labels of the teacher, without those of the run's own data.
+    """Return the photos at `uri` as training samples with the labels of the teacher, without those of the run's own data and of
+    classes that the run does not have.
 
     Raises:
         DataError: there are no photos, or none that can be learned.
@@ -136,16 +137,21 @@ def unlabelled_samples(run: TrainedRun, teacher: TrainedRun, uri: str, on_event:
     others = [path for path in paths if digests[path] not in own]
     predictor = load(str(teacher.run_store.folder.best), machine=run.machine, on_event=on_event)
     answers = answers_of(predictor, others)
-    names = [others[place] for place in answers.positions]
-    labels = [each.label for each in reporting_of(predictor).predictions(answers.answers, predictor.classes, names)]
-    counts = f"{len(names):,} of {len(paths):,} photos at {uri} are learned; {len(paths) - len(others):,} are of the run's own data"
-    text = f"{counts}, {len(answers.unreadable):,} cannot be read"
+    read_paths = [others[place] for place in answers.positions]
+    predictions = reporting_of(predictor).predictions(answers.answers, predictor.classes, read_paths)
+    labels = {path: each.label for path, each in zip(read_paths, predictions, strict=True)}
+    names = [path for path, label in labels.items() if label in run.card.classes]
+    text = (
+        f"{len(names):,} of {len(paths):,} photos at {uri} are learned; {len(paths) - len(others):,} are of the run's own data, "
+        f"{len(answers.unreadable):,} cannot be read"
+    )
+    if foreign := len(labels) - len(names):
+        text += f", {foreign:,} are of classes that the teacher has and the run has not"
     if not names:
         raise DataError(f"--unlabelled: {text}; expected new photos. Leave it out, or name others")
     on_event(Message(text))
     return [
-        Sample(f"unlabelled/{place}", path, label, "train", digests[path])
-        for place, (path, label) in enumerate(zip(names, labels, strict=True))
+        Sample(f"unlabelled/{place}", path, labels[path], "train", digests[path]) for place, path in enumerate(names)
     ]
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -111,6 +113,20 @@ def test_photos_without_labels_that_are_missing_are_counted_and_none_at_all_is_a
     table.write_text("path\ngone.png\n")
     with pytest.raises(DataError, match=rf"--unlabelled: 0 of 1 photos at .* are learned; 0 are {counts}; expected new"):
         unlabelled_samples(run, run, str(table), ignore)
+
+
+def test_photos_of_classes_that_the_teacher_has_and_the_run_has_not_are_left_out(
+    run: TrainedRun, tmp_path: Path
+) -> None:
+    best = tmp_path / "teacher"
+    shutil.copytree(run.run_store.folder.best, best)
+    card = json.loads((best / "model.json").read_text())
+    (best / "model.json").write_text(json.dumps({**card, "classes": [f"other {name}" for name in card["classes"]]}))
+    teacher = cast(TrainedRun, SimpleNamespace(run_store=SimpleNamespace(folder=SimpleNamespace(best=best))))
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "photos" / "new.png")
+    with pytest.raises(DataError, match="0 of 1 photos .* 1 are of classes that the teacher has and the run has not; exp"):
+        unlabelled_samples(run, teacher, str(tmp_path / "photos"), ignore)
 
 
 def test_images_that_the_run_left_out_are_not_learned(tmp_path: Path) -> None:
