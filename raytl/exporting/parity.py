@@ -101,14 +101,14 @@ PARITY_FORMAT = Format[Parity](
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The agreement of the answers to n images: the number `same` (which may be a fraction of an image) and the largest
-    `difference` of a probability; `ties` are images whose answers differ where the saved model itself is undecided, and `objects`
-    is the number of those that the models report together, None for other answers."""
+    """The agreement of the answers to n images: the number `same` and the largest `difference` of a probability; `ties` are images
+    whose answers differ where the saved model itself is undecided. Both may be fractions of an image. `objects` is the number of
+    those that the models report together, None for other answers."""
 
     images: int
     same: float
     difference: float | None
-    ties: int = 0
+    ties: float = 0
     objects: int | None = None
 
     @property
@@ -156,7 +156,7 @@ def label_agreement(reference: ArrayLike, answers: ArrayLike, thresholds: ArrayL
         len(old),
         len(old) - float(differs.sum()) / size,
         float(np.abs(old - new).max(initial=0)),
-        int(is_tie.sum()) // size,
+        float(is_tie.sum()) / size,
     )
 
 

@@ -167,6 +167,8 @@ def test_labels_agree_by_their_thresholds() -> None:
     old, new = np.array([[0.6, 0.2], [0.4, 0.9]]), np.array([[0.4, 0.2], [0.4, 0.9]])
     assert label_agreement(old, new, [0.5, 0.5]).fraction == 0.75
     assert label_agreement(old, new, [0.3, 0.5]).fraction == 1.0
+    undecided = label_agreement([[0.5, 0.2, 0.1]], [[0.4999, 0.2, 0.1]], [0.5, 0.5, 0.5])
+    assert undecided.fraction == 1.0, "one label of several is a part of an image"
 
 
 def test_objects_agree_by_class_and_overlap() -> None:
