@@ -148,7 +148,7 @@ def write_bundle(
     try:
         return _judged(run, options, operating, gate, draft, on_event)
     except ParityFailed as refused:
-        if options.to != "onnx" or options.input is not None:
+        if options.to != "onnx" or options.input is not None or BUNDLE_FORMAT.load(draft / MODEL_JSON).input == "crop":
             raise
         on_event(Message(f"with photos as its input, {refused.parity.failures[0]}; trying views", "warning"))
         for path in draft.iterdir():
