@@ -29,7 +29,7 @@ from raytl.evaluation.robustness import SUITE, chosen_photos
 from raytl.events import OnEvent, Work
 from raytl.exporting.agreement import agreement_of
 from raytl.exporting.graph import exporting_for
-from raytl.exporting.parity import Calibration, Corrupted, Parity, calibration_of, parity_of
+from raytl.exporting.parity import Calibration, Corrupted, Parity, calibration_of, corrupted_of, parity_of
 from raytl.exporting.trained_run import TrainedRun
 from raytl.metrics.calibration import fit_temperature
 from raytl.tasks.inference import Network, Truths
@@ -222,8 +222,9 @@ class Gate:
             return Corrupted(agreement)
         place = {name: i for i, name in enumerate(self.run.card.classes)}
         truth = np.array([place.get(str(sample.target), -1) for sample in samples])
-        correct = [np.stack(each).argmax(axis=1) == truth for each in (old, new)]
-        return Corrupted(agreement, int((correct[0] & ~correct[1]).sum()), int((~correct[0] & correct[1]).sum()))
+        count = len({sample.key for sample in samples})  # in turn under each corruption
+        before, after = ((np.stack(each).argmax(axis=1) == truth).reshape(-1, count) for each in (old, new))
+        return corrupted_of(agreement, before, after)
 
 
 def _in_parts(

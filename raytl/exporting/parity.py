@@ -18,7 +18,7 @@ from raytl.errors import ModelError
 from raytl.metrics.calibration import decision_losses
 from raytl.metrics.miscalibration import CalibrationError, calibration_errors
 from raytl.metrics.multiple import holm
-from raytl.metrics.paired import Paired, mcnemar
+from raytl.metrics.paired import Paired, paired_by_images
 from raytl.score_names import is_fraction, p_text, title
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name, Score, at_most
@@ -127,10 +127,12 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Corrupted:
-    """The answers to corrupted photos: their agreement, and how many only the saved model (`lost`) or only the bundle (`gained`)
-    has right; both 0 if an answer is not right or wrong as a whole."""
+    """The answers to corrupted photos: their agreement, the `drop` of the accuracy and its p-value, and the number of photos that
+    the bundle has right under fewer (`lost`) or more (`gained`) corruptions; both 0 if an answer is not right or wrong as a whole."""
 
     agreement: Agreement
+    drop: float = 0.0
+    p_worse: float = 1.0
     lost: int = 0
     gained: int = 0
 
@@ -163,6 +165,16 @@ def label_agreement(reference: ArrayLike, answers: ArrayLike, thresholds: ArrayL
 def calibration_of(targets: NDArray[np.int64], logits: NDArray[Any]) -> Calibration:
     """Return the calibration of decisions with logits `(m, k)`."""
     return Calibration(float(decision_losses(targets, logits).mean()), calibration_errors(targets, logits)["ece"])
+
+
+def corrupted_of(agreement: Agreement, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Corrupted:
+    """Return the comparison of answers that are right or wrong, `(corruptions, photos)` of the saved model and of the bundle.
+
+    The unit of the test is the photo: one at the border of two classes is lost under many corruptions at once.
+    """
+    scores = np.concatenate([before.mean(axis=0), after.mean(axis=0)])
+    test = paired_by_images(lambda draws: {"accuracy": scores[draws].mean(axis=1)}, before.shape[1], "accuracy")
+    return Corrupted(agreement, -test.gain, test.p_worse, test.lost, test.gained)
 
 
 def parity_of(
@@ -286,9 +298,7 @@ def _noise(
             )
         )
     if corrupted is not None and corrupted.lost + corrupted.gained:
-        drop = (corrupted.lost - corrupted.gained) / corrupted.agreement.images
-        allowed = max(CORRUPTED_DROP, max_drop / 100)
-        p_worse = mcnemar(corrupted.gained, corrupted.lost)[1]
+        drop, p_worse, allowed = corrupted.drop, corrupted.p_worse, max(CORRUPTED_DROP, max_drop / 100)
         checks.append(
             Check(
                 "corrupted photos",

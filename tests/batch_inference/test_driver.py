@@ -247,7 +247,9 @@ def test_more_workers_than_cpus_and_workers_without_ray_are_refused(model: Path,
     with pytest.raises(ConfigError, match=r"--workers: 999 actors of 1 CPU each do not fit"):
         in_parts(model, photos, tmp_path / "out", PartOptions(workers=999))
     alone = Machine(compute=ComputeConfig(cluster="none"))
-    with pytest.raises(ConfigError, match=r"--workers 2: several workers need Ray; expected 1 with compute\.cluster none"):
+    with pytest.raises(
+        ConfigError, match=r"--workers 2: several workers need Ray; expected 1 with compute\.cluster none"
+    ):
         in_parts(model, photos, tmp_path / "out", PartOptions(workers=2), machine=alone)
     assert not (tmp_path / "out").exists()
 

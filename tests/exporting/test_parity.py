@@ -18,6 +18,7 @@ from raytl.exporting.parity import (
     Parity,
     calibration_of,
     class_agreement,
+    corrupted_of,
     label_agreement,
     parity_of,
 )
@@ -131,9 +132,20 @@ def test_int8_that_is_too_sure_fails_by_its_log_loss_and_calibration() -> None:
 
 
 def test_int8_that_breaks_on_corrupted_photos_fails() -> None:
-    broken = Corrupted(Agreement(208, 150, 0.5), lost=40, gained=5)
+    before, after = np.ones((13, 16), bool), np.ones((13, 16), bool)
+    after[:3] = False
+    broken = corrupted_of(Agreement(208, 160, 0.5), before, after)
+    assert (broken.drop, broken.lost, broken.gained) == (pytest.approx(3 / 13), 16, 0)
     assert failed(judged(table(40), corrupted=broken)) == ["corrupted photos"]
-    assert judged(table(40), corrupted=replace(broken, lost=6)).passed
+
+
+def test_one_photo_that_is_lost_under_every_corruption_is_one_photo() -> None:
+    before, after = np.ones((13, 16), bool), np.ones((13, 16), bool)
+    after[:, 0] = False
+    border = corrupted_of(Agreement(208, 195, 0.1), before, after)
+    assert border.drop == pytest.approx(1 / 16) and border.p_worse > 0.4
+    assert judged(table(40), corrupted=border).passed
+    assert corrupted_of(Agreement(208, 208, 0), before, before) == Corrupted(Agreement(208, 208, 0), 0.0)
 
 
 def test_fp32_must_agree_on_corrupted_photos() -> None:

@@ -25,7 +25,9 @@ def test_an_image_that_this_machine_cannot_read_is_one_sentence_with_its_name(tm
     Image.new("RGB", (40, 30)).save(tmp_path / "large.png")
     card = cast(Card, SimpleNamespace(preprocess=SimpleNamespace(bit_depth=SIXTEEN_BITS)))
     run = TrainedRun(cast(RunStore, None), cast(Recipe, None), card, Machine(max_pixels=1000))
-    with pytest.raises(DataError, match=r"large\.png': .*40 x 30.*\. The run was trained with this image; expected a machine"):
+    with pytest.raises(
+        DataError, match=r"large\.png': .*40 x 30.*\. The run was trained with this image; expected a machine"
+    ):
         run.pixels(str(tmp_path / "large.png"))
 
 

@@ -111,7 +111,9 @@ def test_photos_without_labels_that_are_missing_are_counted_and_none_at_all_is_a
     counts = "of the run's own data, 1 cannot be read"
     assert Message(f"1 of 2 photos at {table} are learned; 0 are {counts}") in recorder.events
     table.write_text("path\ngone.png\n")
-    with pytest.raises(DataError, match=rf"--unlabelled: 0 of 1 photos at .* are learned; 0 are {counts}; expected new"):
+    with pytest.raises(
+        DataError, match=rf"--unlabelled: 0 of 1 photos at .* are learned; 0 are {counts}; expected new"
+    ):
         unlabelled_samples(run, run, str(table), ignore)
 
 
@@ -125,7 +127,9 @@ def test_photos_of_classes_that_the_teacher_has_and_the_run_has_not_are_left_out
     teacher = cast(TrainedRun, SimpleNamespace(run_store=SimpleNamespace(folder=SimpleNamespace(best=best))))
     (tmp_path / "photos").mkdir()
     Image.new("RGB", (40, 40), "red").save(tmp_path / "photos" / "new.png")
-    with pytest.raises(DataError, match="0 of 1 photos .* 1 are of classes that the teacher has and the run has not; exp"):
+    with pytest.raises(
+        DataError, match="0 of 1 photos .* 1 are of classes that the teacher has and the run has not; exp"
+    ):
         unlabelled_samples(run, teacher, str(tmp_path / "photos"), ignore)
 
 
