@@ -257,17 +257,17 @@ def _same(agreement: Agreement, corrupted: Corrupted | None) -> list[Check]:
 
 
 def _as_good(pair: Paired, max_drop: float, images: int) -> list[Check]:
-    """Return the check of the paired test."""
+    """Return the check of the paired test. Where no image changed, resamples do not either: they exclude any loss, on few images too,
+    so the text has the exact bound of the images that may change."""
     unit = 100.0 if is_fraction(pair.metric) else 1.0
     least = unit * pair.least
-    return [
-        Check(
-            f"loss of {title(pair.metric)}",
-            f"{unit * pair.gain:+.1f} points, and {images} images exclude a loss of more than {max(0.0, -least):.1f}",
-            f"a loss of more than {max_drop:g} points excluded",
-            least >= -max_drop - _ROUNDING,
-        )
-    ]
+    value = f"{unit * pair.gain:+.1f} points, and {images} images exclude a loss of more than {max(0.0, -least):.1f}"
+    allowed = f"a loss of more than {max_drop:g} points excluded"
+    if pair.gained == pair.lost == pair.gain == pair.least == 0:
+        bound = 100 * (1 - _CHANCE ** (1 / max(1, images)))
+        value = f"no change on {images} images, so at 95 % confidence on at most {bound:.1f} % of all"
+        allowed = f"no change on any image, or {allowed}"
+    return [Check(f"loss of {title(pair.metric)}", value, allowed, least >= -max_drop - _ROUNDING)]
 
 
 def _noise(

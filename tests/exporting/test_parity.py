@@ -99,6 +99,13 @@ def test_int8_that_may_lose_too_much_fails_and_says_what_the_images_exclude() ->
     assert check.allowed == "a loss of more than 0.5 points excluded"
 
 
+def test_int8_that_changes_no_answer_passes_and_says_how_little_the_images_show() -> None:
+    check = judged(table(40)).checks[0]
+    assert check.passed
+    assert check.value == "no change on 400 images, so at 95 % confidence on at most 0.7 % of all"
+    assert check.allowed == "no change on any image, or a loss of more than 0.5 points excluded"
+
+
 def test_int8_as_good_as_the_model_passes() -> None:
     parity = judged(table(40, 0.68))
     assert parity.passed, parity.failures
