@@ -1,4 +1,4 @@
-"""Where a bundle is written: a folder of this machine."""
+"""The folder of this machine that a bundle is written to."""
 
 from __future__ import annotations
 
