@@ -119,7 +119,7 @@ def compress(
                 target_ms=target_ms,
                 max_drop=max_drop,
                 threads=threads,
-                methods=tuple(methods.split(",")) if methods else (),
+                methods=tuple(name.strip() for name in methods.split(",")) if methods else (),
                 teachers=tuple(teacher or ()),
                 student=student,
                 unlabelled=unlabelled,

@@ -65,6 +65,11 @@ def test_options_that_cannot_take_effect_are_refused(options: dict[str, Any], te
         check_options(**{**values, "distillation": Distillation(), **options})
 
 
+def test_methods_may_be_separated_by_spaces_too(raytl: Raytl) -> None:
+    done = raytl("compress", "runs/trash", "--methods", "onnx-int8, distill")
+    assert done.code == 2 and "--methods distill: name a smaller backbone with --student" in done.err
+
+
 def test_pruned_networks_are_trained_before_the_student_each_under_its_name() -> None:
     both = Distillation(("teacher",), "resnet18", epochs=2)
     pruned = [Distillation(("teacher",), epochs=2, pruned=each) for each in (0.2, 0.4)]
