@@ -20,7 +20,7 @@ from raytl.bundle.card import Precision
 from raytl.bundle.client import Model, Pixels, decoded
 from raytl.bundle.opening import open_bundle
 from raytl.data.encoder import FileAccess
-from raytl.data.group_split import sampling_groups
+from raytl.data.group_split import group_columns, kept_together, sampling_groups
 from raytl.data.image_properties import of_batch
 from raytl.data.manifest import Sample
 from raytl.data.transforms import eval_view, prepare
@@ -91,6 +91,7 @@ class Gate:
             max_drop,
             factor=factor,
             unread=seen.unread,
+            groups=None if self._groups is None else len(np.unique(self._groups)),
         )
         return parity, seen
 
@@ -180,8 +181,13 @@ class Gate:
     def _evaluated(self, answers: Answers) -> Evaluated:
         card, task = self.run.card, self.run.saved.task
         rows = task.evidence(answers, list(self._truths))
-        groups = sampling_groups(self.samples, self.run.recipe.data.columns)
-        return Evaluated(self.samples, self._truths, rows, card.classes, len(card.classes), card.temperature, groups)
+        return Evaluated(
+            self.samples, self._truths, rows, card.classes, len(card.classes), card.temperature, self._groups
+        )
+
+    @cached_property
+    def _groups(self) -> NDArray[np.int64] | None:
+        return sampling_groups(self.samples, self.run.recipe.data.columns)
 
     def _calibrations(self, answers: Answers) -> tuple[Calibration, Calibration] | None:
         decisions = self.run.saved.task.calibration
@@ -224,9 +230,10 @@ class Gate:
             return Corrupted(agreement)
         place = {name: i for i, name in enumerate(self.run.card.classes)}
         truth = np.array([place.get(str(sample.target), -1) for sample in samples])
-        count = len({sample.key for sample in samples})  # in turn under each corruption
-        before, after = ((np.stack(each).argmax(axis=1) == truth).reshape(-1, count) for each in (old, new))
-        return corrupted_of(agreement, before, after)
+        before, after = (np.stack(each).argmax(axis=1) == truth for each in (old, new))
+        return corrupted_of(
+            agreement, before, after, kept_together(samples, group_columns(self.run.recipe.data.columns))
+        )
 
 
 def _in_parts(

@@ -18,7 +18,8 @@ from raytl.errors import ModelError
 from raytl.metrics.calibration import decision_losses
 from raytl.metrics.miscalibration import CalibrationError, calibration_errors
 from raytl.metrics.multiple import holm
-from raytl.metrics.paired import Paired, paired_by_images
+from raytl.metrics.paired import Paired
+from raytl.metrics.sign_flips import flipped, net_changes
 from raytl.score_names import is_fraction, p_text, title
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name, Score, at_most
@@ -127,14 +128,13 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Corrupted:
-    """The answers to corrupted photos: their agreement, the `drop` of the accuracy and its p-value, and the number of photos that
-    the bundle has right under fewer (`lost`) or more (`gained`) corruptions; both 0 if an answer is not right or wrong as a whole."""
+    """The answers to corrupted photos: their agreement, how many only the saved model (`lost`) or only the bundle (`gained`)
+    has right, and the p-value of the loss; no loss if an answer is not right or wrong as a whole."""
 
     agreement: Agreement
-    drop: float = 0.0
-    p_worse: float = 1.0
     lost: int = 0
     gained: int = 0
+    p_worse: float = 1.0
 
 
 def class_agreement(reference: ArrayLike, answers: ArrayLike) -> Agreement:
@@ -167,14 +167,16 @@ def calibration_of(targets: NDArray[np.int64], logits: NDArray[Any]) -> Calibrat
     return Calibration(float(decision_losses(targets, logits).mean()), calibration_errors(targets, logits)["ece"])
 
 
-def corrupted_of(agreement: Agreement, before: NDArray[np.bool_], after: NDArray[np.bool_]) -> Corrupted:
-    """Return the comparison of answers that are right or wrong, `(corruptions, photos)` of the saved model and of the bundle.
+def corrupted_of(
+    agreement: Agreement, before: NDArray[np.bool_], after: NDArray[np.bool_], groups: NDArray[np.int64]
+) -> Corrupted:
+    """Return the comparison of answers that are right or wrong, `(m,)` of the saved model and of the bundle.
 
-    The unit of the test is the photo: one at the border of two classes is lost under many corruptions at once.
+    Answers of one of `groups` `(m,)` err together: a photo at the border of two classes is lost under many corruptions at once.
     """
-    scores = np.concatenate([before.mean(axis=0), after.mean(axis=0)])
-    test = paired_by_images(lambda draws: {"accuracy": scores[draws].mean(axis=1)}, before.shape[1], "accuracy")
-    return Corrupted(agreement, -test.gain, test.p_worse, test.lost, test.gained)
+    gained, lost = ~before & after, before & ~after
+    p_worse = flipped(net_changes(gained, lost, groups))[1]
+    return Corrupted(agreement, int(lost.sum()), int(gained.sum()), p_worse)
 
 
 def parity_of(
@@ -188,11 +190,15 @@ def parity_of(
     *,
     factor: float = 1.0,
     unread: int = 0,
+    groups: int | None = None,
 ) -> Parity:
-    """Return the judgement of a bundle; `calibration` has that of the saved model and of the bundle."""
+    """Return the judgement of a bundle; `calibration` has that of the saved model and of the bundle. `groups` is the number of
+    groups of the images, None if each is its own."""
     worst = _worst_class(slices)
     old, new = calibration or (None, None)
-    checks = [*_same(agreement, corrupted)] if precision == "fp32" else [*_as_good(pair, max_drop, agreement.images)]
+    checks = (
+        [*_same(agreement, corrupted)] if precision == "fp32" else [_as_good(pair, max_drop, agreement.images, groups)]
+    )
     if precision != "fp32":
         checks += _noise(worst, old, new, corrupted, max_drop)
     if agreement.objects == 0:
@@ -256,18 +262,19 @@ def _same(agreement: Agreement, corrupted: Corrupted | None) -> list[Check]:
     return checks
 
 
-def _as_good(pair: Paired, max_drop: float, images: int) -> list[Check]:
+def _as_good(pair: Paired, max_drop: float, images: int, groups: int | None) -> Check:
     """Return the check of the paired test. Where no image changed, resamples do not either: they exclude any loss, on few images too,
-    so the text has the exact bound of the images that may change."""
+    so the text has the exact bound of the images, or groups, that may change."""
     unit = 100.0 if is_fraction(pair.metric) else 1.0
     least = unit * pair.least
     value = f"{unit * pair.gain:+.1f} points, and {images} images exclude a loss of more than {max(0.0, -least):.1f}"
     allowed = f"a loss of more than {max_drop:g} points excluded"
     if pair.gained == pair.lost == pair.gain == pair.least == 0:
-        bound = 100 * (1 - _CHANCE ** (1 / max(1, images)))
-        value = f"no change on {images} images, so at 95 % confidence on at most {bound:.1f} % of all"
+        bound = 100 * (1 - _CHANCE ** (1 / max(1, groups or images)))
+        units = (f"{images} images", "all") if groups is None else (f"{images} images of {groups} groups", "all groups")
+        value = f"no change on {units[0]}, so at 95 % confidence on at most {bound:.1f} % of {units[1]}"
         allowed = f"no change on any image, or {allowed}"
-    return [Check(f"loss of {title(pair.metric)}", value, allowed, least >= -max_drop - _ROUNDING)]
+    return Check(f"loss of {title(pair.metric)}", value, allowed, least >= -max_drop - _ROUNDING)
 
 
 def _noise(
@@ -298,7 +305,8 @@ def _noise(
             )
         )
     if corrupted is not None and corrupted.lost + corrupted.gained:
-        drop, p_worse, allowed = corrupted.drop, corrupted.p_worse, max(CORRUPTED_DROP, max_drop / 100)
+        drop = (corrupted.lost - corrupted.gained) / corrupted.agreement.images
+        allowed, p_worse = max(CORRUPTED_DROP, max_drop / 100), corrupted.p_worse
         checks.append(
             Check(
                 "corrupted photos",

@@ -104,6 +104,10 @@ def test_int8_that_changes_no_answer_passes_and_says_how_little_the_images_show(
     assert check.passed
     assert check.value == "no change on 400 images, so at 95 % confidence on at most 0.7 % of all"
     assert check.allowed == "no change on any image, or a loss of more than 0.5 points excluded"
+    same, part = table(40), class_agreement(table(40), table(40))
+    grouped = parity_of("int8", part, paired(TARGETS, same, same, "accuracy"), (), None, None, 0.5, groups=20).checks[0]
+    text = "no change on 400 images of 20 groups, so at 95 % confidence on at most 13.9 % of all groups"
+    assert grouped.value == text and grouped.passed
 
 
 def test_int8_as_good_as_the_model_passes() -> None:
@@ -138,21 +142,24 @@ def test_int8_that_is_too_sure_fails_by_its_log_loss_and_calibration() -> None:
     assert judged(table(40, 0.89), sure=0.9).passed
 
 
+PHOTOS = np.tile(np.arange(16), 13)
+"""The photo of each answer to 16 photos under 13 corruptions."""
+
+
 def test_int8_that_breaks_on_corrupted_photos_fails() -> None:
-    before, after = np.ones((13, 16), bool), np.ones((13, 16), bool)
-    after[:3] = False
-    broken = corrupted_of(Agreement(208, 160, 0.5), before, after)
-    assert (broken.drop, broken.lost, broken.gained) == (pytest.approx(3 / 13), 16, 0)
+    right = np.ones(208, bool)
+    broken = corrupted_of(Agreement(208, 160, 0.5), right, np.arange(208) >= 48, PHOTOS)
+    assert (broken.lost, broken.gained) == (48, 0) and broken.p_worse < 0.001
     assert failed(judged(table(40), corrupted=broken)) == ["corrupted photos"]
+    assert judged(table(40), corrupted=replace(broken, lost=3)).passed
 
 
 def test_one_photo_that_is_lost_under_every_corruption_is_one_photo() -> None:
-    before, after = np.ones((13, 16), bool), np.ones((13, 16), bool)
-    after[:, 0] = False
-    border = corrupted_of(Agreement(208, 195, 0.1), before, after)
-    assert border.drop == pytest.approx(1 / 16) and border.p_worse > 0.4
+    right = np.ones(208, bool)
+    border = corrupted_of(Agreement(208, 195, 0.1), right, PHOTOS != 0, PHOTOS)
+    assert border.lost == 13 and border.p_worse == pytest.approx(0.5)
     assert judged(table(40), corrupted=border).passed
-    assert corrupted_of(Agreement(208, 208, 0), before, before) == Corrupted(Agreement(208, 208, 0), 0.0)
+    assert corrupted_of(Agreement(208, 208, 0), right, right, PHOTOS) == Corrupted(Agreement(208, 208, 0))
 
 
 def test_fp32_must_agree_on_corrupted_photos() -> None:
