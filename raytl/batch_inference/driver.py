@@ -32,7 +32,7 @@ from raytl.config.predict import PredictOptions
 from raytl.config.schema import ComputeConfig
 from raytl.cpus import usable_cpus
 from raytl.data.manifest import listed
-from raytl.errors import DataError
+from raytl.errors import ConfigError, DataError
 from raytl.evaluation.inputs import photos_with_etags
 from raytl.evaluation.predictor import batch_of, reporting_of, settings_of
 from raytl.evaluation.settings import in_force
@@ -84,12 +84,16 @@ def predict_in_parts(
         RunError, ModelError, RegistryError: there is no model in `run`.
         DataError: an input does not exist or holds no photos, or no photo could be read.
         UserError: `out` overlaps an input, holds other objects, or was begun with other photos, another model or options.
-        ConfigError: so many workers do not fit.
+        ConfigError: so many workers do not fit, or Ray, which they need, is off.
         StoreError: the photos or the output cannot be reached.
         WorkersLost: the actors got no resources, made no progress, or died too often.
     """
     sources = [os.fspath(each) for each in ([inputs] if isinstance(inputs, str | os.PathLike) else inputs)]
     settings = in_force(machine, device, workers=2)
+    if settings.compute.cluster == "none" and (parts.workers or 1) > 1:
+        raise ConfigError(
+            f"--workers {parts.workers}: several workers need Ray; expected 1 with compute.cluster none. Leave one of them out"
+        )
     output = Output(output_uri(out, sources), S3Settings.of(settings.storage))
     given, name = Options(require, texts(recall), uncertainty, options), os.fspath(run)
     where = fixed(name, output.s3) if is_reference(name) else run_place(name)
@@ -137,7 +141,7 @@ def _predicted(request: Request, sizes: Sequence[Size], on_event: OnEvent) -> Ba
             )
             if is_alone:
                 batch_run.here(job, predictor)
-            else:
+            elif batch_run.todo:
                 batch_run.with_ray(job, compute, request.parts.workers)
             lease.check()
             done = _finish(request, whole, batch_run.receipts, predictor.weights)

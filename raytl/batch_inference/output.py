@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 
 from raytl.batch_inference.plan import Part, Plan, differences, problem
@@ -110,7 +111,10 @@ class Output:
         return summary if summary.plan == plan.digest else None
 
     def begin(self, stored: StoredPlan) -> None:
-        """Store the plan."""
+        """Store the plan, and delete the summary of an output that is no longer whole."""
+        with suppress(NotFound):
+            retried(lambda: self.store.stat(SUCCESS))
+            retried(lambda: self.store.delete(SUCCESS))
         self._put(PLAN, encoded_plan(stored))
 
     def put_table(self, name: str, content: bytes) -> ObjectInfo:

@@ -66,10 +66,13 @@ class Seen:
 
 
 class _Pipeline:
-    """The actor that runs the pipeline and hears of its actors. It needs no torch, so it starts them early."""
+    """The actor that runs the pipeline and hears of its actors. It needs no torch, so it starts them early.
+
+    It keeps each row until the driver says that it has it: an answer that came too late was lost with its rows.
+    """
 
     def __init__(self) -> None:
-        self._seen, self._lock = Seen(), threading.Lock()
+        self._seen, self._lock, self._received = Seen(), threading.Lock(), 0
 
     def run(self, job: bytes, parts: Sequence[Part], wanted: Sizing, folder: str) -> None:
         """Predict the parts."""
@@ -104,12 +107,14 @@ class _Pipeline:
             if len(self._seen.messages) < _MAX_MESSAGES and (text, level) not in self._seen.messages:
                 self._seen.messages.append((text, level))
 
-    def seen(self) -> Seen:
-        """Return everything, each row once."""
+    def seen(self, received: int) -> Seen:
+        """Return everything, with the rows after the first `received`, which the driver has."""
         with self._lock:
+            if received > self._received:  # a call that was waited for too long may come after the next
+                del self._seen.rows[: received - self._received]
+                self._received = received
             now = Seen(**vars(self._seen))
-            now.current, now.messages = dict(now.current), list(now.messages)
-            self._seen.rows = []
+            now.current, now.messages, now.rows = dict(now.current), list(now.messages), list(now.rows)
         return now
 
 
@@ -167,9 +172,11 @@ def predict_parts(
     remote: Any = ray.remote
     pipeline = remote(num_cpus=0, max_restarts=0, max_concurrency=_THREADS)(_Pipeline).remote()
     pipeline.run.remote(pickle.dumps(job), parts, pool.sizing, str(Path.cwd()))
+    received = 0
     try:
         while True:
-            seen = _seen(pipeline)
+            seen = _seen(pipeline, received)
+            received += len(seen.rows)
             for number, receipt, error in seen.rows:
                 if error is not None:
                     raise error
@@ -186,11 +193,11 @@ def predict_parts(
             ray.kill(pipeline)
 
 
-def _seen(pipeline: Any) -> Seen:
+def _seen(pipeline: Any, received: int) -> Seen:
     import ray
 
     try:
-        seen: Seen = ray.get(pipeline.seen.remote(), timeout=_ANSWER_S)
+        seen: Seen = ray.get(pipeline.seen.remote(received), timeout=_ANSWER_S)
     except ray.exceptions.GetTimeoutError:
         return Seen()
     except ray.exceptions.RayError as error:

@@ -15,7 +15,7 @@ from raytl.batch_inference.stall import Limits
 from raytl.cluster.machines import machines
 from raytl.cluster.session import STARTED_HERE, Prestart, session
 from raytl.config.schema import ComputeConfig
-from raytl.errors import ConfigError
+from raytl.errors import WorkersLost
 from raytl.evaluation.predictor import Predictor
 from raytl.events import Event, Message, OnEvent, Work
 
@@ -62,12 +62,10 @@ class BatchRun:
 
         Raises:
             ConfigError: they do not fit.
-            WorkersLost: they got no resources, made no progress, or died too often.
+            WorkersLost: they got no resources, made no progress, died too often, or left a part out.
         """
         todo = self.todo
         is_own = compute.cluster in STARTED_HERE
-        if compute.cluster == "none":
-            raise ConfigError("--workers: several workers need Ray; expected 1 with compute.cluster none")
         with session(compute.cluster, Prestart(_BESIDE + (workers or 1)) if is_own else None):
             sizes = [each.size for each in machines() if not each.draining]
             wanted = sizing(compute, workers, sizes, len(todo))
@@ -75,6 +73,11 @@ class BatchRun:
             limits = Limits(min(_START_HERE_S, compute.wait_s) if is_own else compute.wait_s, compute.timeout_s)
             pool = Pool(wanted, limits, compute.max_failures)
             predict_parts(job, todo, pool, self._add, self._report, self._emit)
+        if lost := self.todo:
+            raise WorkersLost(
+                f"{len(lost):,} of {len(todo):,} parts came back without a receipt, {lost[0].name} first; expected one of each. "
+                "The same command resumes"
+            )
 
     def _add(self, number: int, receipt: Receipt) -> None:
         self.receipts[number] = receipt

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,7 +72,7 @@ PruneFraction = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None,
+    str | None,  # a path would lose a slash of s3://
     typer.Option(
         "--out",
         "-o",
@@ -120,7 +119,7 @@ def compress(
                 target_ms=target_ms,
                 max_drop=max_drop,
                 threads=threads,
-                methods=tuple(methods.split(",")) if methods else (),
+                methods=tuple(name.strip() for name in methods.split(",")) if methods else (),
                 teachers=tuple(teacher or ()),
                 student=student,
                 unlabelled=unlabelled,

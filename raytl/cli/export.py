@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -79,7 +78,7 @@ Recall = Annotated[
     ),
 ]
 Out = Annotated[
-    Path | None,
+    str | None,  # a path would lose a slash of s3://
     typer.Option(
         "--out",
         "-o",

@@ -41,7 +41,8 @@ def calibration_images(
 ) -> CalibrationImages:
     """Return the samples, which `drawn` chose, as the inputs of a graph.
 
-    The inputs are views `(1, height, width, 3) uint8`; with `is_photo`, whole photos. Photos that cannot be read are left out.
+    The inputs are views `(1, height, width, 3) uint8`, without those of photos that cannot be read; with `is_photo`, whole photos,
+    where `decode` raises for such a one when it is read.
 
     Raises:
         DataError: no photo can be read.

@@ -29,10 +29,10 @@ from raytl.exporting.compress.variant import write_variant
 from raytl.exporting.gate import Gate, Seen
 from raytl.exporting.graph import exporting_for
 from raytl.exporting.parity import Parity
+from raytl.exporting.place import local_folder
 from raytl.exporting.temperature import scale_temperature
 from raytl.exporting.trained_run import TrainedRun, open_run
 from raytl.feedback.reference import MONITOR_JSON, monitor_reference
-from raytl.home import expanded
 from raytl.metrics.scores import softmax
 from raytl.metrics.unfamiliar import knn_distance
 from raytl.registry.bundles import BUNDLES, bundle_uris, put_bundle
@@ -118,19 +118,19 @@ def export(
         ModelError: the network cannot be exported, or a runtime is not installed.
         ParityFailed: the bundle does not answer as the model; nothing was written.
     """
-    text = os.fspath(run)
+    text, folder = os.fspath(run), None if out is None else local_folder(out)
     warnings = check_options(options, this_processor())
     trained = open_run(text, machine, on_event)
     exporting_for(trained.saved)
-    if out is None and is_reference(text):
+    if folder is None and is_reference(text):
         return _into_registry(text, trained, options, force, warnings, on_event)
-    place = expanded(os.fspath(out)) if out is not None else trained.run_store.folder.root / BUNDLES / options.name
+    place = folder if folder is not None else trained.run_store.folder.root / BUNDLES / options.name
     _refuse_existing(place, force)
     with atomic_dir(place) as draft:
         card, parity = write_bundle(trained, options, draft, on_event)
-    if out is None:
+    if folder is None:
         trained.run_store.push()
-    shown_uri = str(place) if out is not None else f"{trained.run_store.uri.rstrip('/')}/{BUNDLES}/{options.name}"
+    shown_uri = str(place) if folder is not None else f"{trained.run_store.uri.rstrip('/')}/{BUNDLES}/{options.name}"
     return _exported(shown_uri, place, card, parity, warnings)
 
 
@@ -148,7 +148,7 @@ def write_bundle(
     try:
         return _judged(run, options, operating, gate, draft, on_event)
     except ParityFailed as refused:
-        if options.to != "onnx" or options.input is not None:
+        if options.to != "onnx" or options.input is not None or BUNDLE_FORMAT.load(draft / MODEL_JSON).input == "crop":
             raise
         on_event(Message(f"with photos as its input, {refused.parity.failures[0]}; trying views", "warning"))
         for path in draft.iterdir():
@@ -256,7 +256,7 @@ def _photo_or_crop(options: ExportOptions, wanted: Input, on_event: OnEvent, wri
 def _calibration(run: TrainedRun, is_photo: bool, on_event: OnEvent) -> CalibrationImages:
     samples = run.calibration_samples(on_event)
     view = {"frame": None} | run.card.preprocess.to_json()
-    images = calibration_images(samples, run.decode, view, is_photo=is_photo)
+    images = calibration_images(samples, run.pixels if is_photo else run.decode, view, is_photo=is_photo)
     on_event(Message(f"calibration: {len(images.samples)} training images ({images.digest[:12]})"))
     return images
 

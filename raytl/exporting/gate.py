@@ -20,7 +20,7 @@ from raytl.bundle.card import Precision
 from raytl.bundle.client import Model, Pixels, decoded
 from raytl.bundle.opening import open_bundle
 from raytl.data.encoder import FileAccess
-from raytl.data.group_split import sampling_groups
+from raytl.data.group_split import group_columns, kept_together, sampling_groups
 from raytl.data.image_properties import of_batch
 from raytl.data.manifest import Sample
 from raytl.data.transforms import eval_view, prepare
@@ -30,7 +30,7 @@ from raytl.evaluation.robustness import SUITE, chosen_photos
 from raytl.events import OnEvent, Work
 from raytl.exporting.agreement import agreement_of
 from raytl.exporting.graph import exporting_for
-from raytl.exporting.parity import Calibration, Corrupted, Parity, calibration_of, parity_of
+from raytl.exporting.parity import Calibration, Corrupted, Parity, calibration_of, corrupted_of, parity_of
 from raytl.exporting.trained_run import TrainedRun
 from raytl.metrics.calibration import fit_temperature
 from raytl.tasks.inference import Network, Truths
@@ -91,6 +91,7 @@ class Gate:
             max_drop,
             factor=factor,
             unread=seen.unread,
+            groups=None if self._groups is None else len(np.unique(self._groups)),
         )
         return parity, seen
 
@@ -104,7 +105,7 @@ class Gate:
         """Return the answers of the saved model to the validation images."""
         answers: Answers = []
         for start in range(0, len(self.samples), _BATCH):
-            photos = [self.run.decode(each.path) for each in self.samples[start : start + _BATCH]]
+            photos = [self.run.pixels(each.path) for each in self.samples[start : start + _BATCH]]
             answers += self._saved_answers(photos)
             self.on_event(Work("answers of the saved model", len(answers), len(self.samples)))
         return Seen(answers)
@@ -128,7 +129,7 @@ class Gate:
 
     def properties(self) -> NDArray[np.float32]:
         """Return the properties of the views of the validation images, `(n, 5)`."""
-        return np.concatenate([of_batch(self._view(self.run.decode(each.path))[None])[1] for each in self.samples])
+        return np.concatenate([of_batch(self._view(self.run.pixels(each.path))[None])[1] for each in self.samples])
 
     @property
     def _reported_score(self) -> float:
@@ -175,13 +176,18 @@ class Gate:
                 return decoded(path, model.card["view"]), True
             except ValueError:  # of the few files that raytl reads and the client refuses
                 pass
-        return self.run.decode(path), in_bucket(path)
+        return self.run.pixels(path), in_bucket(path)
 
     def _evaluated(self, answers: Answers) -> Evaluated:
         card, task = self.run.card, self.run.saved.task
         rows = task.evidence(answers, list(self._truths))
-        groups = sampling_groups(self.samples, self.run.recipe.data.columns)
-        return Evaluated(self.samples, self._truths, rows, card.classes, len(card.classes), card.temperature, groups)
+        return Evaluated(
+            self.samples, self._truths, rows, card.classes, len(card.classes), card.temperature, self._groups
+        )
+
+    @cached_property
+    def _groups(self) -> NDArray[np.int64] | None:
+        return sampling_groups(self.samples, self.run.recipe.data.columns)
 
     def _calibrations(self, answers: Answers) -> tuple[Calibration, Calibration] | None:
         decisions = self.run.saved.task.calibration
@@ -197,7 +203,7 @@ class Gate:
         """Return a few samples in turn under each corruption of the suite, and their photos."""
         preprocess, changes = self.run.card.preprocess, corruptions_for(self.run.saved.task, SUITE)
         chosen = chosen_photos(self.samples, CORRUPTED_PHOTOS)
-        prepared = [prepare(Image.fromarray(self.run.decode(each.path)), preprocess) for each in chosen]
+        prepared = [prepare(Image.fromarray(self.run.pixels(each.path)), preprocess) for each in chosen]
         several = [
             (sample, change(pixels, _SEVERITY, sample.key))
             for change in changes
@@ -224,8 +230,10 @@ class Gate:
             return Corrupted(agreement)
         place = {name: i for i, name in enumerate(self.run.card.classes)}
         truth = np.array([place.get(str(sample.target), -1) for sample in samples])
-        correct = [np.stack(each).argmax(axis=1) == truth for each in (old, new)]
-        return Corrupted(agreement, int((correct[0] & ~correct[1]).sum()), int((~correct[0] & correct[1]).sum()))
+        before, after = (np.stack(each).argmax(axis=1) == truth for each in (old, new))
+        return corrupted_of(
+            agreement, before, after, kept_together(samples, group_columns(self.run.recipe.data.columns))
+        )
 
 
 def _in_parts(

@@ -18,7 +18,8 @@ from raytl.errors import ModelError
 from raytl.metrics.calibration import decision_losses
 from raytl.metrics.miscalibration import CalibrationError, calibration_errors
 from raytl.metrics.multiple import holm
-from raytl.metrics.paired import Paired, mcnemar
+from raytl.metrics.paired import Paired
+from raytl.metrics.sign_flips import flipped, net_changes
 from raytl.score_names import is_fraction, p_text, title
 from raytl.stored import Format
 from raytl.stored.bounds import Count, Name, Score, at_most
@@ -101,14 +102,14 @@ PARITY_FORMAT = Format[Parity](
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """The agreement of the answers to n images: the number `same` (which may be a fraction of an image) and the largest
-    `difference` of a probability; `ties` are images whose answers differ where the saved model itself is undecided, and `objects`
-    is the number of those that the models report together, None for other answers."""
+    """The agreement of the answers to n images: the number `same` and the largest `difference` of a probability; `ties` are images
+    whose answers differ where the saved model itself is undecided. Both may be fractions of an image. `objects` is the number of
+    those that the models report together, None for other answers."""
 
     images: int
     same: float
     difference: float | None
-    ties: int = 0
+    ties: float = 0
     objects: int | None = None
 
     @property
@@ -127,12 +128,13 @@ class Calibration:
 
 @dataclass(frozen=True, slots=True)
 class Corrupted:
-    """The answers to corrupted photos: their agreement, and how many only the saved model (`lost`) or only the bundle (`gained`)
-    has right; both 0 if an answer is not right or wrong as a whole."""
+    """The answers to corrupted photos: their agreement, how many only the saved model (`lost`) or only the bundle (`gained`)
+    has right, and the p-value of the loss; no loss if an answer is not right or wrong as a whole."""
 
     agreement: Agreement
     lost: int = 0
     gained: int = 0
+    p_worse: float = 1.0
 
 
 def class_agreement(reference: ArrayLike, answers: ArrayLike) -> Agreement:
@@ -156,13 +158,25 @@ def label_agreement(reference: ArrayLike, answers: ArrayLike, thresholds: ArrayL
         len(old),
         len(old) - float(differs.sum()) / size,
         float(np.abs(old - new).max(initial=0)),
-        int(is_tie.sum()) // size,
+        float(is_tie.sum()) / size,
     )
 
 
 def calibration_of(targets: NDArray[np.int64], logits: NDArray[Any]) -> Calibration:
     """Return the calibration of decisions with logits `(m, k)`."""
     return Calibration(float(decision_losses(targets, logits).mean()), calibration_errors(targets, logits)["ece"])
+
+
+def corrupted_of(
+    agreement: Agreement, before: NDArray[np.bool_], after: NDArray[np.bool_], groups: NDArray[np.int64]
+) -> Corrupted:
+    """Return the comparison of answers that are right or wrong, `(m,)` of the saved model and of the bundle.
+
+    Answers of one of `groups` `(m,)` err together: a photo at the border of two classes is lost under many corruptions at once.
+    """
+    gained, lost = ~before & after, before & ~after
+    p_worse = flipped(net_changes(gained, lost, groups))[1]
+    return Corrupted(agreement, int(lost.sum()), int(gained.sum()), p_worse)
 
 
 def parity_of(
@@ -176,11 +190,15 @@ def parity_of(
     *,
     factor: float = 1.0,
     unread: int = 0,
+    groups: int | None = None,
 ) -> Parity:
-    """Return the judgement of a bundle; `calibration` has that of the saved model and of the bundle."""
+    """Return the judgement of a bundle; `calibration` has that of the saved model and of the bundle. `groups` is the number of
+    groups of the images, None if each is its own."""
     worst = _worst_class(slices)
     old, new = calibration or (None, None)
-    checks = [*_same(agreement, corrupted)] if precision == "fp32" else [*_as_good(pair, max_drop, agreement.images)]
+    checks = (
+        [*_same(agreement, corrupted)] if precision == "fp32" else [_as_good(pair, max_drop, agreement.images, groups)]
+    )
     if precision != "fp32":
         checks += _noise(worst, old, new, corrupted, max_drop)
     if agreement.objects == 0:
@@ -244,18 +262,19 @@ def _same(agreement: Agreement, corrupted: Corrupted | None) -> list[Check]:
     return checks
 
 
-def _as_good(pair: Paired, max_drop: float, images: int) -> list[Check]:
-    """Return the check of the paired test."""
+def _as_good(pair: Paired, max_drop: float, images: int, groups: int | None) -> Check:
+    """Return the check of the paired test. Where no image changed, resamples do not either: they exclude any loss, on few images too,
+    so the text has the exact bound of the images, or groups, that may change."""
     unit = 100.0 if is_fraction(pair.metric) else 1.0
     least = unit * pair.least
-    return [
-        Check(
-            f"loss of {title(pair.metric)}",
-            f"{unit * pair.gain:+.1f} points, and {images} images exclude a loss of more than {max(0.0, -least):.1f}",
-            f"a loss of more than {max_drop:g} points excluded",
-            least >= -max_drop - _ROUNDING,
-        )
-    ]
+    value = f"{unit * pair.gain:+.1f} points, and {images} images exclude a loss of more than {max(0.0, -least):.1f}"
+    allowed = f"a loss of more than {max_drop:g} points excluded"
+    if pair.gained == pair.lost == pair.gain == pair.least == 0:
+        bound = 100 * (1 - _CHANCE ** (1 / max(1, groups or images)))
+        units = (f"{images} images", "all") if groups is None else (f"{images} images of {groups} groups", "all groups")
+        value = f"no change on {units[0]}, so at 95 % confidence on at most {bound:.1f} % of {units[1]}"
+        allowed = f"no change on any image, or {allowed}"
+    return Check(f"loss of {title(pair.metric)}", value, allowed, least >= -max_drop - _ROUNDING)
 
 
 def _noise(
@@ -287,8 +306,7 @@ def _noise(
         )
     if corrupted is not None and corrupted.lost + corrupted.gained:
         drop = (corrupted.lost - corrupted.gained) / corrupted.agreement.images
-        allowed = max(CORRUPTED_DROP, max_drop / 100)
-        p_worse = mcnemar(corrupted.gained, corrupted.lost)[1]
+        allowed, p_worse = max(CORRUPTED_DROP, max_drop / 100), corrupted.p_worse
         checks.append(
             Check(
                 "corrupted photos",

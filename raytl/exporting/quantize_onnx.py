@@ -53,7 +53,8 @@ def quantize_onnx(
         prepared = Path(scratch) / "prepared.onnx"
         quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
         scope = onnx_scope(prepared)
-        stride = _STRIDE if len({pixels.shape for pixels in calibration}) == 1 else 1
+        is_alike = len({pixels.shape for pixels in calibration}) == 1
+        stride = _STRIDE if is_alike and len(calibration) >= _STRIDE else 1
         whole = len(calibration) // stride * stride
         options: dict[str, Any] = {"CalibStridedMinMax": stride, "CalibPercentile": _PERCENTILE}
         quantize_static(

@@ -11,8 +11,10 @@ from raytl.bundle.client import Pixels
 from raytl.config.machine import Machine
 from raytl.config.schema import Recipe
 from raytl.config.stored import stored_experiment
+from raytl.data.bad_image import BadImage
 from raytl.data.decode import decode
 from raytl.data.manifest import Sample, dataset_digest
+from raytl.errors import DataError
 from raytl.evaluation.evaluate import check_run, verified_card
 from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.settings import in_force, tell_ignored
@@ -83,9 +85,22 @@ class TrainedRun:
         """
         return np.asarray(decode(path, self.machine.max_pixels, self.card.preprocess.bit_depth, self.s3))
 
+    def pixels(self, path: str) -> Pixels:
+        """Return the upright pixels of a photo of the run, which was readable where it was trained.
+
+        Raises:
+            DataError: it cannot be read here.
+        """
+        try:
+            return self.decode(path)
+        except BadImage as bad:
+            raise DataError(
+                f"{path!r}: {bad.reason}. The run was trained with this image; expected a machine that can read it too"
+            ) from bad
+
     def _verified(self, samples: tuple[Sample, ...], on_event: OnEvent) -> tuple[Sample, ...]:
         data = self.recipe.data
-        return tuple(verified(samples, data.uri, on_event, data.zip_encoding, self.s3))
+        return tuple(verified(samples, data.uri, on_event, data.zip_encoding, self.s3, data.feedback))
 
 
 def open_run(run: str, machine: Machine | None, on_event: OnEvent) -> TrainedRun:

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.dataset as ds
@@ -16,6 +17,7 @@ from raytl.batch_inference.places import PartOptions
 from raytl.batch_inference.record import SUMMARY_FORMAT
 from raytl.batch_inference.result import BatchPredictions
 from raytl.config.machine import Machine
+from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, DataError, Denied, RunError, UserError
 from raytl.evaluation.predict import predict
 from raytl.events import Message, Recorder, Work, ignore
@@ -87,6 +89,33 @@ def test_finished_parts_are_kept_and_lost_ones_predicted_again(model: Path, phot
     assert {file: file.stat().st_mtime_ns for file in times} == times
     told = [event.text for event in watcher.events if isinstance(event, Message)]
     assert told == [f"{out}: 1 of 4 parts are finished; predicting the other 3"]
+
+
+def test_an_output_that_lacks_its_summary_alone_gets_it_without_ray(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_parts(model, photos, tmp_path / "out")
+    whole = (tmp_path / "out" / "_SUCCESS").read_bytes()
+    (tmp_path / "out" / "_SUCCESS").unlink()  # a process was killed after the last part
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr("raytl.batch_inference.run.session", None)
+    again = in_parts(model, photos, tmp_path / "out", PartOptions(workers=2, part_size=8))
+    assert (again.retained, again.photos) == (4, 29)
+    assert (tmp_path / "out" / "_SUCCESS").read_bytes() == whole
+
+
+def test_an_output_that_lost_a_part_has_no_summary_until_it_is_whole_again(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    in_parts(model, photos, out)
+    (out / "part-00002.parquet").unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr("raytl.batch_inference.part.answers_of", Mock(side_effect=KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            in_parts(model, photos, out)
+    assert not (out / "_SUCCESS").exists()
+    assert in_parts(model, photos, out).retained == 3 and (out / "_SUCCESS").exists()
 
 
 def test_a_finished_output_is_left_alone(model: Path, photos: Path, tmp_path: Path) -> None:
@@ -218,6 +247,11 @@ def test_a_second_driver_is_refused(model: Path, photos: Path, tmp_path: Path) -
 def test_more_workers_than_cpus_and_workers_without_ray_are_refused(model: Path, photos: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--workers: 999 actors of 1 CPU each do not fit"):
         in_parts(model, photos, tmp_path / "out", PartOptions(workers=999))
+    alone = Machine(compute=ComputeConfig(cluster="none"))
+    with pytest.raises(
+        ConfigError, match=r"--workers 2: several workers need Ray; expected 1 with compute\.cluster none"
+    ):
+        in_parts(model, photos, tmp_path / "out", PartOptions(workers=2), machine=alone)
     assert not (tmp_path / "out").exists()
 
 

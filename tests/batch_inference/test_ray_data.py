@@ -8,20 +8,22 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from raytl.batch_inference import ray_data
+from raytl.batch_inference import ray_data, run
 from raytl.batch_inference.driver import predict_in_parts
+from raytl.batch_inference.part import Job
 from raytl.batch_inference.places import PartOptions
-from raytl.batch_inference.plan import Part
+from raytl.batch_inference.plan import Part, plan
 from raytl.batch_inference.ray_data import Pool, predict_parts
+from raytl.batch_inference.run import BatchRun
 from raytl.batch_inference.sizing import Sizing
 from raytl.batch_inference.stall import Limits
 from raytl.cluster.session import session
@@ -153,6 +155,27 @@ def test_what_cannot_be_placed_is_said_and_ends(cpus: int, monkeypatch: pytest.M
         pytest.raises(WorkersLost, match=r"wanted: 2 actors of 3 CPUs each; free: 2 of 2 CPUs; .*resumes"),
     ):
         predict_parts(job, [part], pool, lambda *_: None, lambda _: None, ignore)
+
+
+def test_a_pipeline_keeps_each_row_until_the_driver_has_it() -> None:
+    pipeline, rows = ray_data._Pipeline(), [(number, b"receipt", None) for number in range(3)]
+    pipeline._seen.rows += rows[:2]
+    assert pipeline.seen(0).rows == rows[:2]  # an answer that the driver did not wait for
+    assert pipeline.seen(0).rows == rows[:2]
+    pipeline._seen.rows.append(rows[2])
+    assert pipeline.seen(2).rows == rows[2:]
+    assert pipeline.seen(0).rows == rows[2:], "a call of before comes late"
+    assert pipeline.seen(3).rows == []
+
+
+def test_parts_without_a_receipt_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "session", lambda *_: nullcontext())
+    monkeypatch.setattr(run, "machines", list)
+    monkeypatch.setattr(run, "sizing", lambda *_: Sizing(2, 1))
+    monkeypatch.setattr(run, "predict_parts", lambda *_: None)
+    batch, job = BatchRun(plan({"a.jpg": "", "b.jpg": ""}, {}, 1), {}, ignore), cast(Job, None)
+    with pytest.raises(WorkersLost, match="2 of 2 parts came back without a receipt, part-00000 first.*resumes"):
+        batch.with_ray(job, ComputeConfig(), 2)
 
 
 def test_errors_of_actors_are_translated() -> None:

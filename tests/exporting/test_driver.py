@@ -6,7 +6,8 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -20,9 +21,10 @@ from raytl.events import ignore
 from raytl.exporting import driver
 from raytl.exporting.driver import ExportOptions, ParityFailed, check_options
 from raytl.exporting.parity import PARITY_FORMAT
-from raytl.exporting.trained_run import open_run
+from raytl.exporting.trained_run import TrainedRun, open_run
 from raytl.feedback.reference import REFERENCE_FORMAT
 from tests.cli.conftest import Raytl
+from tests.exporting.graphs import network_bundle
 
 WHOLE = Processor("modern", ("avx512_vnni", "avx512_bf16"))
 PLAIN = Processor("old", ("avx2",))
@@ -75,6 +77,25 @@ def test_a_folder_with_other_files_is_never_replaced(trained: Path, tmp_path: Pa
     with pytest.raises(UserError, match="found a file"):
         export(trained, out=tmp_path / "notes.txt", force=True, progress=False)
     assert [each.name for each in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_bundle_of_views_that_fails_is_not_made_a_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    def judged(run: Any, options: ExportOptions, operating: Any, gate: Any, draft: Path, on_event: Any) -> Any:
+        tried.append(options.input)
+        network_bundle(draft)  # ONNX has not the interpolation of the run, so it takes views
+        raise ParityFailed("run", Mock(precision="fp32", images=3, failures=("agreement: found 90 %",)))
+
+    for name in ("operating_of", "graph_limits"):
+        monkeypatch.setattr(driver, name, lambda *_: None)
+    monkeypatch.setattr(driver.Gate, "of", lambda *_: None)
+    monkeypatch.setattr(driver, "_judged", judged)
+    with pytest.raises(ParityFailed, match=r"does not answer as the saved model on 3 .*\nagreement: found 90 %"):
+        driver.write_bundle(cast(TrainedRun, None), ExportOptions(), tmp_path, ignore)
+    assert tried == [None]
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,7 @@ from raytl.exporting.parity import (
     Parity,
     calibration_of,
     class_agreement,
+    corrupted_of,
     label_agreement,
     parity_of,
 )
@@ -98,6 +99,17 @@ def test_int8_that_may_lose_too_much_fails_and_says_what_the_images_exclude() ->
     assert check.allowed == "a loss of more than 0.5 points excluded"
 
 
+def test_int8_that_changes_no_answer_passes_and_says_how_little_the_images_show() -> None:
+    check = judged(table(40)).checks[0]
+    assert check.passed
+    assert check.value == "no change on 400 images, so at 95 % confidence on at most 0.7 % of all"
+    assert check.allowed == "no change on any image, or a loss of more than 0.5 points excluded"
+    same, part = table(40), class_agreement(table(40), table(40))
+    grouped = parity_of("int8", part, paired(TARGETS, same, same, "accuracy"), (), None, None, 0.5, groups=20).checks[0]
+    text = "no change on 400 images of 20 groups, so at 95 % confidence on at most 13.9 % of all groups"
+    assert grouped.value == text and grouped.passed
+
+
 def test_int8_as_good_as_the_model_passes() -> None:
     parity = judged(table(40, 0.68))
     assert parity.passed, parity.failures
@@ -130,10 +142,24 @@ def test_int8_that_is_too_sure_fails_by_its_log_loss_and_calibration() -> None:
     assert judged(table(40, 0.89), sure=0.9).passed
 
 
+PHOTOS = np.tile(np.arange(16), 13)
+"""The photo of each answer to 16 photos under 13 corruptions."""
+
+
 def test_int8_that_breaks_on_corrupted_photos_fails() -> None:
-    broken = Corrupted(Agreement(208, 150, 0.5), lost=40, gained=5)
+    right = np.ones(208, bool)
+    broken = corrupted_of(Agreement(208, 160, 0.5), right, np.arange(208) >= 48, PHOTOS)
+    assert (broken.lost, broken.gained) == (48, 0) and broken.p_worse < 0.001
     assert failed(judged(table(40), corrupted=broken)) == ["corrupted photos"]
-    assert judged(table(40), corrupted=replace(broken, lost=6)).passed
+    assert judged(table(40), corrupted=replace(broken, lost=3)).passed
+
+
+def test_one_photo_that_is_lost_under_every_corruption_is_one_photo() -> None:
+    right = np.ones(208, bool)
+    border = corrupted_of(Agreement(208, 195, 0.1), right, PHOTOS != 0, PHOTOS)
+    assert border.lost == 13 and border.p_worse == pytest.approx(0.5)
+    assert judged(table(40), corrupted=border).passed
+    assert corrupted_of(Agreement(208, 208, 0), right, right, PHOTOS) == Corrupted(Agreement(208, 208, 0))
 
 
 def test_fp32_must_agree_on_corrupted_photos() -> None:
@@ -167,6 +193,8 @@ def test_labels_agree_by_their_thresholds() -> None:
     old, new = np.array([[0.6, 0.2], [0.4, 0.9]]), np.array([[0.4, 0.2], [0.4, 0.9]])
     assert label_agreement(old, new, [0.5, 0.5]).fraction == 0.75
     assert label_agreement(old, new, [0.3, 0.5]).fraction == 1.0
+    undecided = label_agreement([[0.5, 0.2, 0.1]], [[0.4999, 0.2, 0.1]], [0.5, 0.5, 0.5])
+    assert undecided.fraction == 1.0, "one label of several is a part of an image"
 
 
 def test_objects_agree_by_class_and_overlap() -> None:

@@ -51,6 +51,11 @@ def test_a_layer_whose_weights_are_computed_from_constants_is_a_layer() -> None:
     assert scope.float_names == ("pixels", "scaled", "answer") and not scope.has_attention
 
 
+def test_a_run_of_three_training_images_is_quantized_too(tmp_path: Path) -> None:
+    graph = convolutions(tmp_path / "model.onnx")
+    assert quantize_onnx(graph, tmp_path / "int8.onnx", inputs(3)).is_file()
+
+
 @pytest.mark.parametrize("reduced", [False, True])
 def test_onnx_runtime_s_int8_answers_as_the_network_does(reduced: bool, tmp_path: Path) -> None:
     graph = convolutions(tmp_path / "model.onnx")

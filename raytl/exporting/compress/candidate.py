@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from raytl.bundle.card import Precision, Runtime
 from raytl.bundle.processor import Processor
-from raytl.errors import UserError
+from raytl.errors import ModelError, UserError
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,11 @@ UNTRAINED = (
     Candidate("openvino-int8", "openvino", "int8", REFERENCE),
     Candidate("onnx-int8", "onnx", "int8", REFERENCE),
 )
-_MODULES = {"openvino": ("openvino", "nncf"), "onnx": ("onnx", "onnxruntime")}
-_EXTRAS = {"openvino": "openvino", "onnx": "export"}
+_MODULES: dict[Runtime, tuple[str, ...]] = {
+    "openvino": ("openvino", "nncf"),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+}
+_EXTRAS: dict[Runtime, str] = {"openvino": "openvino", "onnx": "export"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,16 @@ def requested(methods: Sequence[str], choices: Sequence[str]) -> tuple[str, ...]
     return tuple(name for name in choices if not methods or name in methods or name == REFERENCE)
 
 
+def check_reference() -> None:
+    """Check that the reference can be tried: all others are made of it or compared with it, also those that train for hours.
+
+    Raises:
+        ModelError: a package of it is not installed.
+    """
+    if reason := _missing("onnx"):
+        raise ModelError(reason)
+
+
 def possible(candidates: Sequence[Candidate], processor: Processor) -> tuple[list[Candidate], list[Skipped]]:
     """Return the candidates that this machine can measure, and the others with the reasons."""
     reasons = [_reason(each, processor) for each in candidates]
@@ -65,9 +78,13 @@ def possible(candidates: Sequence[Candidate], processor: Processor) -> tuple[lis
 
 
 def _reason(candidate: Candidate, processor: Processor) -> str:
-    missing = [name for name in _MODULES[candidate.runtime] if find_spec(name) is None]
-    if missing:
-        return f"{missing[0]} is not installed; run `pip install 'raytl[{_EXTRAS[candidate.runtime]}]'`"
+    if missing := _missing(candidate.runtime):
+        return missing
     if candidate.precision == "bf16" and not processor.has_bf16:
         return f"this processor ({processor.name}) has no bf16, so bf16 would be slower than fp32"
     return ""
+
+
+def _missing(runtime: Runtime) -> str:
+    missing = [name for name in _MODULES[runtime] if find_spec(name) is None]
+    return f"{missing[0]} is not installed; run `pip install 'raytl[{_EXTRAS[runtime]}]'`" if missing else ""

@@ -22,19 +22,22 @@ def judged(outcome: Outcome) -> Outcome:
 
 
 def frontier(outcomes: Sequence[Outcome]) -> tuple[str, ...]:
-    """Return the names of the kept candidates that no other one dominates in score, latency and size at once."""
+    """Return the names of the kept candidates that no other one dominates in score, speed and size at once."""
     passing = [each for each in outcomes if each.status == "kept"]
     return tuple(each.name for each in passing if not any(_dominates(other, each) for other in passing))
 
 
 def best(outcomes: Sequence[Outcome], target_ms: float | None) -> Outcome | None:
     """Return the kept candidate to use: within `target_ms`, the most accurate one, and of equals the fastest; without a
-    target, the fastest. None if none is within the target."""
+    target, the fastest. None if none is within the target.
+
+    Speeds are compared as ratios to the reference, which took turns with each: medians are of different minutes.
+    """
     passing = [each for each in outcomes if each.status == "kept"]
     if target_ms is None:
-        return min(passing, key=lambda each: (_speed(each).median_ms, -_score(each)), default=None)
+        return max(passing, key=lambda each: (_speed(each).ratio, _score(each)), default=None)
     fast = [each for each in passing if _speed(each).median_ms <= target_ms]
-    return min(fast, key=lambda each: (-_score(each), _speed(each).median_ms), default=None)
+    return max(fast, key=lambda each: (_score(each), _speed(each).ratio), default=None)
 
 
 def shortfall(outcomes: Sequence[Outcome], target_ms: float | None, max_drop: float) -> str:
@@ -64,7 +67,7 @@ def _dominates(one: Outcome, other: Outcome) -> bool:
 
 
 def _place(outcome: Outcome) -> tuple[float, float, float]:
-    return -_score(outcome), _speed(outcome).median_ms, float(outcome.bytes)
+    return -_score(outcome), -_speed(outcome).ratio, float(outcome.bytes)
 
 
 def _score(outcome: Outcome) -> float:

@@ -12,8 +12,10 @@ from typing import Any
 from raytl.config.auxiliary_rules import ELR, SMALL_LOSS
 from raytl.config.override import override
 from raytl.config.stored import on_this_machine
+from raytl.data.decode import BadImage, read
 from raytl.data.manifest import Sample
 from raytl.data.samples import SAMPLE_FORMAT
+from raytl.errors import Archived, DataError, NotFound
 from raytl.evaluation.inputs import photos as photos_in
 from raytl.evaluation.predictor import answers_of, load, reporting_of
 from raytl.events import EpochEnded, Event, Message, OnEvent, Work
@@ -23,13 +25,10 @@ from raytl.labelling.record import left_out_of
 from raytl.labelling.settings import Settings, settings_of
 from raytl.run import journal
 from raytl.run.plain import encode
-from raytl.store.open import fetched
-from raytl.store.retry import retried
 from raytl.tasks.defaults import completed
 from raytl.training.driver import train_here
 from raytl.training.job import TrainJob
 from raytl.training.step_sources import labels_only
-from raytl.uris import in_bucket
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +125,11 @@ def _shortened(recipe: Mapping[str, Any], epochs: int) -> dict[str, Any]:
 
 
 def unlabelled_samples(run: TrainedRun, teacher: TrainedRun, uri: str, on_event: OnEvent) -> list[Sample]:
-    """Return the photos at `uri` as training samples with the labels of the teacher, without those of the run's own data.
+    """Return the photos at `uri` as training samples with the labels of the teacher, without those of the run's own data and of
+    classes that the run does not have.
 
     Raises:
-        DataError: there are no photos.
+        DataError: there are no photos, or none that can be learned.
     """
     paths = photos_in([uri], s3=run.s3)
     own = {sample.digest for sample in journal.read(run.run_store.folder.samples, SAMPLE_FORMAT)}
@@ -137,13 +137,21 @@ def unlabelled_samples(run: TrainedRun, teacher: TrainedRun, uri: str, on_event:
     others = [path for path in paths if digests[path] not in own]
     predictor = load(str(teacher.run_store.folder.best), machine=run.machine, on_event=on_event)
     answers = answers_of(predictor, others)
-    names = [others[place] for place in answers.positions]
-    labels = [each.label for each in reporting_of(predictor).predictions(answers.answers, predictor.classes, names)]
-    counts = f"{len(names):,} of {len(paths):,} photos at {uri} are learned; {len(paths) - len(others):,} are of the run's own data"
-    on_event(Message(f"{counts}, {len(answers.unreadable):,} cannot be read"))
+    read_paths = [others[place] for place in answers.positions]
+    predictions = reporting_of(predictor).predictions(answers.answers, predictor.classes, read_paths)
+    labels = {path: each.label for path, each in zip(read_paths, predictions, strict=True)}
+    names = [path for path, label in labels.items() if label in run.card.classes]
+    text = (
+        f"{len(names):,} of {len(paths):,} photos at {uri} are learned; {len(paths) - len(others):,} are of the run's own data, "
+        f"{len(answers.unreadable):,} cannot be read"
+    )
+    if foreign := len(labels) - len(names):
+        text += f", {foreign:,} are of classes that the teacher has and the run has not"
+    if not names:
+        raise DataError(f"--unlabelled: {text}; expected new photos. Leave it out, or name others")
+    on_event(Message(text))
     return [
-        Sample(f"unlabelled/{place}", path, label, "train", digests[path])
-        for place, (path, label) in enumerate(zip(names, labels, strict=True))
+        Sample(f"unlabelled/{place}", path, labels[path], "train", digests[path]) for place, path in enumerate(names)
     ]
 
 
@@ -155,10 +163,11 @@ def distillation_key(distillation: Distillation, teachers: Sequence[str]) -> str
 
 
 def _digest(path: str, run: TrainedRun) -> str:
-    if in_bucket(path):
-        return hashlib.sha256(retried(lambda: fetched(path, s3=run.s3))).hexdigest()
-    with Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the sha256 of a photo; empty if it cannot be read, which the predictor reports."""
+    try:
+        return hashlib.sha256(read(path, run.machine.max_pixels, run.s3)).hexdigest()
+    except (BadImage, NotFound, Archived):
+        return ""
 
 
 def _epochs_as_work(on_event: OnEvent) -> OnEvent:

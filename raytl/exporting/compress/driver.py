@@ -11,13 +11,14 @@ from raytl.config.machine import Machine
 from raytl.cpus import usable_cpus
 from raytl.errors import UserError
 from raytl.events import Message, OnEvent, ignore
-from raytl.exporting.compress.candidate import REFERENCE, UNTRAINED, Candidate, requested
+from raytl.exporting.compress.candidate import REFERENCE, UNTRAINED, Candidate, check_reference, requested
 from raytl.exporting.compress.distill import Distillation, distill, distillation_key, write_start
 from raytl.exporting.compress.outcome import Compression
 from raytl.exporting.compress.prune import FRACTION, check_fractions
 from raytl.exporting.compress.run_source import RunSource
 from raytl.exporting.compress.search import Options, Step, refuse_other_files, search, work_folder
 from raytl.exporting.graph import exporting_for
+from raytl.exporting.place import local_folder
 from raytl.exporting.trained_run import TrainedRun, open_run
 from raytl.tasks.exporting import exporting_of
 
@@ -47,16 +48,18 @@ def compress(
     Raises:
         UserError: options that cannot take effect, or a task whose models are not compressed.
         RunError: no such run, not finished, or without validation images.
-        ModelError: its network cannot be exported.
+        ModelError: its network cannot be exported, or ONNX Runtime is not installed.
     """
     distillation = Distillation(tuple(teachers), student, unlabelled, epochs)
     names = requested(methods or [each.name for each in UNTRAINED], METHODS)
     check_options(target_ms, max_drop, threads, names, distillation, prune_fractions)
+    check_reference()
+    chosen = None if out is None else local_folder(out)
     trained = open_run(run, machine, on_event)
     refuse_other_answers(trained)
     trained.recorded("val")  # raises before anything is written
     source = RunSource(trained, max_drop, on_event)
-    folder = Path(out) if out is not None else Path("compressed") / trained.run_store.name
+    folder = chosen or Path("compressed") / trained.run_store.name
     refuse_other_files(folder)
     steps = [Step(source, each) for each in UNTRAINED if each.name in names]
     students = {

@@ -42,8 +42,9 @@ class RunSource:
 
     @cached_property
     def key(self) -> str:
-        """Return a digest of the weights and of the images that judge and calibrate."""
-        return hashlib.sha256(encode([self.saved.card.digest, self.run.card.digest, self.run.snapshot])).hexdigest()
+        """Return a digest of the weights, of the temperatures, which are beside them, and of the images that judge and calibrate."""
+        models = [[card.digest, card.temperature] for card in (self.saved.card, self.run.card)]
+        return hashlib.sha256(encode([*models, self.run.snapshot])).hexdigest()
 
     @cached_property
     def saved(self) -> Saved:

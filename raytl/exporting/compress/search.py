@@ -22,7 +22,8 @@ from raytl.bundle.client import MODEL_JSON
 from raytl.bundle.latency import drawn_photos, graph_bytes, timed
 from raytl.bundle.opening import open_bundle
 from raytl.bundle.processor import Processor, pinned, this_processor
-from raytl.errors import RaytlError, UserError, first_line
+from raytl.disk import disk_error
+from raytl.errors import ModelError, RaytlError, UserError, first_line
 from raytl.events import Message, OnEvent, Work
 from raytl.exporting.calibration_images import CalibrationImages
 from raytl.exporting.compress.candidate import REFERENCE, Candidate, Skipped, possible
@@ -33,13 +34,15 @@ from raytl.exporting.compress.variant import write_variant
 from raytl.run.atomic import atomic_dir, write_bytes, write_json
 from raytl.run.plain import encode
 from raytl.run.provenance import version
-from raytl.store.drafts import sweep
+from raytl.store.drafts import drafted, sweep
 
 SECONDS = 2.0
 """The time to measure a candidate for each batch size."""
 BATCHES = (1, 32)
 _PROGRAMS = ("raytl", "torch", "onnx", "onnxscript", "onnxruntime", "openvino", "nncf")
 _CODE = Path(__file__).parents[1]
+_REASON = 300
+"""Characters of the text of another program in a reason."""
 RESULT = "compression.json"
 FRONTIER = "frontier.png"
 
@@ -95,6 +98,10 @@ class _Rejected(Exception):
     def __init__(self, outcome: Outcome) -> None:
         self.outcome = outcome
         super().__init__(outcome.reason)
+
+
+class _NotConverted(Exception):
+    """A converter failed on a candidate; the text is the reason for its outcome."""
 
 
 def search(steps: Sequence[Step], options: Options, out: Path, on_event: OnEvent) -> Compression:
@@ -195,23 +202,53 @@ def _outcome(
 
 
 def _tried(source: Source, candidate: Candidate, options: Options, draft: Path, work: Path) -> Outcome:
-    """Write a candidate's bundle into `draft`, judge it, and measure it: of one that fails too, to say how close it came."""
+    """Write a candidate's bundle into `draft`, judge it, and measure it: of one that fails too, to say how close it came.
+
+    Raises:
+        ModelError: the reference itself cannot be exported or run; any other candidate is rejected then.
+        DiskError: the disk is full, which says nothing about the candidate.
+    """
     reference = work / "candidates" / REFERENCE
     base = work / "candidates" / candidate.base
-    if candidate.base and not base.is_dir():
+    if candidate.base and not base.is_dir() and not _is_only_slow(work, candidate.base):
         return Outcome(candidate.name, "skipped", f"{candidate.base}, which it is made of, is rejected")
     try:
-        if candidate.base:
+        _write(source, candidate, draft, base)
+        verdict = source.judge(draft)
+        speed, size = _measured(draft, draft if candidate.name == REFERENCE else reference, options)
+    except ModelError as error:
+        if candidate.name == REFERENCE:
+            raise
+        return Outcome(candidate.name, "rejected", first_line(error)[:_REASON])
+    except _NotConverted as error:
+        return Outcome(candidate.name, "rejected", str(error))
+    return judged(Outcome(candidate.name, "kept", "", verdict, speed, size))
+
+
+def _write(source: Source, candidate: Candidate, draft: Path, base: Path) -> None:
+    """Write a candidate's bundle into `draft`, made of the bundle `base` if it is made of one; without that, of a new one."""
+    try:
+        if not candidate.base:
+            source.write_base(draft)
+        elif base.is_dir():
             write_variant(base, draft, candidate, source.calibration)
         else:
-            source.write_base(draft)
-    except RaytlError:
+            with drafted(base, folder=True) as again:
+                source.write_base(again)
+                write_variant(again, draft, candidate, source.calibration)
+    except (RaytlError, MemoryError):
         raise
     except Exception as error:  # converters raise errors of their own
-        return Outcome(candidate.name, "rejected", f"cannot be converted: {first_line(error)[:300]}")
-    verdict = source.judge(draft)
-    speed, size = _measured(draft, draft if candidate.name == REFERENCE else reference, options)
-    return judged(Outcome(candidate.name, "kept", "", verdict, speed, size))
+        if fault := disk_error(error, str(draft)):
+            raise fault from error
+        raise _NotConverted(f"cannot be converted: {first_line(error)[:_REASON]}") from error
+
+
+def _is_only_slow(work: Path, name: str) -> bool:
+    """Return whether a candidate was rejected for its speed alone: in another form it may be faster than the reference."""
+    record = work / "candidates" / f"{name}.json"
+    verdict = CANDIDATE_FORMAT.load(record).outcome.verdict if record.is_file() else None
+    return verdict is not None and not verdict.reason
 
 
 def _measured(folder: Path, reference: Path, options: Options) -> tuple[Speed, int]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from raytl.exporting.compress.choose import best, frontier, judged, shortfall
-from raytl.exporting.compress.outcome import Outcome
+from raytl.exporting.compress.outcome import Outcome, Speed
 from tests.exporting.compress.outcomes import outcome
 
 FP32 = outcome("onnx-fp32", 0.91, 8, 9)
@@ -50,6 +52,12 @@ def test_the_best_is_the_most_accurate_within_the_target_and_of_equals_the_faste
     chosen = best([FP32, OPENVINO, INT8], target_ms)
     assert chosen is not None and chosen.name == expected
     assert shortfall([FP32, OPENVINO, INT8], target_ms, 0.5) == ""
+
+
+def test_the_fastest_is_so_beside_the_reference_also_if_it_was_measured_in_a_busier_minute() -> None:
+    busy = replace(INT8, speed=Speed(12.0, 14.0, 11.0, 380.0, 2.0))  # the reference took 24 ms then, and 8 before
+    assert best([FP32, OPENVINO, busy], None) == busy
+    assert frontier([replace(FP32, verdict=busy.verdict), busy]) == ("openvino-int8",)
 
 
 def test_a_target_that_none_meets_says_how_close_the_search_came() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -97,6 +99,38 @@ def test_photos_of_the_run_s_own_data_are_not_learned_without_labels(run: Traine
     count = len(run.recorded("val"))
     text = f"3 of {count + 4} photos at {tmp_path} are learned; {count} are of the run's own data, 1 cannot be read"
     assert Message(text) in recorder.events
+
+
+def test_photos_without_labels_that_are_missing_are_counted_and_none_at_all_is_an_error(
+    run: TrainedRun, tmp_path: Path
+) -> None:
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "new.png")
+    recorder, table = Recorder(), tmp_path / "photos.csv"
+    table.write_text("path\nnew.png\ngone.png\n")
+    assert [Path(each.path).name for each in unlabelled_samples(run, run, str(table), recorder)] == ["new.png"]
+    counts = "of the run's own data, 1 cannot be read"
+    assert Message(f"1 of 2 photos at {table} are learned; 0 are {counts}") in recorder.events
+    table.write_text("path\ngone.png\n")
+    with pytest.raises(
+        DataError, match=rf"--unlabelled: 0 of 1 photos at .* are learned; 0 are {counts}; expected new"
+    ):
+        unlabelled_samples(run, run, str(table), ignore)
+
+
+def test_photos_of_classes_that_the_teacher_has_and_the_run_has_not_are_left_out(
+    run: TrainedRun, tmp_path: Path
+) -> None:
+    best = tmp_path / "teacher"
+    shutil.copytree(run.run_store.folder.best, best)
+    card = json.loads((best / "model.json").read_text())
+    (best / "model.json").write_text(json.dumps({**card, "classes": [f"other {name}" for name in card["classes"]]}))
+    teacher = cast(TrainedRun, SimpleNamespace(run_store=SimpleNamespace(folder=SimpleNamespace(best=best))))
+    (tmp_path / "photos").mkdir()
+    Image.new("RGB", (40, 40), "red").save(tmp_path / "photos" / "new.png")
+    with pytest.raises(
+        DataError, match="0 of 1 photos .* 1 are of classes that the teacher has and the run has not; exp"
+    ):
+        unlabelled_samples(run, teacher, str(tmp_path / "photos"), ignore)
 
 
 def test_images_that_the_run_left_out_are_not_learned(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from raytl.evaluation.evaluate import verified_card
 from raytl.evaluation.record import recorded
 from raytl.events import OnEvent, ignore
 from raytl.exporting.base import view_of
-from raytl.exporting.compress import driver
+from raytl.exporting.compress import candidate, driver
 from raytl.exporting.compress import search as searching
 from raytl.exporting.compress.distill import Distillation
 from raytl.exporting.compress.driver import check_options, refuse_other_answers, trainings
@@ -65,6 +65,11 @@ def test_options_that_cannot_take_effect_are_refused(options: dict[str, Any], te
         check_options(**{**values, "distillation": Distillation(), **options})
 
 
+def test_methods_may_be_separated_by_spaces_too(raytl: Raytl) -> None:
+    done = raytl("compress", "runs/trash", "--methods", "onnx-int8, distill")
+    assert done.code == 2 and "--methods distill: name a smaller backbone with --student" in done.err
+
+
 def test_pruned_networks_are_trained_before_the_student_each_under_its_name() -> None:
     both = Distillation(("teacher",), "resnet18", epochs=2)
     pruned = [Distillation(("teacher",), epochs=2, pruned=each) for each in (0.2, 0.4)]
@@ -91,6 +96,12 @@ def test_a_network_that_cannot_be_pruned_ends_the_command_before_another_is_trai
     with pytest.raises(ModelError, match=r"cannot be pruned by 0.3"):
         driver.compress(str(trained), methods=["prune"], prune_fractions=[0.2, 0.3], out=tmp_path / "out")
     assert not trainings
+
+
+def test_without_onnx_runtime_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(candidate, "find_spec", lambda name: None if name == "onnxscript" else object())
+    with pytest.raises(ModelError, match=r"onnxscript is not installed; run `pip install 'raytl\[export\]'`"):
+        driver.compress("runs/trash", methods=["distill"], student="resnet18")
 
 
 def test_a_run_without_validation_images_leaves_no_folder(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,12 +14,12 @@ import pytest
 from raytl.bundle.card import read_bundle
 from raytl.bundle.latency import Timing
 from raytl.bundle.processor import Processor
-from raytl.errors import RaytlError, UserError
+from raytl.errors import DiskError, ModelError, RaytlError, UserError
 from raytl.events import Message, OnEvent, Recorder, Work, ignore
 from raytl.exporting.calibration_images import CalibrationImages
 from raytl.exporting.compress import search as searching
 from raytl.exporting.compress.candidate import REFERENCE, UNTRAINED, Candidate
-from raytl.exporting.compress.outcome import Compression, Verdict
+from raytl.exporting.compress.outcome import Compression, Speed, Verdict
 from raytl.exporting.compress.search import Options, Step
 from tests.exporting.graphs import inputs, network_bundle
 
@@ -169,6 +170,100 @@ def test_a_candidate_that_cannot_be_converted_is_rejected_and_the_others_are_tri
     result = search(FakeSource(), FAST, OPTIONS, tmp_path / "out", ignore)
     assert outcomes(result)["openvino-fp32"] == ("rejected", "cannot be converted: operator Foo is unknown")
     assert result.best == "onnx-int8"
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
+    """The ratios of candidates by name, of a search whose bundles are empty; 1 without one."""
+    ratios: dict[str, float] = {}
+
+    def measured(folder: Path, reference: Path, options: Options) -> tuple[Speed, int]:
+        ratio = ratios.get(folder.name.removeprefix(".").split(".")[0], 1.0)
+        return Speed(8 / ratio, 9, None, 9, ratio), 1000
+
+    monkeypatch.setattr(searching, "_measured", measured)
+    monkeypatch.setattr(searching, "write_variant", lambda *_: None)
+    monkeypatch.setattr(searching, "draw_frontier", lambda _: b"")
+    return ratios
+
+
+class Quick(FakeSource):
+    """A source of empty bundles, which are as good as the model; `fault` is raised instead of writing one."""
+
+    fault: Exception | None = None
+
+    def write_base(self, out: Path) -> None:
+        """Write nothing, or raise the fault."""
+        if self.fault:
+            raise self.fault
+
+    def judge(self, bundle: Path) -> Verdict:
+        """Pass."""
+        self.judged.append(bundle.name)
+        return Verdict("accuracy", 0.91, 0.91, 0.0, 1.0, 376)
+
+
+def test_a_full_disk_says_nothing_about_a_candidate(tmp_path: Path, quick: dict[str, float]) -> None:
+    source = Quick()
+    source.fault = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(DiskError, match=r"onnx-fp32.*the disk is full.*run the same command again"):
+        search(source, FAST[:1], OPTIONS, tmp_path / "out", ignore)
+    source.fault = None
+    assert outcomes(search(source, FAST[:1], OPTIONS, tmp_path / "out", ignore)) == {"onnx-fp32": ("kept", "")}
+
+
+def test_a_student_that_cannot_be_exported_is_rejected_and_the_others_are_tried(
+    tmp_path: Path, quick: dict[str, float]
+) -> None:
+    student = Quick()
+    student.fault = ModelError("hiera cannot be exported: its operator aten.x\nand more")
+    base = "distill-onnx-fp32"
+    steps = [
+        Step(Quick(), FAST[0]),
+        Step(student, Candidate(base, "onnx", "fp32")),
+        Step(student, Candidate("distill-openvino-int8", "openvino", "int8", base)),
+        Step(Quick(), FAST[1]),
+    ]
+    quick["openvino-fp32"] = 1.25
+    result = searching.search(steps, Options(None, 0.5), tmp_path / "out", ignore)
+    assert outcomes(result) == {
+        "onnx-fp32": ("kept", ""),
+        "distill-onnx-fp32": ("rejected", "hiera cannot be exported: its operator aten.x"),
+        "distill-openvino-int8": ("skipped", "distill-onnx-fp32, which it is made of, is rejected"),
+        "openvino-fp32": ("kept", ""),
+    }
+    assert result.best == "openvino-fp32"
+    with pytest.raises(ModelError, match="hiera cannot be exported"):
+        search(student, FAST, OPTIONS, tmp_path / "other", ignore)
+
+
+def test_a_candidate_that_its_runtime_cannot_run_is_rejected(tmp_path: Path, quick: dict[str, float]) -> None:
+    class NotRun(Quick):
+        def judge(self, bundle: Path) -> Verdict:
+            if "openvino" in bundle.name:
+                raise ModelError("openvino cannot open model.xml (Foo is not implemented)")
+            return super().judge(bundle)
+
+    result = search(NotRun(), FAST[:2], OPTIONS, tmp_path / "out", ignore)
+    reason = "openvino cannot open model.xml (Foo is not implemented)"
+    assert outcomes(result) == {"onnx-fp32": ("kept", ""), "openvino-fp32": ("rejected", reason)}
+
+
+def test_a_student_that_is_good_and_not_faster_is_tried_in_its_other_forms(
+    tmp_path: Path, quick: dict[str, float]
+) -> None:
+    quick["distill-openvino-int8"] = 1.5
+    student, base = Quick(key="student"), "distill-onnx-fp32"
+    steps = [
+        Step(Quick(), FAST[0]),
+        Step(student, Candidate(base, "onnx", "fp32")),
+        Step(student, Candidate("distill-openvino-int8", "openvino", "int8", base)),
+    ]
+    result = searching.search(steps, Options(None, 0.5), tmp_path / "out", ignore)
+    assert outcomes(result)[base][0] == "rejected"
+    assert outcomes(result)["distill-openvino-int8"] == ("kept", "") and result.best == "distill-openvino-int8"
+    written = {path.name for path in (tmp_path / "out-search" / "candidates").iterdir()}
+    assert base not in written and len(written) == 5, "neither the rejected bundle nor a draft is left"
 
 
 def test_a_reference_that_is_not_as_good_ends_the_search(tmp_path: Path) -> None:
