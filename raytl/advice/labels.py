@@ -76,10 +76,11 @@ def doubtful_labels(
     `weights` name further networks, as `raytl advise --weights` does. `source` is the experiment as the user named it.
 
     Raises:
-        DataError: a task whose images have no single class; the data is wrong; or the table in `out` has labels.
+        DataError: a task whose images have no single class; the data is wrong; `out` is a file, or its table has labels.
         ModelError: a network is not available.
     """
     if out is not None:
+        sheet.check_folder(out)
         sheet.check_replaceable(out / sheet.TABLE)
     experiment = completed(with_task(experiment, on_event))
     task, s3 = task_named(experiment.task), S3Settings.of(experiment.storage)
