@@ -7,13 +7,15 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from raytl.config import shape
 from raytl.config.adapt import AFTER_TRAINING
+from raytl.config.build import path_of, value_at
 from raytl.config.fingerprint import decisive
 from raytl.config.override import with_defaults
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.config.space import Space, space_of
+from raytl.config.space import Space, space_of, word_faults
 from raytl.config.stored import stored_experiment
 from raytl.data.group_split import group_columns
 from raytl.data.sample_table import SampleTable
@@ -68,7 +70,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     """
     _refuse_warmup(experiment)
     root = sweep_root(experiment)
-    _check_shared_head(experiment, root, on_event)
+    _check_space(experiment, root, on_event)
     train_plan = plan(adopted(root, _as_long_as_a_trial(experiment)), on_event, recorded=stored_changes(root))
     experiment = train_plan.experiment
     for line in train_plan.notes:
@@ -87,10 +89,9 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
             on_event(Message(note, "warning"))
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
-    base = {**decisive(experiment.model_copy()), **_by_key(experiment)}
     check_corners(experiment, space)
     check_turns(experiment, train_plan.preprocess, "auxiliary.rotation" in {each.key for each in space.dimensions})
-    inputs = SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
+    inputs = SweepInputs(experiment, train_plan, stages, space, values_by_key(experiment), sweep_root(experiment))
     return replace(inputs, prior=_prior(inputs, on_event))
 
 
@@ -108,14 +109,14 @@ def _refuse_warmup(experiment: Experiment) -> None:
         )
 
 
-def _check_shared_head(experiment: Experiment, folder: Path, on_event: OnEvent) -> None:
-    """Refuse keys of the space that contradict the head that all trials start from; a sweep in `folder` that began with them
-    resumes, with a warning."""
-    if not (fault := shared_head_fault(experiment)):
-        return
-    if not _has_begun(folder):
-        raise ConfigError(fault)
-    on_event(Message(fault, "warning"))
+def _check_space(experiment: Experiment, folder: Path, on_event: OnEvent) -> None:
+    """Refuse keys of the space that contradict the head that all trials start from, and conditions with words that a key never
+    has; a sweep in `folder` that began with them resumes, with a warning."""
+    faults = [*filter(None, [shared_head_fault(experiment)]), *word_faults(experiment)]
+    if faults and not _has_begun(folder):
+        raise ConfigError("\n".join(faults))
+    for fault in faults:
+        on_event(Message(fault, "warning"))
 
 
 def _has_begun(folder: Path) -> bool:
@@ -268,9 +269,7 @@ def _trials_location(experiment: Experiment) -> str:
     return f"{uri}/{TRIALS}" if is_remote(uri) else str((sweep_root(experiment) / TRIALS).resolve())
 
 
-def _by_key(experiment: Experiment) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for name, section in experiment.model_dump().items():
-        if isinstance(section, dict):
-            values |= {f"{name}.{key}": value for key, value in section.items()}
-    return values
+def values_by_key(experiment: Experiment) -> dict[str, Any]:
+    """Return the value of each key of an experiment."""
+    raw = experiment.model_dump()
+    return {key: value_at(raw, path_of(key))[1] for key in shape.all_keys()}

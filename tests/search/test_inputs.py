@@ -13,13 +13,13 @@ import torch
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.config.space import Dimension, Space
+from raytl.config.space import Dimension, Space, space_of
 from raytl.data.sample import Sample
 from raytl.errors import ConfigError, RunError
 from raytl.events import Message, Recorder
 from raytl.labelling.change import TrainChange
 from raytl.search import preflight
-from raytl.search.inputs import SweepInputs, _advice, _check_shared_head, _learned_columns, open_study
+from raytl.search.inputs import SweepInputs, _advice, _check_space, _learned_columns, open_study, values_by_key
 from raytl.search.passes import Passes, passes
 from raytl.search.preflight import depth_costs
 from raytl.training.job import TrainJob
@@ -154,10 +154,29 @@ def test_a_key_that_contradicts_the_head_of_all_trials_is_refused(
     experiment = override(BASE, {"search.space": {"optim.lr": {"log": [1e-4, 1e-2]}, key: value}})
     events, folder = Recorder(), tmp_path / "sweep"
     with pytest.raises(ConfigError, match=f"found {key}, and search.linear_probe is true.*Remove {key}"):
-        _check_shared_head(experiment, folder, events)
-    _check_shared_head(override(experiment, {"search.linear_probe": False}), folder, events)
+        _check_space(experiment, folder, events)
+    _check_space(override(experiment, {"search.linear_probe": False}), folder, events)
     assert not events.events
     folder.mkdir()
     (folder / "study.log").touch()
-    _check_shared_head(experiment, folder, events)
+    _check_space(experiment, folder, events)
     assert [event.level for event in events.events if isinstance(event, Message)] == ["warning"]
+
+
+def test_a_condition_with_a_word_that_a_key_never_has_is_refused(tmp_path: Path) -> None:
+    space = {"optim.lr": {"log": [1e-4, 1e-2], "when": "train.sampler == balancd"}}
+    experiment, events, folder = override(BASE, {"search.space": space}), Recorder(), tmp_path / "sweep"
+    with pytest.raises(ConfigError, match=r"train\.sampler is never balancd; expected shuffle or balanced"):
+        _check_space(experiment, folder, events)
+    folder.mkdir()
+    (folder / "study.log").touch()
+    _check_space(experiment, folder, events)
+    assert [event.level for event in events.events if isinstance(event, Message)] == ["warning"]
+
+
+def test_a_condition_may_name_any_key_of_the_experiment() -> None:
+    base = values_by_key(override(BASE, MADE))
+    assert {"data.synthetic.share": 0.5, "recipe": "auto", "model.preprocess.image_px": 64}.items() <= base.items()
+    for key in ("data.synthetic.share", "recipe", "few.fixmatch.ratio", "search.budget.wall", "compute.workers"):
+        space = space_of(override(BASE, {"search.space": {"augment.blur": {"choice": [True], "when": f"{key} > 1e9"}}}))
+        assert not [*space.active({}, base)]
