@@ -196,7 +196,9 @@ def word_faults(experiment: Experiment) -> Iterator[str]:
         if searched is None:
             expected = shape.expectation(when.key.split("."))
         else:
-            expected = " | ".join(map(str, searched.choices)) or "a comparison with a number, as the space gives it numbers"
+            expected = (
+                " | ".join(map(str, searched.choices)) or "a comparison with a number, as the space gives it numbers"
+            )
         yield f"search.space: {dimension.key}: when: {when.text}: {when.key} is never {when.value}; expected {expected}"
 
 

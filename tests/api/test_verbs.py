@@ -98,9 +98,7 @@ def test_a_plan_of_a_sweep_counts_its_trials(story: Story) -> None:
     assert plan.trials == 5
 
 
-def test_a_tick_from_python_is_reported_as_that_of_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_tick_from_python_is_reported_as_that_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "photos").mkdir()
     retraining = {"registry": str(tmp_path / "models"), "notify": {"webhook_env": "HOOK"}}
     reported: list[str] = []

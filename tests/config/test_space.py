@@ -70,7 +70,10 @@ def test_dimensions_come_after_what_their_conditions_speak_of() -> None:
         ({"train.batch_size": {"int": [1.5, 4]}}, "whole numbers"),
         ({"transfer.lr_decay": {"float": [0.3, 1], "when": "depth"}}, "expected a comparison"),
         ({"transfer.lr_decay": {"float": [0.3, 1], "when": "transfer.unfreez > 1"}}, "did you mean transfer.unfreeze"),
-        ({"transfer.lr_decay": {"float": [0.3, 1], "when": "transfer != null"}}, "transfer is not a key of an experiment"),
+        (
+            {"transfer.lr_decay": {"float": [0.3, 1], "when": "transfer != null"}},
+            "transfer is not a key of an experiment",
+        ),
     ],
 )
 def test_a_wrong_space_is_reported(space: dict[str, Any], expected: str) -> None:

@@ -59,7 +59,9 @@ def test_a_class_that_one_group_has_is_learned_from_its_other_images(kind: str) 
     train, val, others = divided(10, 1.0, 0, pool=50)
     groups = np.zeros(50, np.int64) if kind == "one group" else train.classes
     apart = choose(train, val, others, count=5, fraction=0.8).compared["propagate"].before
-    assert choose(replace(train, groups=groups), val, others, count=5, fraction=0.8).compared["propagate"].before == apart
+    assert (
+        choose(replace(train, groups=groups), val, others, count=5, fraction=0.8).compared["propagate"].before == apart
+    )
     assert apart > 0.95
 
 
