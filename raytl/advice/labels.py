@@ -68,12 +68,12 @@ def doubtful_labels(
     experiment: Experiment,
     weights: Sequence[str] = (),
     out: Path | None = None,
-    source: str = "",
+    words: Sequence[str] = ("experiment.yaml",),
     on_event: OnEvent = ignore,
 ) -> DoubtfulLabels:
     """Return the doubtful labels of the data of `experiment`, and write them to the folder `out`.
 
-    `weights` name further networks, as `raytl advise --weights` does. `source` is the experiment as the user named it.
+    `weights` name further networks, as `raytl advise --weights` does. `words` name the experiment on a command line.
 
     Raises:
         DataError: a task whose images have no single class; the data is wrong; `out` is a file, or its table has labels.
@@ -95,7 +95,7 @@ def doubtful_labels(
     read = _read(experiment, task.head_solver, networks, on_event)
     result = _ranked(experiment, task.head_solver, read, on_event)
     result = replace(result, networks=tuple(each.label for each in networks), notes=(*result.notes, *_notes(networks)))
-    return result if out is None or not result.trusted else _written(experiment, read.dataset, result, out, source)
+    return result if out is None or not result.trusted else _written(experiment, read.dataset, result, out, words)
 
 
 def _read(experiment: Experiment, solver: HeadSolver, networks: Sequence[Candidate], on_event: OnEvent) -> _Read:
@@ -153,7 +153,7 @@ def _notes(networks: Sequence[Candidate]) -> tuple[str, ...]:
 
 
 def _written(
-    experiment: Experiment, dataset: Dataset, result: DoubtfulLabels, out: Path, source: str
+    experiment: Experiment, dataset: Dataset, result: DoubtfulLabels, out: Path, words: Sequence[str]
 ) -> DoubtfulLabels:
     """Write the table, unless it is there with labels that would be lost, and the page."""
     table, page = out / sheet.TABLE, out / sheet.PAGE
@@ -171,6 +171,6 @@ def _written(
         dataset.depth.depth,
         experiment.data.max_pixels,
         S3Settings.of(experiment.storage),
-        command("raytl", "labels", source or "experiment.yaml", "--apply", str(table)),
+        command("raytl", "labels", *words, "--apply", str(table)),
     )
     return replace(result, table=str(table), page=str(page))
