@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.section import Evidence, SplitEvidence
 from raytl.config.machine import Machine
 from raytl.config.schema import Recipe
 from raytl.data.encoder import FileAccess
+from raytl.data.group_split import group_columns, kept_together
 from raytl.data.manifest import Sample
 from raytl.errors import RunError
 from raytl.evaluation.evaluate import split_answers, split_shard
@@ -100,9 +102,9 @@ def collected(source: Source, look: LedgerEntry, with_train: bool) -> Evidence |
         return FindingEvidence(
             classes=card.classes,
             kind=kind,
-            val=_findings(val),
-            test=_findings(test),
-            train=None if train is None else _findings(train),
+            val=_findings(source, val),
+            test=_findings(source, test),
+            train=None if train is None else _findings(source, train),
             columns=source.recipe.data.columns,
         )
     return Evidence(
@@ -151,10 +153,18 @@ def _stored(folder: Path, split: str, card: Card, samples: Sequence[Sample]) -> 
         return None
 
 
-def _findings(split: _Split) -> SplitFindings:
-    answers = split.answers
+def _groups(source: Source, samples: Sequence[Sample]) -> NDArray[np.int64] | None:
+    """Return the group of each sample, `(n,)`, also if all are of one: a promise about groups needs others."""
+    columns = group_columns(source.recipe.data.columns)
+    return kept_together(samples, columns) if columns else None
+
+
+def _findings(source: Source, split: _Split) -> SplitFindings:
+    answers, groups = split.answers, _groups(source, split.samples)
     assert answers.findings is not None, "evidence of a task with findings has them"
-    return SplitFindings(split.samples, answers.findings, answers.features, answers.thumbnails, answers.properties)
+    return SplitFindings(
+        split.samples, answers.findings, answers.features, answers.thumbnails, answers.properties, groups
+    )
 
 
 def _classes(source: Source, split: _Split) -> SplitEvidence:
@@ -163,4 +173,7 @@ def _classes(source: Source, split: _Split) -> SplitEvidence:
     encoder = task.encoder(split.samples, card.classes, card.preprocess, access)
     assert task.calibration is not None, "a task with sections and without findings decides classes"
     targets, logits = task.calibration(Truths(encoder), (answers.logits,))
-    return SplitEvidence(split.samples, targets, logits, answers.features, answers.thumbnails, answers.properties)
+    groups = _groups(source, split.samples)
+    return SplitEvidence(
+        split.samples, targets, logits, answers.features, answers.thumbnails, answers.properties, groups
+    )

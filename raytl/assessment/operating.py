@@ -55,16 +55,18 @@ def operating_points(
         sets=tuple(SetLevel(1 - alpha, _set_probability(evidence.val, alpha)) for alpha in ALPHAS),
         unfamiliar=limit,
         aims=tuple(dict.fromkeys((*required, *map(Aim, ACCURACIES)))),
+        of_groups=evidence.val.groups is not None,
     )
     return points, reference
 
 
 def _answers(split: SplitEvidence) -> Tally:
-    return _tally(*answer_counts(split.probabilities.max(axis=1), split.correct))
+    return _tally(*answer_counts(split.probabilities.max(axis=1), split.correct, split.groups))
 
 
 def _recall(split: SplitEvidence, number: int) -> Tally:
-    return _tally(*recall_counts(split.probabilities[split.targets == number, number]))
+    own = split.targets == number
+    return _tally(*recall_counts(split.probabilities[own, number], split.groups_of(own)))
 
 
 def _tally(hits: NDArray[Any], images: NDArray[Any]) -> Tally:

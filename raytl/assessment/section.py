@@ -40,6 +40,8 @@ class SplitEvidence:
     features: NDArray[np.float16]
     thumbnails: NDArray[np.uint8]
     properties: NDArray[np.float32]
+    groups: NDArray[np.int64] | None = None
+    """The group of each image, `(n,)`; None if images are independent."""
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -47,6 +49,10 @@ class SplitEvidence:
     def column(self, name: str) -> list[str]:
         """Return the value of each image in a column of the manifest; empty where it has none."""
         return column_of(self.samples, name)
+
+    def groups_of(self, places: NDArray[np.bool_]) -> NDArray[np.int64] | None:
+        """Return the groups of the images at `places (n,)`; None if images are independent."""
+        return None if self.groups is None else self.groups[places]
 
     @cached_property
     def probabilities(self) -> NDArray[np.float64]:

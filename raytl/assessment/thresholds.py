@@ -7,13 +7,23 @@ from math import isnan
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from raytl.assessment.curves import coverage_chart, points, recall_chart
 from raytl.assessment.section import Evidence, Figure, Options, SectionResult, SplitEvidence, Table
 from raytl.assessment.texts import bounds, percent
+from raytl.data.group_split import group_columns
 from raytl.metrics.aim import Aim
 from raytl.metrics.binomial import fraction
-from raytl.metrics.certified import DELTA, Certificate, certified_accuracy, certified_recall, curve, is_confirmed
+from raytl.metrics.certified import (
+    DELTA,
+    Certificate,
+    certified_accuracy,
+    certified_recall,
+    counted,
+    curve,
+    is_confirmed,
+)
 from raytl.metrics.intervals import Interval
 
 ACCURACIES, RECALL = (0.9, 0.95, 0.99), 0.9
@@ -27,18 +37,24 @@ _RECALL = (
     "Precision by recall of the {count} classes with the lowest recall, on the test split, with exact 95 % intervals of the "
     "precision."
 )
+_IMAGES, _GROUPS = "images", "groups of images"
+_GROUPED = (
+    "Images of a group ({names}) are not independent, so a group counts once, with its own fraction: promises are averages over "
+    "groups."
+)
 
 
 @dataclass(frozen=True)
 class _Outcome:
     """An aim, its certificate, the number of `validation` images, and on `test` the fraction that keeps it; `coverage` is the
-    fraction of the test images that are answered, or count as of the class."""
+    fraction of the test images that are answered, or count as of the class. `unit` is what counts once."""
 
     aim: Aim
     certificate: Certificate
     validation: int
     test: Interval | None = None
     coverage: float | None = None
+    unit: str = _IMAGES
 
     @property
     def is_met(self) -> bool:
@@ -60,14 +76,26 @@ class _Outcome:
         at = f"probability {each.threshold:.4g}" if aim.recall_of else f"confidence {each.threshold:.4g}"
         what = "of the images count as the class" if aim.recall_of else "of the images are answered"
         return (
-            f"{_capital(aim.text)}: from {at} on, certified with {each.hits:,} of {each.trials:,} validation images. On test "
+            f"{_capital(aim.text)}: from {at} on, certified with {self._support}. On test "
             f"{percent(self.test.value)} ({percent(self.test.low)} to {percent(self.test.high)}), and "
             f"{percent(self.coverage or 0.0)} {what}.{self._verdict}"
         )
 
     @property
+    def _support(self) -> str:
+        each = self.certificate
+        if self.unit == _IMAGES:
+            return f"{each.hits:,} of {each.trials:,} validation images"
+        return f"{percent(each.hits / each.trials)} on average over {each.trials:,} {self.unit} of validation"
+
+    @property
     def _shortage(self) -> str:
         each = self.certificate
+        if self.unit != _IMAGES:
+            have = " of the class" if self.aim.recall_of else ""
+            return (
+                f"not with {each.trials:,} {self.unit}{have} in validation; {each.needed:,} without an error would do."
+            )
         if self.aim.recall_of:
             return f"not with {each.trials:,} validation images of the class; {each.needed:,} error-free ones would do."
         return (
@@ -93,6 +121,7 @@ class ThresholdSection:
             sentences=(
                 *(each.text for each in (*required, *usual)),
                 f"A recall of {percent(RECALL)} is certified for {certified:,} of {len(recalls):,} classes.",
+                *([_GROUPED.format(names=", ".join(group_columns(evidence.columns)))] if _is_grouped(evidence) else ()),
             ),
             tables=(_table(recalls, evidence),),
             figures=_figures(evidence),
@@ -109,22 +138,33 @@ SECTION = ThresholdSection()
 
 
 def _outcome(aim: Aim, evidence: Evidence) -> _Outcome:
-    val, test = evidence.val, evidence.test
+    val, test, unit = evidence.val, evidence.test, _GROUPS if _is_grouped(evidence) else _IMAGES
     if aim.recall_of is None:
-        certificate = certified_accuracy(val.probabilities.max(axis=1), val.correct, aim.value)
+        certificate = certified_accuracy(val.probabilities.max(axis=1), val.correct, aim.value, val.groups)
         if certificate.threshold is None:
-            return _Outcome(aim, certificate, len(val))
+            return _Outcome(aim, certificate, len(val), unit=unit)
         taken = test.probabilities.max(axis=1) >= certificate.threshold
-        kept_promise = test.correct[taken]
+        of_aim, kept_promise = taken, taken & test.correct
     else:
         number = evidence.classes.index(aim.recall_of)
-        certificate = certified_recall(val.probabilities[val.targets == number, number], aim.value)
+        own = val.targets == number
+        certificate = certified_recall(val.probabilities[own, number], aim.value, val.groups_of(own))
         if certificate.threshold is None:
-            return _Outcome(aim, certificate, len(val))
+            return _Outcome(aim, certificate, len(val), unit=unit)
         taken = test.probabilities[:, number] >= certificate.threshold
-        kept_promise = taken[test.targets == number]
-    on_test = fraction(int(kept_promise.sum()), len(kept_promise))
-    return _Outcome(aim, certificate, len(val), on_test, float(taken.mean()))
+        of_aim = test.targets == number
+        kept_promise = of_aim & taken
+    return _Outcome(aim, certificate, len(val), _fraction(of_aim, kept_promise, test), float(taken.mean()), unit)
+
+
+def _is_grouped(evidence: Evidence) -> bool:
+    return evidence.val.groups is not None
+
+
+def _fraction(taken: NDArray[np.bool_], good: NDArray[np.bool_], split: SplitEvidence) -> Interval:
+    """Return the fraction of the taken images that are good, or its average over groups, with its exact interval."""
+    hits, trials = counted(taken[:, None], good[:, None], split.groups)
+    return fraction(int(hits[0]), int(trials[0]))
 
 
 def _coverage(split: SplitEvidence) -> Any:
@@ -161,9 +201,8 @@ def _table(recalls: list[_Outcome], evidence: Evidence) -> Table:
     test, rows = evidence.test, []
     for number, each in enumerate(recalls):
         own = test.targets == number
-        hits = int((own & test.correct).sum())
-        called = int((test.predicted == number).sum())
-        value = fraction(hits, int(own.sum()))
+        hits = own & test.correct
+        value = _fraction(own, hits, test)
         certificate = each.certificate
         text = "no" if certificate.threshold is None else f"{certificate.threshold:.4g}"
         rows.append(
@@ -172,7 +211,7 @@ def _table(recalls: list[_Outcome], evidence: Evidence) -> Table:
                 (
                     evidence.classes[number],
                     bounds(value),
-                    bounds(fraction(hits, called)),
+                    bounds(_fraction(test.predicted == number, hits, test)),
                     text,
                     f"{certificate.trials:,} of {certificate.needed:,}",
                 ),
@@ -185,7 +224,7 @@ def _table(recalls: list[_Outcome], evidence: Evidence) -> Table:
         "recall, as answered",
         "precision, as answered",
         f"threshold for a recall of {percent(RECALL)}",
-        "validation images, of those needed",
+        f"{'groups' if _is_grouped(evidence) else 'validation images'}, of those needed",
     )
     title = f"Classes on the test split{f': the {_CLASSES} with the lowest recall' if len(recalls) > _CLASSES else ''}"
     return Table(title, head, tuple(row for _, row in rows), (1, 2, 3, 4))

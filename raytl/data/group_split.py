@@ -76,6 +76,16 @@ def kept_together(samples: Sequence[Sample], columns: Collection[str]) -> NDArra
     return joined(digests, *(_labels([each.get(name, "") for each in cells]) for name in columns))
 
 
+def sampling_groups(samples: Sequence[Sample], columns: Mapping[str, ColumnRole]) -> NDArray[np.int64] | None:
+    """Return the group of each sample, `(n,)`, by the columns of groups; None if there are none, or all are of one group.
+
+    The samples of a group are not independent, so a bootstrap draws whole groups, and a test swaps them.
+    """
+    names = group_columns(columns)
+    groups = kept_together(samples, names) if names and len(samples) else None
+    return None if groups is None or groups.min() == groups.max() else groups
+
+
 def joined(*labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the group of each thing, `(n,)`: things that share one of their `labels`, each `(n,)`, are in one group."""
     count = len(labels[0])

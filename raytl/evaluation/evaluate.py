@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,12 @@ from PIL import Image
 
 from raytl.cluster.worker_group import run_group
 from raytl.config.machine import Machine
-from raytl.config.schema import Recipe
+from raytl.config.schema import ColumnRole, Recipe
 from raytl.config.stored import stored_experiment
 from raytl.data.annotations import image_size
 from raytl.data.bit_depth import BitDepth
 from raytl.data.decode import BadImage, decode
-from raytl.data.group_split import group_columns, kept_together
+from raytl.data.group_split import group_columns, sampling_groups
 from raytl.data.image_properties import with_sizes
 from raytl.data.manifest import SPLITS, Sample, dataset_digest
 from raytl.errors import ConfigError, RunError, StoreError, UserError
@@ -92,10 +93,9 @@ def evaluate(
         run_store.push()
         shard = split_shard(run_store, recipe, machine, card, samples)
         rows = _scored(shard, machine, workers, folder.root / ".ray", on_event)
-        answers = _evaluated(shard, rows)
+        answers = replace(_evaluated(shard, rows), groups=_groups(samples, data.columns, on_event))
         reporting = task_named(card.task).reporting
-        groups = _groups(samples, group_columns(data.columns), on_event)
-        report = reporting.report(_occasion(run_store, split, card, samples, entry, resamples, groups), answers)
+        report = reporting.report(_occasion(run_store, split, card, samples, entry, resamples, answers.groups), answers)
         photo = photo_opener(machine.max_pixels, card.preprocess.bit_depth, s3)
         _write(reporting, report, answers, photo, split_answers(card, shard, rows), card)
         run_store.push()
@@ -242,22 +242,21 @@ def _occasion(
         looks=tuple(looks(folder)),
         resamples=resamples,
         folder=str(folder.evaluation / split if entry is None else entry.report_folder(folder)),
-        groups=groups,
     )
 
 
-def _groups(samples: Sequence[Sample], columns: Sequence[str], on_event: OnEvent) -> NDArray[np.int64] | None:
-    """Return the group of each image, `(n,)`; None without columns of groups, or if all images are of one."""
-    if not columns:
-        return None
-    groups = kept_together(samples, columns)
-    if groups.min() < groups.max():
-        return groups
-    names = ", ".join(columns)
-    on_event(
-        Message(f"all images are of one group ({names}), so the intervals draw images and are too narrow", "warning")
-    )
-    return None
+def _groups(
+    samples: Sequence[Sample], columns: Mapping[str, ColumnRole], on_event: OnEvent
+) -> NDArray[np.int64] | None:
+    """Return the group of each image, `(n,)`; None if images are drawn, with a warning if all are of one group."""
+    groups, names = sampling_groups(samples, columns), ", ".join(group_columns(columns))
+    if groups is None and names:
+        on_event(
+            Message(
+                f"all images are of one group ({names}), so the intervals draw images and are too narrow", "warning"
+            )
+        )
+    return groups
 
 
 def photo_opener(max_pixels: int, depth: BitDepth, s3: S3Settings) -> OpenPhoto:

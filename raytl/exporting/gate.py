@@ -20,6 +20,7 @@ from raytl.bundle.card import Precision
 from raytl.bundle.client import Model, Pixels, decoded
 from raytl.bundle.opening import open_bundle
 from raytl.data.encoder import FileAccess
+from raytl.data.group_split import sampling_groups
 from raytl.data.image_properties import of_batch
 from raytl.data.manifest import Sample
 from raytl.data.transforms import eval_view, prepare
@@ -179,7 +180,8 @@ class Gate:
     def _evaluated(self, answers: Answers) -> Evaluated:
         card, task = self.run.card, self.run.saved.task
         rows = task.evidence(answers, list(self._truths))
-        return Evaluated(self.samples, self._truths, rows, card.classes, len(card.classes), card.temperature)
+        groups = sampling_groups(self.samples, self.run.recipe.data.columns)
+        return Evaluated(self.samples, self._truths, rows, card.classes, len(card.classes), card.temperature, groups)
 
     def _calibrations(self, answers: Answers) -> tuple[Calibration, Calibration] | None:
         decisions = self.run.saved.task.calibration

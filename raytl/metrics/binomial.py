@@ -1,4 +1,4 @@
-"""Exact intervals and tests of a fraction from counts (Clopper and Pearson 1934)."""
+"""Exact intervals and tests of a fraction from counts (Clopper and Pearson 1934), and a test of a mean of fractions."""
 
 from __future__ import annotations
 
@@ -40,6 +40,26 @@ def p_below(hits: ArrayLike, trials: ArrayLike, aim: float) -> Floats:
     values = np.ones(won.shape)
     values[some] = betainc(won[some], (total - won + 1)[some], aim)
     return values
+
+
+def p_mean_below(total: float, count: int, aim: float) -> float:
+    """Return the p-value of "the mean of fractions in [0, 1] is below `aim`", from the sum of `count` of them, 1 without any.
+
+    It is that of Hoeffding and Bentkus (Bates et al. 2021), exact for any fractions, if each is independent of the others.
+    """
+    if not count:
+        return 1.0
+    level = 1 - aim
+    loss = min(1 - total / count, level)
+    hoeffding = math.exp(-count * _divergence(loss, level))
+    hits = count - math.ceil(count - total - 1e-9)
+    return min(1.0, hoeffding, math.e * float(p_below(hits, count, aim)))
+
+
+def _divergence(a: float, b: float) -> float:
+    """Return the Kullback-Leibler divergence of coins with the chances `a` and `b`."""
+    first = a * math.log(a / b) if a > 0 else 0.0
+    return first + ((1 - a) * math.log((1 - a) / (1 - b)) if a < 1 else 0.0)
 
 
 def error_free_trials(aim: float, level: float) -> int:

@@ -3,6 +3,9 @@
 Learn then Test (Angelopoulos et al. 2021): each threshold is tested on validation against "the promise is broken" with an exact
 binomial test, with Bonferroni's correction over the grid. The grid does not depend on the data. Promises are fractions: the
 answers at least as confident as the threshold that are right, or the images of a class that its probability recalls.
+
+Images of a group (a patient, a site) err together. With groups, a group counts once, with its own fraction, and the promise is
+about the average over groups: its test takes means of fractions (Bates et al. 2021).
 """
 
 from __future__ import annotations
@@ -13,8 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raytl.metrics.binomial import error_free_trials, p_below
+from raytl.metrics.binomial import error_free_trials, p_below, p_mean_below
 from raytl.metrics.confusion import Floats
+from raytl.metrics.draws import Groups
 from raytl.metrics.intervals import Interval
 
 DELTA = 0.05
@@ -32,7 +36,7 @@ class Certificate:
     """The `threshold` that is certified for an aim; None if there is none.
 
     `hits` of `trials` validation images support it, or the best threshold if none is certified. `needed` images without an
-    error would do.
+    error would do. With groups, `trials` are groups, and `hits` the sum of their fractions, rounded down.
     """
 
     threshold: float | None
@@ -41,21 +45,23 @@ class Certificate:
     needed: int
 
 
-def certified_accuracy(confidence: Floats, correct: NDArray[np.bool_], aim: float) -> Certificate:
+def certified_accuracy(
+    confidence: Floats, correct: NDArray[np.bool_], aim: float, groups: Groups | None = None
+) -> Certificate:
     """Return the lowest threshold of `ANSWER_GRID` from which at least the fraction `aim` of the answers is right.
 
     `confidence (n,)` and `correct (n,)` are of validation. The lowest certified threshold answers the most images.
     """
-    return certificate(ANSWER_GRID, *answer_counts(confidence, correct), aim)
+    return certificate(ANSWER_GRID, *answer_counts(confidence, correct, groups), aim, groups is not None)
 
 
-def certified_recall(probability: Floats, aim: float) -> Certificate:
+def certified_recall(probability: Floats, aim: float, groups: Groups | None = None) -> Certificate:
     """Return the highest threshold of `RECALL_GRID` that at least the fraction `aim` of a class reaches.
 
     `probability (n,)` is that of the class, for its validation images. The highest certified threshold has the fewest false
     alarms.
     """
-    return certificate(RECALL_GRID, *recall_counts(probability), aim)
+    return certificate(RECALL_GRID, *recall_counts(probability, groups), aim, groups is not None)
 
 
 def certified_presence(probability: Floats, present: NDArray[np.bool_], aim: float) -> Certificate:
@@ -68,10 +74,10 @@ def certified_presence(probability: Floats, present: NDArray[np.bool_], aim: flo
     return certificate(PRESENCE_GRID, (taken & present[:, None]).sum(axis=0), taken.sum(axis=0), aim)
 
 
-def certificate(grid: Floats, hits: ArrayLike, trials: ArrayLike, aim: float) -> Certificate:
+def certificate(grid: Floats, hits: ArrayLike, trials: ArrayLike, aim: float, of_groups: bool = False) -> Certificate:
     """Return the first threshold of `grid (m,)` that is certified for `aim` by its counts on validation, `(m,)`."""
     hits, trials, level = np.asarray(hits), np.asarray(trials), DELTA / len(grid)
-    p = p_below(hits, trials, aim)
+    p = np.vectorize(p_mean_below, [float])(hits, trials, aim) if of_groups else p_below(hits, trials, aim)
     passed = np.flatnonzero(p <= level)
     place = int(passed[0]) if len(passed) else int(np.argmin(p))
     threshold = float(grid[place]) if len(passed) else None
@@ -96,15 +102,36 @@ def curve(score: Floats, positive: NDArray[np.bool_]) -> Curve:
     return Curve(score[order][ends], ends + 1, np.cumsum(positive[order])[ends].astype(np.int64))
 
 
-def answer_counts(confidence: Floats, correct: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the right answers and all answers from each threshold of `ANSWER_GRID` on, both `(10,)`."""
+def answer_counts(
+    confidence: Floats, correct: NDArray[np.bool_], groups: Groups | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the right answers and all answers from each threshold of `ANSWER_GRID` on, both `(10,)`; see `counted`."""
     answered = confidence[:, None] >= ANSWER_GRID
-    return (answered & correct[:, None]).sum(axis=0), answered.sum(axis=0)
+    return counted(answered, answered & correct[:, None], groups)
 
 
-def recall_counts(probability: Floats) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the images of a class that reach each threshold of `RECALL_GRID`, and all its images, both `(17,)`."""
-    return (probability[:, None] >= RECALL_GRID).sum(axis=0), np.full(len(RECALL_GRID), len(probability))
+def recall_counts(probability: Floats, groups: Groups | None = None) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the images of a class that reach each threshold of `RECALL_GRID`, and all its images, both `(17,)`; see
+    `counted`."""
+    is_high = probability[:, None] >= RECALL_GRID
+    return counted(np.ones_like(is_high), is_high, groups)
+
+
+def counted(
+    taken: NDArray[np.bool_], good: NDArray[np.bool_], groups: Groups | None
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the images that are `good`, and that are `taken`, at each threshold, from marks `(n, m)`.
+
+    With `groups (n,)`, they are the sum of the fractions of the groups, rounded down, and the groups with an image that is taken.
+    """
+    if groups is None:
+        return good.sum(axis=0), taken.sum(axis=0)
+    owners = np.unique(groups, return_inverse=True)[1]
+    hits, trials = (np.zeros((len(groups), taken.shape[1]), np.int64) for _ in range(2))
+    np.add.at(hits, owners, good)
+    np.add.at(trials, owners, taken)
+    fractions = (hits / np.maximum(trials, 1)).sum(axis=0)
+    return np.floor(fractions + 1e-9).astype(np.int64), (trials > 0).sum(axis=0)
 
 
 def is_confirmed(test: Interval, aim: float) -> bool:

@@ -2,7 +2,8 @@
 
 Findings of one image are not independent, so an image counts once, with the fraction of its findings that are right, or of its
 things that are found. Learn then Test (see `raytl.metrics.certified`) with the p-value for bounded means of Bates et al. 2021
-(Hoeffding and Bentkus), which is exact for any dependence inside an image.
+(Hoeffding and Bentkus), which is exact for any dependence inside an image. Images of a patient or a site are not independent
+either: where they have groups, a group takes the place of the image.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.metrics.binomial import clopper_pearson, error_free_trials, p_below
+from raytl.metrics.binomial import clopper_pearson, error_free_trials, p_mean_below
 from raytl.metrics.certified import DELTA
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.intervals import Interval
@@ -70,27 +71,10 @@ def mean_fraction(values: Floats) -> Interval:
     return Interval(float(values.mean()) if len(values) else math.nan, float(low), float(high))
 
 
-def p_mean_below(values: Floats, aim: float) -> float:
-    """Return the p-value of "the mean of fractions in [0, 1] is below `aim`", 1 without values."""
-    count, level = len(values), 1 - aim
-    if not count:
-        return 1.0
-    loss = min(1 - float(values.mean()), level)
-    hoeffding = math.exp(-count * _divergence(loss, level))
-    hits = count - math.ceil(count * (1 - float(values.mean())) - 1e-9)
-    return min(1.0, hoeffding, math.e * float(p_below(hits, count, aim)))
-
-
-def _divergence(a: float, b: float) -> float:
-    """Return the Kullback-Leibler divergence of coins with the chances `a` and `b`."""
-    first = a * math.log(a / b) if a > 0 else 0.0
-    return first + ((1 - a) * math.log((1 - a) / (1 - b)) if a < 1 else 0.0)
-
-
 def _certificate(grid: Floats, values: list[Floats], aim: float) -> ImageCertificate:
     """Return the first threshold of `grid` that is certified."""
     level = DELTA / len(grid)
-    p = np.array([p_mean_below(each, aim) for each in values])
+    p = np.array([p_mean_below(float(each.sum()), len(each), aim) for each in values])
     passed = np.flatnonzero(p <= level)
     place = int(passed[0]) if len(passed) else int(np.argmin(p))
     mean = float(values[place].mean()) if len(values[place]) else math.nan

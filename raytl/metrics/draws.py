@@ -14,6 +14,10 @@ from raytl.metrics.confusion import Floats, Ints
 
 Measure = Callable[[Ints], dict[str, Floats]]
 """Scores over each row of draws `(r, m)`: arrays `(r,)`, or `(r, k)` for a score of each of k classes; NaN = undefined."""
+Groups = NDArray[np.int64]
+"""The group of each of n images, `(n,)`."""
+_DRAWN_AT_ONCE = 2_000_000
+"""Images of the draws of groups in memory."""
 
 
 def counts_of(draws: Ints, n: int) -> NDArray[np.int32]:
@@ -21,6 +25,17 @@ def counts_of(draws: Ints, n: int) -> NDArray[np.int32]:
     rows = len(draws)
     cells = draws * rows + np.arange(rows)[:, None]
     return np.bincount(cells.ravel(), minlength=n * rows).reshape(n, rows).astype(np.int32)
+
+
+def group_draws(groups: Groups, resamples: int, rng: np.random.Generator) -> Iterator[Ints]:
+    """Yield draws `(r, m)` of as many groups as there are, with replacement; those of as many images are together."""
+    order = np.argsort(groups, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
+    chosen = rng.integers(0, len(members), size=(resamples, len(members)))
+    lengths = np.array([len(each) for each in members])[chosen].sum(axis=1)
+    for length in np.unique(lengths):
+        for rows in blocks(chosen[lengths == length], _DRAWN_AT_ONCE // int(length)):
+            yield np.stack([np.concatenate([members[group] for group in row]) for row in rows])
 
 
 def blocks(draws: Ints, at_once: int) -> Iterator[Ints]:

@@ -7,7 +7,7 @@ right, resamples are all equal, and the bounds are exact ones, of as many groups
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from raytl.metrics.confusion import Floats, Ints
-from raytl.metrics.draws import Measure, joined
+from raytl.metrics.draws import Groups, Measure, group_draws, joined
 from raytl.metrics.scores import PER_CLASS, facts, measure
 
 RESAMPLES = 2000
@@ -25,8 +25,6 @@ _HALVINGS = 60
 _DRAWS_AT_ONCE = 2_000_000
 """Limits the memory of a block of resamples to about 100 MB."""
 
-Groups = NDArray[np.int64]
-"""The group of each of n images, `(n,)`."""
 Places = Sequence[NDArray[np.signedinteger[Any]]]
 """The rows of images and the classes that they have, each `(m,)`."""
 
@@ -162,7 +160,7 @@ def estimates(
     if groups is None:
         drawn = _resampled(measure, n, resamples, rng)
     else:
-        drawn = joined([measure(rows[None]) for rows in _group_draws(groups, resamples, rng)])
+        drawn = joined([measure(draws) for draws in group_draws(groups, resamples, rng)])
     low, high = (_bound(drawn, fraction) for fraction in ((1 - level) / 2, (1 + level) / 2))
     return {
         name: tuple(map(Interval, *(table[name].ravel().tolist() for table in (point, low, high)))) for name in point
@@ -177,14 +175,6 @@ def _resampled(measure: Measure, n: int, resamples: int, rng: np.random.Generato
         draws: Ints = rng.integers(0, n, size=(min(block, resamples - start), n))
         parts.append(measure(draws))
     return joined(parts)
-
-
-def _group_draws(groups: Groups, resamples: int, rng: np.random.Generator) -> Iterator[Ints]:
-    """Yield the rows of as many groups as there are, drawn with replacement."""
-    order = np.argsort(groups, kind="stable")
-    members = np.split(order, np.flatnonzero(np.diff(groups[order])) + 1)
-    for _ in range(resamples):
-        yield np.concatenate([members[group] for group in rng.integers(0, len(members), len(members))])
 
 
 def _bound(drawn: dict[str, Floats], fraction: float) -> dict[str, Floats]:

@@ -4,19 +4,22 @@ The interval is a paired bootstrap over images, stratified by class. It is too n
 (say, on three), so the p-values come from a test that is exact there: under the null hypothesis, the two predictions of
 each image can be swapped (Noreen 1989; McNemar's exact test for accuracy, and its class-weighted version for balanced
 accuracy).
+
+Images of a group (a patient, a site) err together, so whole groups are drawn, not by class, and swapped.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.direction import sign
-from raytl.metrics.draws import Measure
+from raytl.metrics.draws import Groups, Measure, blocks, group_draws
 from raytl.metrics.scores import Facts, facts, measure
+from raytl.metrics.sign_flips import flipped, net_changes
 from raytl.stored.bounds import Count, Score
 
 RESAMPLES = 4000
@@ -61,19 +64,24 @@ def paired(
     confidence: float = LEVEL,
     resamples: int = RESAMPLES,
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> Paired:
     """Compare `after` with `before` (probabilities `(n, classes)` of the same images) by `metric`."""
     truth = np.asarray(targets, dtype=np.int64)
     sample_facts = facts(np.tile(truth, 2), np.concatenate([np.asarray(before), np.asarray(after)]))
+    if groups is not None:
+        return _paired_groups(sample_facts, metric, confidence, seed, groups)
     return _paired(sample_facts, metric, confidence, resamples, seed)
 
 
-def paired_classes(targets: Ints, before: Ints, after: Ints, metric: str) -> Paired:
+def paired_classes(targets: Ints, before: Ints, after: Ints, metric: str, groups: Groups | None = None) -> Paired:
     """Compare the predicted classes `after` with `before` by accuracy or balanced accuracy; takes memory per image only."""
     unused = np.zeros(2 * len(targets))
     classes = 1 + int(max(each.max() for each in (targets, before, after)))
     predicted = np.concatenate([before, after])
     sample_facts = Facts(classes, 0, np.tile(targets, 2), predicted, unused.astype(np.int64), unused, unused)
+    if groups is not None:
+        return _paired_groups(sample_facts, metric, LEVEL, 0, groups)
     return _paired(sample_facts, metric, LEVEL, RESAMPLES, 0)
 
 
@@ -85,10 +93,9 @@ def _paired(sample_facts: Facts, metric: str, confidence: float, resamples: int,
     scores = _score(sample_facts, np.concatenate([own, own + count]), metric)
     direction = sign(metric)
     gain = float(direction * (scores[1] - scores[0]))
-    correct = sample_facts.predicted == sample_facts.targets
-    gained, lost = int((~correct[:count] & correct[count:]).sum()), int((correct[:count] & ~correct[count:]).sum())
-    blocks = [_differences(sample_facts, _resamples(truth, rows, rng), metric) for rows in _blocks(resamples, count)]
-    gains = direction * np.concatenate(blocks)
+    gained, lost = (int(each.sum()) for each in _corrected(sample_facts))
+    parts = [_differences(sample_facts, _resamples(truth, rows, rng), metric) for rows in _blocks(resamples, count)]
+    gains = direction * np.concatenate(parts)
     better, worse = (
         mcnemar(gained, lost)
         if metric == "accuracy"
@@ -110,6 +117,29 @@ def _paired(sample_facts: Facts, metric: str, confidence: float, resamples: int,
     )
 
 
+def _paired_groups(sample_facts: Facts, metric: str, confidence: float, seed: int, groups: Groups) -> Paired:
+    gained, lost = _corrected(sample_facts)
+    result = paired_by_images(
+        lambda draws: {metric: measure(sample_facts, draws)[metric]},
+        len(groups),
+        metric,
+        confidence=confidence,
+        seed=seed,
+        groups=groups,
+    )
+    result = replace(result, gained=int(gained.sum()), lost=int(lost.sum()))
+    if metric != "accuracy":
+        return result
+    better, worse = flipped(net_changes(gained, lost, groups))
+    return replace(result, p_better=better, p_worse=worse)
+
+
+def _corrected(sample_facts: Facts) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return the images that are correct only after, and only before, both `(n,)`."""
+    before, after = np.split(sample_facts.predicted == sample_facts.targets, 2)
+    return ~before & after, before & ~after
+
+
 def paired_by_images(
     measure: Measure,
     n: int,
@@ -118,20 +148,21 @@ def paired_by_images(
     confidence: float = LEVEL,
     resamples: int = IMAGE_RESAMPLES,
     seed: int = 0,
+    groups: Groups | None = None,
 ) -> Paired:
     """Compare two models on n images by any score; `measure` draws from 2n: the images as answered before, then after.
 
-    Resamples are of images, without strata. The p-values are exact if all swaps fit in `resamples` (up to 9 images in 1000),
-    otherwise from that many random ones. Draws in which the score is undefined are left out.
+    Resamples are of images or of whole `groups`, without strata. The p-values are exact if all swaps fit in `resamples` (up to 9
+    images or groups in 1000), otherwise from that many random ones. Draws in which the score is undefined are left out.
     """
     rng = np.random.default_rng(seed)
     own = np.arange(n)[None]
     before, after = float(measure(own)[metric][0]), float(measure(own + n)[metric][0])
     gain = float(_gains(measure, metric, own, own + n)[0])
-    draws = rng.integers(0, n, size=(resamples, n))
-    resampled = _gains(measure, metric, draws, draws + n)
+    resampled = _resampled_gains(measure, metric, n, resamples, rng, groups)
     low, high, least = _quantiles(resampled, [(1 - LEVEL) / 2, (1 + LEVEL) / 2, 1 - confidence])
-    better, worse = _p_values(_swapped_gains(measure, metric, n, resamples, rng), gain, 2**n <= resamples)
+    swapped, is_exact = _swapped_gains(measure, metric, n, resamples, rng, groups)
+    better, worse = _p_values(swapped, gain, is_exact)
     gained, lost = _changed(_gains(measure, metric, own.T, own.T + n))
     return Paired(metric, before, after, gain, low, high, least, int(gained), int(lost), better, worse)
 
@@ -149,7 +180,13 @@ class ClassChange:
 
 
 def classes_by_images(
-    measure: Measure, n: int, metric: str, *, resamples: int = IMAGE_RESAMPLES, seed: int = 0
+    measure: Measure,
+    n: int,
+    metric: str,
+    *,
+    resamples: int = IMAGE_RESAMPLES,
+    seed: int = 0,
+    groups: Groups | None = None,
 ) -> tuple[ClassChange, ...]:
     """Compare two models as `paired_by_images` does, by each class of a `metric` of shape `(r, classes)`."""
     own = np.arange(n)[None]
@@ -157,11 +194,11 @@ def classes_by_images(
     one, other = measure(own.T)[metric], measure(own.T + n)[metric]
     images = (~np.isnan(one) | ~np.isnan(other)).sum(axis=0)
     gains, (gained, lost) = sign(metric) * (after - before), _changed(sign(metric) * (other - one))
-    swapped = _swapped_gains(measure, metric, n, resamples, np.random.default_rng(seed))
+    swapped, is_exact = _swapped_gains(measure, metric, n, resamples, np.random.default_rng(seed), groups)
     return tuple(
         ClassChange(int(images[k]), float(before[k]), float(after[k]), int(gained[k]), int(lost[k]), worse)
         for k in range(len(gains))
-        for _, worse in [_p_values(swapped[:, k], float(gains[k]), 2**n <= resamples)]
+        for _, worse in [_p_values(swapped[:, k], float(gains[k]), is_exact)]
     )
 
 
@@ -169,10 +206,29 @@ def _gains(measure: Measure, metric: str, first: Ints, second: Ints) -> Floats:
     return sign(metric) * (measure(second)[metric] - measure(first)[metric])
 
 
-def _swapped_gains(measure: Measure, metric: str, n: int, resamples: int, rng: np.random.Generator) -> Floats:
-    """Return the gains under swaps of the two answers of images."""
-    own, swaps = np.arange(n)[None], _swaps(n, resamples, rng)
-    return _gains(measure, metric, own + n * swaps, own + n * (1 - swaps))
+def _resampled_gains(
+    measure: Measure, metric: str, n: int, resamples: int, rng: np.random.Generator, groups: Groups | None
+) -> Floats:
+    """Return the gains of draws of images or of whole groups."""
+    if groups is None:
+        draws = rng.integers(0, n, size=(resamples, n))
+        return _gains(measure, metric, draws, draws + n)
+    parts = group_draws(groups, resamples, rng)
+    return np.concatenate([_gains(measure, metric, draws, draws + n) for draws in parts])
+
+
+def _swapped_gains(
+    measure: Measure, metric: str, n: int, resamples: int, rng: np.random.Generator, groups: Groups | None
+) -> tuple[Floats, bool]:
+    """Return the gains under swaps of the two answers of images or of whole groups, and whether they are all swaps."""
+    own = np.arange(n)[None]
+    owners = own[0] if groups is None else np.unique(groups, return_inverse=True)[1]
+    units = int(owners.max()) + 1
+    parts = [
+        _gains(measure, metric, own + n * swaps[:, owners], own + n * (1 - swaps[:, owners]))
+        for swaps in blocks(_swaps(units, resamples, rng), _DRAWN_AT_ONCE // n)
+    ]
+    return np.concatenate(parts), 2**units <= resamples
 
 
 def _changed(single: Floats) -> tuple[Ints, Ints]:

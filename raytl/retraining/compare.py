@@ -5,18 +5,21 @@ from __future__ import annotations
 import json
 import timeit
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from raytl.cluster.worker_group import run_group
 from raytl.config.schema import Experiment
+from raytl.data.group_split import group_columns, sampling_groups
 from raytl.data.manifest import Sample, dataset_digest, snapshot_id
 from raytl.errors import RegistryError
 from raytl.evaluation.record import verified
 from raytl.evaluation.worker import Shard, evaluated_split, score_shard
 from raytl.events import Message, OnEvent
+from raytl.metrics.draws import Groups
 from raytl.models.card import WEIGHTS, Card, read_card
 from raytl.models.forward import pick_device, pick_precision
 from raytl.retraining.gate import Comparison, gate_metric
@@ -90,12 +93,30 @@ def compare(
     metric = gate_metric(reporting, gate)
     s3 = S3Settings.of(experiment.storage)
     samples = verified(evaluated, experiment.data.uri, on_event, experiment.data.zip_encoding, s3)
-    on_event(Message(f"Comparing on {len(samples)} frozen evaluation images"))
-    new = _answers(experiment, samples, challenger, champion, scratch, on_event)
+    groups = _groups(samples, experiment, on_event)
+    new = replace(_answers(experiment, samples, challenger, champion, scratch, on_event), groups=groups)
     old = None if champion is None else _answers(experiment, samples, champion, challenger, scratch, on_event)
     fresh = [sample.digest not in trained_on for sample in samples]
     result = reporting.compare(old, new, fresh, metric, gate.confidence)
-    return _comparison(experiment, samples, result, champion, challenger), Predictions(samples, result.images)
+    compared = _comparison(experiment, samples, result, champion, challenger)
+    return replace(compared, groups=_count(groups)), Predictions(samples, result.images)
+
+
+def _groups(samples: Sequence[Sample], experiment: Experiment, on_event: OnEvent) -> Groups | None:
+    """Return the group of each image, `(n,)`; None if images are independent, with a warning if all are of one group."""
+    columns = experiment.data.columns
+    groups, names = sampling_groups(samples, columns), ", ".join(group_columns(columns))
+    of_groups = f" of {_count(groups)} groups ({names})" if groups is not None else ""
+    on_event(Message(f"Comparing on {len(samples)} frozen evaluation images{of_groups}"))
+    if groups is None and names:
+        on_event(
+            Message(f"all of them are of one group ({names}), so the tests count images and are too sure", "warning")
+        )
+    return groups
+
+
+def _count(groups: Groups | None) -> int:
+    return 0 if groups is None else len(np.unique(groups))
 
 
 def evaluation_id(samples: Sequence[Sample]) -> str:

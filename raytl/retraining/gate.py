@@ -29,7 +29,8 @@ class Comparison:
     """Champion and challenger on the same evaluation images; `looks` counts such comparisons so far, with this one.
 
     `paired` and `champion` are None if there is no champion yet; `metrics` are the challenger's. `leaked` are evaluation images
-    that the challenger was trained on, `unknown` the classes that the champion does not have.
+    that the challenger was trained on, `unknown` the classes that the champion does not have. `groups` is the number of groups of
+    images that the tests draw and swap whole; 0 if images are independent.
     """
 
     evaluation: str
@@ -47,6 +48,7 @@ class Comparison:
     size_bytes: Count
     leaked: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    groups: Count = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values for JSON; slices of accuracy name no score, as in raytl 0.1.0."""
@@ -114,8 +116,13 @@ def judge(comparison: Comparison, gate: GateConfig) -> Verdict:
     gain = _gain(pair, gate)
     if pair.least > gate.margin and pair.p_better <= 1 - gate.confidence:
         return Promote((gain, *_worst(worse)), worse)
-    few = f"; only {comparison.images} images" if comparison.images < _FEW_IMAGES else ""
-    return Keep((f"not significantly better: {gain}{few}", *_worst(worse)), worse)
+    return Keep((f"not significantly better: {gain}{_few(comparison)}", *_worst(worse)), worse)
+
+
+def _few(comparison: Comparison) -> str:
+    """Return the number of independent images, or groups of images, if it is small."""
+    count = comparison.groups or comparison.images
+    return f"; only {count} {'groups of images' if comparison.groups else 'images'}" if count < _FEW_IMAGES else ""
 
 
 def _objections(comparison: Comparison, gate: GateConfig) -> tuple[str, ...]:

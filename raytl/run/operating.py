@@ -94,13 +94,15 @@ class OperatingPoints:
     sets: Annotated[tuple[SetLevel, ...], at_most(10, "levels")]
     unfamiliar: Familiarity | None
     aims: Annotated[tuple[Aim, ...], at_most(1000, "aims")] = ()
+    of_groups: bool = False
+    """True if the counts are of groups of images, as images of one are not independent."""
 
     def promise(self, aim: Aim) -> Promise:
         """Return whether validation certifies an aim, and test confirms it."""
         grid, tried = self.answer_grid, self.answers
         if aim.recall_of is not None:
             grid, tried = self.recall_grid, self.recalls[self.classes.index(aim.recall_of)]
-        chosen = certificate(np.array(grid), tried.validation.hits, tried.validation.images, aim.value)
+        chosen = certificate(np.array(grid), tried.validation.hits, tried.validation.images, aim.value, self.of_groups)
         if chosen.threshold is None:
             return Promise(aim, chosen)
         place = grid.index(chosen.threshold)

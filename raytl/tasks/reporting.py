@@ -54,15 +54,13 @@ class Subject:
 @dataclass(frozen=True)
 class Occasion:
     """The circumstances of an evaluation. `look` is its number on the test split, None on another split; `looks` are all
-    evaluations of the test split so far. `folder` will hold the report. `groups` is the group of each image, `(n,)`, if
-    images are not independent."""
+    evaluations of the test split so far. `folder` will hold the report."""
 
     subject: Subject
     look: int | None
     looks: tuple[LedgerEntry, ...]
     resamples: int
     folder: str
-    groups: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -81,6 +79,8 @@ class Evaluated:
     """The number of classes that the model has."""
     temperature: float | None = None
     """The temperature that the logits in the rows were divided by; None if the model is not calibrated."""
+    groups: Ints | None = None
+    """The group of each image, `(n,)`; None if images are independent."""
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -16,12 +15,13 @@ from numpy.typing import NDArray
 from raytl.data.manifest import Sample
 from raytl.events import OnEvent
 from raytl.metrics.confusion import Floats, Ints
-from raytl.metrics.draws import Measure, values
+from raytl.metrics.draws import Groups, Measure, values
 from raytl.metrics.paired import IMAGE_RESAMPLES, Paired, classes_by_images, paired_by_images
 from raytl.store.s3_settings import S3Settings
 from raytl.stored import Format
-from raytl.stored.bounds import Name, Score
+from raytl.stored.bounds import Count, Name, Score
 from raytl.tasks.features import FeatureTable
+from raytl.tasks.outcome_rows import group_numbers, outcome_lines, paired_groups
 from raytl.tasks.pooled import Impression, pooled_features
 from raytl.tasks.predictions import PredictionKind
 from raytl.tasks.reporting import (
@@ -64,10 +64,11 @@ class Scoring(Generic[F]):
 
 @dataclass(frozen=True, slots=True)
 class ImageScore:
-    """One image of an evaluation, with its own score."""
+    """One image of an evaluation, with its own score; images of a `group` are not independent."""
 
     key: Name
     score: Score
+    group: Count | None = None
 
 
 SCORE_FORMAT = Format[ImageScore](
@@ -119,19 +120,23 @@ class ScoreReporting(Generic[F]):
     def outcomes(self, evaluated: Evaluated) -> bytes:
         """Return the score of each image, as JSON lines."""
         scores = self.scoring.by_image(evaluated).tolist()
-        rows = (
-            ImageScore(sample.key, round(score, 6)) for sample, score in zip(evaluated.samples, scores, strict=True)
+        groups = group_numbers(evaluated.groups, len(scores))
+        return outcome_lines(
+            ImageScore(sample.key, round(score, 6), group)
+            for sample, score, group in zip(evaluated.samples, scores, groups, strict=True)
         )
-        return "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode()
 
     def paired_outcomes(self, before: tuple[bytes, str], after: tuple[bytes, str]) -> tuple[tuple[Paired, ...], str]:
         """Return the paired test of the mean score of an image."""
-        one, other = ({row.key: row.score for row in SCORE_FORMAT.lines(*each)} for each in (before, after))
+        one, other = ({row.key: row for row in SCORE_FORMAT.lines(*each)} for each in (before, after))
         if one.keys() != other.keys():
             return (), "the outcomes of the reports are of different images"
-        scores = np.array([*one.values(), *(other[key] for key in one)])
+        same = [other[key] for key in one]
+        scores = np.array([row.score for row in (*one.values(), *same)])
+        groups = paired_groups([row.group for row in one.values()], [row.group for row in same])
         name = self.scoring.image_metric
-        return (paired_by_images(lambda draws: {name: scores[draws].mean(axis=1)}, len(one), name),), ""
+        test = paired_by_images(lambda draws: {name: scores[draws].mean(axis=1)}, len(one), name, groups=groups)
+        return (test,), ""
 
     def predictions(self, answers: Sequence[Any], classes: tuple[str, ...], photos: Sequence[str | None]) -> list[Any]:
         """Return the public value of each answer."""
@@ -149,7 +154,7 @@ class ScoreReporting(Generic[F]):
         self, champion: Evaluated | None, challenger: Evaluated, fresh: Sequence[bool], metric: str, confidence: float
     ) -> TaskComparison:
         """Compare two models on the same samples by `metric`."""
-        scoring, classes = self.scoring, challenger.classes
+        scoring, classes, groups = self.scoring, challenger.classes, challenger.groups
         n, new = len(challenger.samples), scoring.facts(challenger, classes)
         metrics = _metrics(scoring, new, n)
         if champion is None:
@@ -160,12 +165,16 @@ class ScoreReporting(Generic[F]):
         return TaskComparison(
             metrics=metrics,
             champion_metrics=_metrics(scoring, old, n),
-            paired=paired_by_images(measure, n, metric, confidence=confidence),
+            paired=paired_by_images(measure, n, metric, confidence=confidence, groups=groups),
             slices=(
                 *class_slices(
-                    partial(_measured, scoring.measure, joined, (scoring.by_class,)), n, classes, scoring.by_class
+                    partial(_measured, scoring.measure, joined, (scoring.by_class,)),
+                    n,
+                    classes,
+                    scoring.by_class,
+                    groups=groups,
                 ),
-                *fresh_slice(measure, np.asarray(fresh, bool), metric),
+                *fresh_slice(measure, np.asarray(fresh, bool), metric, groups),
             ),
             images=compared_images(scoring.by_image(champion), scoring.by_image(challenger)),
         )
@@ -194,13 +203,15 @@ def _metrics(scoring: Scoring[F], facts: F, n: int) -> dict[str, float]:
     return {name: float(value) for name, value in measured.items()}
 
 
-def class_slices(measure: Measure, n: int, classes: Sequence[str], score: str, seed: int = 0) -> tuple[Slice, ...]:
+def class_slices(
+    measure: Measure, n: int, classes: Sequence[str], score: str, seed: int = 0, groups: Groups | None = None
+) -> tuple[Slice, ...]:
     """Return the score of both models for each class that occurs, with the p-value of its loss under random swaps of answers.
 
     `measure` draws from 2n images: as answered before, then after.
     """
     resamples = min(_MAX_CLASS_SWAPS, max(IMAGE_RESAMPLES, _SWAPS_PER_CLASS * len(classes)))
-    changes = classes_by_images(measure, n, score, resamples=resamples, seed=seed)
+    changes = classes_by_images(measure, n, score, resamples=resamples, seed=seed, groups=groups)
     return tuple(
         Slice(name, each.images, each.before, each.after, each.gained, each.lost, each.p_worse, score=score)
         for name, each in zip(classes, changes, strict=True)
@@ -208,13 +219,16 @@ def class_slices(measure: Measure, n: int, classes: Sequence[str], score: str, s
     )
 
 
-def fresh_slice(measure: Measure, fresh: NDArray[np.bool_], metric: str) -> tuple[Slice, ...]:
+def fresh_slice(
+    measure: Measure, fresh: NDArray[np.bool_], metric: str, groups: Groups | None = None
+) -> tuple[Slice, ...]:
     """Return the score of both models on the `fresh` images; none if they are few, or all."""
     places = np.flatnonzero(fresh)
     if not _MIN_NEW_IMAGES <= len(places) < len(fresh):
         return ()
     both = np.concatenate([places, places + len(fresh)])
-    test = paired_by_images(lambda draws: measure(both[draws]), len(places), metric)
+    own = None if groups is None else groups[places]
+    test = paired_by_images(lambda draws: measure(both[draws]), len(places), metric, groups=own)
     return (
         Slice(NEW_IMAGES, len(places), test.before, test.after, test.gained, test.lost, test.p_worse, False, metric),
     )

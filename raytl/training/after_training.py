@@ -18,6 +18,7 @@ from torch import Tensor
 from raytl.adaptation.choice import SIGNIFICANCE
 from raytl.adaptation.normalization import adapt_network, changes_of
 from raytl.adaptation.views import by_content, normalized_views
+from raytl.data.group_split import sampling_groups
 from raytl.data.sources import TARGET
 from raytl.events import Message, OnEvent
 from raytl.metrics.paired import LEVEL, Paired
@@ -160,7 +161,8 @@ def _compared(task: Task, answers: Evaluated) -> Evaluated:
     if step <= 1:
         return answers
     rows = tuple(each[::step] for each in answers.rows)
-    return replace(answers, samples=answers.samples[::step], truths=answers.truths[::step], rows=rows)
+    groups = None if answers.groups is None else answers.groups[::step]
+    return replace(answers, samples=answers.samples[::step], truths=answers.truths[::step], rows=rows, groups=groups)
 
 
 def _adapted(job: TrainJob, backbone: Backbone, emit: OnEvent) -> State | None:
@@ -188,7 +190,14 @@ def _answered(
         set_buffers(module, result.buffers)
         rows = split_answers(context, module, split)
     calibrated_rows = (divided(rows[0], result.temperature or 1.0), *rows[1:])
-    answers = Evaluated(job.val, Truths(split.encoder), calibrated_rows, split.classes, len(split.classes))
+    answers = Evaluated(
+        job.val,
+        Truths(split.encoder),
+        calibrated_rows,
+        split.classes,
+        len(split.classes),
+        groups=sampling_groups(job.val, job.experiment.data.columns),
+    )
     return Answered(result, answers)
 
 

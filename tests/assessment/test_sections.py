@@ -112,6 +112,20 @@ def test_an_aim_for_a_class_without_test_images_is_not_met(make_evidence: MakeEv
     assert result.unmet[0].endswith("No test image can confirm it.")
 
 
+def test_promises_about_groups_say_so_and_need_groups(make_evidence: MakeEvidence) -> None:
+    evidence, section = make_evidence(val=400, test=400), BY_NAME["thresholds"]
+
+    def grouped(count: int) -> Evidence:
+        val, test = (replace(each, groups=np.arange(400) % count) for each in (evidence.val, evidence.test))
+        return replace(evidence, val=val, test=test, columns={"patient": "group"})
+
+    many, few = (section(grouped(count), Options((Aim(0.5),))) for count in (200, 8))
+    assert "on average over 200 groups of images of validation" in many.sentences[0] and not many.unmet
+    assert "Images of a group (patient) are not independent" in many.sentences[-1]
+    assert "groups of images in validation; 8 without an error would do" in few.unmet[0]
+    assert "patient" not in " ".join(section(evidence, Options()).sentences)
+
+
 def test_empty_sets_are_named(make_evidence: MakeEvidence) -> None:
     evidence = make_evidence(1000, 1000, sharpness=50.0)
     right = [replace(split, targets=split.predicted) for split in (evidence.val, evidence.test)]

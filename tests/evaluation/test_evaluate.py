@@ -199,14 +199,14 @@ def of_patients(*patients: str) -> list[Sample]:
 
 
 def test_images_of_a_group_are_drawn_together() -> None:
-    groups = _groups(of_patients("x", "y", "x"), ["patient"], ignore)
+    groups = _groups(of_patients("x", "y", "x"), {"patient": "group"}, ignore)
     assert groups is not None and groups[0] == groups[2] != groups[1]
-    assert _groups(of_patients("x", "y", "x"), [], ignore) is None
+    assert _groups(of_patients("x", "y", "x"), {"patient": "slice"}, ignore) is None
 
 
 def test_images_of_one_group_are_drawn_one_by_one_with_a_warning() -> None:
     said = Recorder()
-    assert _groups(of_patients("x", "x"), ["patient"], said) is None
+    assert _groups(of_patients("x", "x"), {"patient": "group"}, said) is None
     assert [event.text for event in said.events if isinstance(event, Message)] == [
         "all images are of one group (patient), so the intervals draw images and are too narrow"
     ]

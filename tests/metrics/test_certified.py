@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import precision_recall_curve
 
+from experiments.simulations.groups import broken_promises
 from experiments.simulations.promises import AIM, broken_accuracy, broken_recall
 from raytl.metrics.certified import (
     DELTA,
@@ -11,6 +12,7 @@ from raytl.metrics.certified import (
     certified_accuracy,
     certified_presence,
     certified_recall,
+    counted,
     curve,
 )
 
@@ -28,6 +30,22 @@ def test_certified_thresholds_keep_their_promise_in_1000_resamples() -> None:
 @pytest.mark.thorough
 def test_certified_recalls_keep_their_promise_in_1000_resamples() -> None:
     assert broken_recall(1000)[0] <= DELTA
+
+
+def test_groups_that_err_together_certify_less_than_their_images_would() -> None:
+    by_images, by_groups = broken_promises(100, 100, (2.67, 0.33), AIM, 100)
+    assert by_groups <= DELTA < by_images
+
+
+def test_a_group_counts_once_with_the_fraction_of_its_images_that_are_taken() -> None:
+    taken = np.array([[1, 1], [1, 0], [1, 0], [1, 0]], bool)
+    hits, trials = counted(taken, taken & np.array([[1], [0], [1], [1]], bool), np.array([7, 7, 3, 3]))
+    assert (hits.tolist(), trials.tolist()) == ([1, 1], [2, 1]), "1/2 + 1 rounded down; then the first group alone"
+    many = certified_accuracy(np.full(300, 0.9), np.ones(300, bool), AIM, np.arange(300) % 60)
+    few = certified_accuracy(np.full(300, 0.9), np.ones(300, bool), AIM, np.arange(300) % 5)
+    assert (many.threshold, many.hits, many.trials) == (0.0, 60, 60)
+    assert (few.threshold, few.trials) == (None, 5)
+    assert certified_recall(np.full(300, 0.99), AIM, np.arange(300) % 60).threshold is not None
 
 
 def test_the_lowest_certified_confidence_is_chosen() -> None:

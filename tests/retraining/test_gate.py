@@ -52,6 +52,7 @@ ROWS: list[tuple[str, Comparison, type[Verdict], str]] = [
     ("too large", comparison(size_bytes=21_000_000), Reject, "size 21.0 MB exceeds gate.max_size_mb (20)"),
     ("it has seen them", comparison(leaked=("glass/1.jpg", "x")), Reject, "trained on 2 of the evaluation images, such as 'glass/1.jpg'"),
     ("few images", comparison(images=12, paired=pair(p_better=0.4)), Keep, "only 12 images"),
+    ("few groups", comparison(groups=9, paired=pair(p_better=0.4)), Keep, "only 9 groups of images"),
 ]  # fmt: skip
 
 

@@ -93,6 +93,18 @@ def test_any_aim_has_the_threshold_that_a_report_certifies_for_it() -> None:
     assert points.promise(Aim(0.9)).is_met and not points.promise(Aim(0.999)).is_met
 
 
+def test_counts_of_groups_are_tested_as_means_of_fractions() -> None:
+    tally = Tally((60,) * 10, (60,) * 10)
+    points = operating_points(answers=Tried(tally, tally))
+    assert points.promise(Aim(0.9)).is_met and replace(points, of_groups=True).promise(Aim(0.9)).is_met
+    tight = Tally((69,) * 10, (70,) * 10)
+    points = operating_points(answers=Tried(tight, tally))
+    certified = [
+        replace(points, of_groups=each).promise(Aim(0.89)).certificate.threshold is not None for each in (False, True)
+    ]
+    assert certified == [True, False], "fractions may be anything between 0 and 1, hits may not"
+
+
 def test_an_aim_that_test_contradicts_or_cannot_confirm_is_not_met() -> None:
     points = operating_points()
     bad, none = Tally((200,) * 10, (400,) * 10), Tally((0,) * 10, (0,) * 10)

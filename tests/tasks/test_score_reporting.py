@@ -192,6 +192,19 @@ def test_the_outcomes_of_two_evaluations_are_paired_by_image(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TASKS)
+def test_images_of_a_group_are_one_witness(name: str) -> None:
+    split, reporting = split_of(name), task_named(name).reporting
+    of_two = np.arange(COUNT) % 2
+    good, bad = (replace(evaluated(name, split, each), groups=of_two) for each in (split.good, split.bad))
+    result = reporting.compare(bad, good, [i < 12 for i in range(COUNT)], reporting.gate_metrics[0], 0.95)
+    assert result.paired is not None
+    assert result.paired.p_better >= 1 / 4, "there are four swaps of two groups"
+    assert min(part.p_worse for part in result.slices) >= 1 / 4
+    (test,), _ = reporting.paired_outcomes((reporting.outcomes(bad), "x"), (reporting.outcomes(good), "x"))
+    assert test.p_better >= 1 / 4
+
+
+@pytest.mark.parametrize("name", TASKS)
 def test_the_stored_reports_of_all_tasks_share_their_fields(name: str) -> None:
     split, reporting = split_of(name), task_named(name).reporting
     occasion = Occasion(Subject("demo", "net", "test", "e", "d", 0), 1, (), 20, "/x")

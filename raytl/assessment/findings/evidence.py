@@ -29,9 +29,15 @@ class SplitFindings:
     features: NDArray[np.float16]
     thumbnails: NDArray[np.uint8]
     properties: NDArray[np.float32]
+    groups: NDArray[np.int64] | None = None
+    """The group of each image, `(n,)`; None if images are independent."""
 
     def __len__(self) -> int:
         return len(self.samples)
+
+    def units(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what counts once for each of `images (m,)`: its group, or the image itself."""
+        return images if self.groups is None else self.groups[images]
 
     def column(self, name: str) -> list[str]:
         """Return the value of each image in a column of the manifest; empty where it has none."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.assessment.curves import recall_chart
-from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import bounds, confidence_text, percent
 from raytl.metrics.aim import Aim
@@ -36,13 +36,14 @@ _CURVES = "Precision by recall of the {count} classes with the lowest recall on 
 @dataclass(frozen=True)
 class _Outcome:
     """An aim for all classes or for `label`, its certificate, and on `test` the fraction that keeps it, averaged over images;
-    `recall` is the fraction of all things on test that is found then."""
+    `recall` is the fraction of all things on test that is found then. `unit` is what counts once."""
 
     aim: Aim
     label: int | None
     certificate: ImageCertificate
     test: Interval | None = None
     recall: float = np.nan
+    unit: str = "images"
 
     @property
     def is_met(self) -> bool:
@@ -56,7 +57,7 @@ class _Outcome:
             f"{'Precision' if aim.recall_of is None else f'Recall of {aim.recall_of!r}'} at least {percent(aim.value)}"
         )
         if each.threshold is None or self.test is None:
-            return f"{name}: {self._shortage(kind)}; {each.needed:,} images without an error would do."
+            return f"{name}: {self._shortage(kind)}; {each.needed:,} {self.unit} without an error would do."
         verdict = (
             ""
             if self.is_met
@@ -66,7 +67,7 @@ class _Outcome:
         )
         return (
             f"{name}: from confidence {confidence_text(each.threshold)} on, certified with {percent(each.mean)} on average over "
-            f"{each.images:,} validation images. On test {percent(self.test.value)} ({percent(self.test.low)} to {percent(self.test.high)}), and {percent(self.recall)} of "
+            f"{each.images:,} validation {self.unit}. On test {percent(self.test.value)} ({percent(self.test.low)} to {percent(self.test.high)}), and {percent(self.recall)} of "
             f"the {kind.wanted}s are found then.{verdict}"
         )
 
@@ -75,9 +76,7 @@ class _Outcome:
         each = self.certificate
         if not each.images:
             return f"no validation image has {'any ' + kind.unit if self.aim.recall_of is None else 'the class'}"
-        return (
-            f"not certified with these validation images (best: {percent(each.mean)} on average over {each.images:,})"
-        )
+        return f"not certified with these validation {self.unit} (best: {percent(each.mean)} on average over {each.images:,})"
 
 
 class FindingThresholdSection:
@@ -126,6 +125,11 @@ SECTION = FindingThresholdSection()
 def _unit_text(evidence: FindingEvidence) -> str:
     """Return what a promise counts."""
     unit = evidence.kind.unit
+    if evidence.val.groups is not None:
+        return (
+            f"Promises are averages over groups of images: {unit}s and images of one group are not independent, so a group counts "
+            "once, with its own fraction."
+        )
     text = f"Promises are averages over images: {unit}s of one image are not independent, so an image counts once, with its own fraction."
     return (
         text
@@ -172,31 +176,41 @@ def _required(aim: Aim, evidence: FindingEvidence) -> _Outcome:
 def _precision(aim: Aim, label: int | None, evidence: FindingEvidence) -> _Outcome:
     val, test = evidence.val.findings, evidence.test.findings
     own = _of(val.label, label)
-    if label is None or evidence.kind.has_places:
-        certificate = certified_precision(val.image[own], val.confidence[own], val.correct[own], aim.value)
+    if label is None or not _is_exact(evidence):
+        units = evidence.val.units(val.image[own])
+        certificate = certified_precision(units, val.confidence[own], val.correct[own], aim.value)
     else:
         certificate = _exact(certified_presence(val.confidence[own], val.correct[own], aim.value))
     if certificate.threshold is None:
-        return _Outcome(aim, label, certificate)
+        return _Outcome(aim, label, certificate, unit=_unit(evidence))
     taken = _of(test.label, label) & (test.confidence >= certificate.threshold)
-    on_test = mean_fraction(fractions(test.image[taken], test.correct[taken]))
-    return _Outcome(aim, label, certificate, on_test, _recall_from(test, label, certificate.threshold))
+    on_test = mean_fraction(fractions(evidence.test.units(test.image[taken]), test.correct[taken]))
+    return _Outcome(aim, label, certificate, on_test, _recall_from(test, label, certificate.threshold), _unit(evidence))
 
 
 def _recall(aim: Aim, label: int, evidence: FindingEvidence) -> _Outcome:
     val, test = evidence.val.findings.wanted, evidence.test.findings.wanted
     own = val.label == label
-    if evidence.kind.has_places:
-        certificate = certified_finding_recall(val.image[own], val.confidence[own], aim.value)
+    if not _is_exact(evidence):
+        certificate = certified_finding_recall(evidence.val.units(val.image[own]), val.confidence[own], aim.value)
     else:
         certificate = _exact(certified_recall(val.confidence[own], aim.value))
     if certificate.threshold is None:
-        return _Outcome(aim, label, certificate)
+        return _Outcome(aim, label, certificate, unit=_unit(evidence))
     rows = test.label == label
-    on_test = mean_fraction(fractions(test.image[rows], test.confidence[rows] >= certificate.threshold))
-    return _Outcome(
-        aim, label, certificate, on_test, _recall_from(evidence.test.findings, label, certificate.threshold)
-    )
+    is_high = test.confidence[rows] >= certificate.threshold
+    on_test = mean_fraction(fractions(evidence.test.units(test.image[rows]), is_high))
+    recall = _recall_from(evidence.test.findings, label, certificate.threshold)
+    return _Outcome(aim, label, certificate, on_test, recall, _unit(evidence))
+
+
+def _is_exact(evidence: FindingEvidence) -> bool:
+    """Return True if images with a class are independent trials: it is in an image at most once, and there are no groups."""
+    return not evidence.kind.has_places and evidence.val.groups is None
+
+
+def _unit(evidence: FindingEvidence) -> str:
+    return "images" if evidence.val.groups is None else "groups of images"
 
 
 def _exact(each: Certificate) -> ImageCertificate:
@@ -214,12 +228,13 @@ def _recall_from(findings: Findings, label: int | None, threshold: float) -> flo
     return float((findings.wanted.confidence[own] >= threshold).mean()) if own.any() else np.nan
 
 
-def _as_reported(findings: Findings, label: int) -> tuple[Interval, Interval]:
-    """Return the precision and the recall of a class at the model's own threshold, averaged over images."""
+def _as_reported(split: SplitFindings, label: int) -> tuple[Interval, Interval]:
+    """Return the precision and the recall of a class at the model's own threshold, averaged over images or groups."""
+    findings = split.findings
     taken, rows = findings.reported & (findings.label == label), findings.wanted.label == label
     return (
-        mean_fraction(fractions(findings.image[taken], findings.correct[taken])),
-        mean_fraction(fractions(findings.wanted.image[rows], ~findings.missed[rows])),
+        mean_fraction(fractions(split.units(findings.image[taken]), findings.correct[taken])),
+        mean_fraction(fractions(split.units(findings.wanted.image[rows]), ~findings.missed[rows])),
     )
 
 
@@ -227,7 +242,7 @@ def _table(precisions: list[_Outcome], recalls: list[_Outcome], evidence: Findin
     """Return the classes, those with the lowest recall on test first, if they are many."""
     rows = []
     for label, parts in enumerate(zip(precisions, recalls, strict=True)):
-        precision, recall = _as_reported(evidence.test.findings, label)
+        precision, recall = _as_reported(evidence.test, label)
         certificates = [each.certificate for each in parts]
         texts = ["no" if each.threshold is None else confidence_text(each.threshold) for each in certificates]
         images = [f"{each.images:,}" for each in certificates]
@@ -239,10 +254,10 @@ def _table(precisions: list[_Outcome], recalls: list[_Outcome], evidence: Findin
         "class",
         "precision, as reported",
         f"threshold for a precision of {percent(PRECISION)}",
-        "validation images with findings",
+        f"validation {_unit(evidence)} with findings",
         "recall, as reported",
         f"threshold for a recall of {percent(RECALL)}",
-        "validation images with the class",
+        f"validation {_unit(evidence)} with the class",
     )
     title = f"Classes on the test split{f': the {_CLASSES} with the lowest recall' if len(recalls) > _CLASSES else ''}"
     return Table(title, head, tuple(row for _, row in rows), tuple(range(1, 7)))

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from raytl.metrics.draws import Groups
 from raytl.metrics.paired import mcnemar, paired
 from raytl.metrics.scores import facts, measure
+from raytl.metrics.sign_flips import flipped, net_changes
 from raytl.tasks.reporting import ComparedImage, Slice, TaskComparison
 
 GATE_METRICS = ("balanced_accuracy", "accuracy", "macro_f1", "log_loss")
@@ -32,6 +34,7 @@ def comparison(
     fresh: NDArray[np.bool_],
     metric: str,
     confidence: float,
+    groups: Groups | None = None,
 ) -> TaskComparison:
     """Compare probabilities of both models; `targets (n,)` are places in `classes`, those of the challenger."""
     old = align_classes(old, old_classes, classes)
@@ -39,8 +42,8 @@ def comparison(
     return TaskComparison(
         metrics=_metrics(targets, new),
         champion_metrics=_metrics(targets, old),
-        paired=paired(targets, old, _pad_classes(new, old), metric, confidence=confidence),
-        slices=slices_of(classes, targets, old, new, fresh),
+        paired=paired(targets, old, _pad_classes(new, old), metric, confidence=confidence, groups=groups),
+        slices=slices_of(classes, targets, old, new, fresh, groups),
         images=_images(names, targets, old, new),
     )
 
@@ -67,20 +70,26 @@ def slices_of(
     old: Table,
     new: Table,
     fresh: NDArray[np.bool_],
+    groups: Groups | None = None,
 ) -> tuple[Slice, ...]:
     """Return the accuracy of both models (probabilities `(n, classes)`) on each class and on the `fresh` images."""
     before, after = old.argmax(1) == targets, new.argmax(1) == targets
     parts = [(name, targets == place, True) for place, name in enumerate(classes) if (targets == place).any()]
     if _MIN_NEW_IMAGES <= int(fresh.sum()) < len(fresh):
         parts.append((NEW_IMAGES, fresh, False))
-    return tuple(_slice(name, before[rows], after[rows], is_class) for name, rows, is_class in parts)
-
-
-def _slice(name: str, before: NDArray[np.bool_], after: NDArray[np.bool_], is_class: bool) -> Slice:
-    gained, lost = int((after & ~before).sum()), int((before & ~after).sum())
-    return Slice(
-        name, len(before), float(before.mean()), float(after.mean()), gained, lost, mcnemar(gained, lost)[1], is_class
+    return tuple(
+        _slice(name, before[rows], after[rows], is_class, None if groups is None else groups[rows])
+        for name, rows, is_class in parts
     )
+
+
+def _slice(
+    name: str, before: NDArray[np.bool_], after: NDArray[np.bool_], is_class: bool, groups: Groups | None
+) -> Slice:
+    gained, lost = after & ~before, before & ~after
+    counts = int(gained.sum()), int(lost.sum())
+    _, worse = mcnemar(*counts) if groups is None else flipped(net_changes(gained, lost, groups))
+    return Slice(name, len(before), float(before.mean()), float(after.mean()), *counts, worse, is_class)
 
 
 def _images(

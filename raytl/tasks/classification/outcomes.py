@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 
 from raytl.data.manifest import Sample
+from raytl.metrics.draws import Groups
 from raytl.metrics.paired import Paired, paired_classes
 from raytl.stored import Format
-from raytl.stored.bounds import Name, within
+from raytl.stored.bounds import Count, Name, within
+from raytl.tasks.outcome_rows import group_numbers, outcome_lines, paired_groups
 
 TESTED = ("accuracy", "balanced_accuracy")
 """The metrics of the paired test; both need the predicted classes only."""
@@ -23,12 +24,16 @@ MAX_IMAGES = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One image: its true and its predicted class, and the probability of the predicted one."""
+    """One image: its true and its predicted class, and the probability of the predicted one.
+
+    Images of a `group` are not independent; None if all images are.
+    """
 
     key: Name
     true: Name
     predicted: Name
     probability: Annotated[float, within(0, 1.000001)]
+    group: Count | None = None
 
 
 OUTCOME_FORMAT = Format[Outcome](
@@ -36,14 +41,21 @@ OUTCOME_FORMAT = Format[Outcome](
 )
 
 
-def encoded(samples: Sequence[Sample], classes: Sequence[str], probabilities: NDArray[np.float64]) -> bytes:
-    """Return one JSON line per image, from `probabilities (n, classes)` in the order of `samples`."""
+def encoded(
+    samples: Sequence[Sample],
+    classes: Sequence[str],
+    probabilities: NDArray[np.float64],
+    groups: Groups | None = None,
+) -> bytes:
+    """Return one JSON line per image, from `probabilities (n, classes)` and `groups (n,)` in the order of `samples`."""
     best = probabilities.argmax(axis=1)
     rows = (
-        Outcome(sample.key, sample.label, classes[place], round(float(row[place]), 6))
-        for sample, place, row in zip(samples, best, probabilities, strict=True)
+        Outcome(sample.key, sample.label, classes[place], round(float(row[place]), 6), group)
+        for sample, place, row, group in zip(
+            samples, best, probabilities, group_numbers(groups, len(samples)), strict=True
+        )
     )
-    return "".join(json.dumps(asdict(row)) + "\n" for row in rows).encode()
+    return outcome_lines(rows)
 
 
 def paired_outcomes(before: Sequence[Outcome], after: Sequence[Outcome]) -> tuple[tuple[Paired, ...], str]:
@@ -57,4 +69,5 @@ def paired_outcomes(before: Sequence[Outcome], after: Sequence[Outcome]) -> tupl
     number = {name: place for place, name in enumerate(names)}
     targets = np.array([number[row.true] for row in outcomes[0]])
     one, other = (np.array([number[row.predicted] for row in rows]) for rows in outcomes)
-    return tuple(paired_classes(targets, one, other, metric) for metric in TESTED), ""
+    groups = paired_groups(*([row.group for row in rows] for rows in outcomes))
+    return tuple(paired_classes(targets, one, other, metric, groups) for metric in TESTED), ""

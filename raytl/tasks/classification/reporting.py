@@ -44,7 +44,7 @@ class ClassificationReporting:
         return Report(
             subject=occasion.subject,
             classes=evaluated.classes,
-            estimates=bootstrap(targets, probabilities, resamples=occasion.resamples, groups=occasion.groups),
+            estimates=bootstrap(targets, probabilities, resamples=occasion.resamples, groups=evaluated.groups),
             matrix=confusion_matrix(targets, probabilities.argmax(axis=1), len(evaluated.classes)),
             mistakes=_worst(evaluated.samples, targets, probabilities, evaluated.classes),
             look=occasion.look,
@@ -64,7 +64,7 @@ class ClassificationReporting:
 
     def outcomes(self, evaluated: Evaluated) -> bytes:
         """Return the true and the predicted class of each image, as JSON lines."""
-        return outcomes.encoded(evaluated.samples, evaluated.classes, _probabilities(evaluated))
+        return outcomes.encoded(evaluated.samples, evaluated.classes, _probabilities(evaluated), evaluated.groups)
 
     def paired_outcomes(self, before: tuple[bytes, str], after: tuple[bytes, str]) -> tuple[tuple[Paired, ...], str]:
         """Return paired tests by accuracy and balanced accuracy."""
@@ -101,7 +101,8 @@ class ClassificationReporting:
         if champion is None:
             return first_version(targets, new, classes)
         old, old_classes = _probabilities(champion), champion.classes[: champion.own]
-        return comparison(targets, old, old_classes, new, classes, np.asarray(fresh, bool), metric, confidence)
+        marks, groups = np.asarray(fresh, bool), challenger.groups
+        return comparison(targets, old, old_classes, new, classes, marks, metric, confidence, groups)
 
 
 def _targets(evaluated: Evaluated) -> NDArray[np.int64]:

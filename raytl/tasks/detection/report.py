@@ -52,7 +52,7 @@ def scenes_report(
     """Return the report of matched images; `more` are further scores of the whole split."""
     facts = average_precision.facts(scenes, len(evaluated.classes))
     intervals = estimates(
-        partial(average_precision.measure, facts), len(scenes), resamples=occasion.resamples, groups=occasion.groups
+        partial(average_precision.measure, facts), len(scenes), resamples=occasion.resamples, groups=evaluated.groups
     )
     return ScoreReport(
         kind=kind,

@@ -26,7 +26,7 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
     truths, rows, classes = evaluated.truths, evaluated.rows, evaluated.classes
     boxes = box_scores.facts(truths, rows, classes)
     measure = partial(average_precision.measure, boxes, names=_BOX_NAMES)
-    intervals = estimates(measure, len(boxes.objects), resamples=occasion.resamples, groups=occasion.groups)
+    intervals = estimates(measure, len(boxes.objects), resamples=occasion.resamples, groups=evaluated.groups)
     of_boxes = {f"box_{name}": intervals[name][0] for name in _BOX_NAMES}
     return detection.scenes_report(KIND, occasion, evaluated, scores.scenes(truths, rows, classes), **of_boxes)
 

@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.metrics import multilabel
-from raytl.metrics.intervals import Groups, Interval, class_ends, estimates, f1_end, mean_end, units
+from raytl.metrics.draws import Groups
+from raytl.metrics.intervals import Interval, class_ends, estimates, f1_end, mean_end, units
 from raytl.metrics.multilabel import Facts
 from raytl.tasks.detection.report import draw_worst, place_of
 from raytl.tasks.drawing import fitted
@@ -33,14 +34,14 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
     facts, classes = facts_of(evaluated), evaluated.classes
     present, called = facts.targets == 1, facts.predicted & (facts.targets >= 0)
     intervals = estimates(
-        partial(multilabel.measure, facts), len(facts.targets), resamples=occasion.resamples, groups=occasion.groups
+        partial(multilabel.measure, facts), len(facts.targets), resamples=occasion.resamples, groups=evaluated.groups
     )
-    intervals |= class_ends(intervals, np.nonzero(called), np.nonzero(present), occasion.groups)
+    intervals |= class_ends(intervals, np.nonzero(called), np.nonzero(present), evaluated.groups)
     return ScoreReport(
         kind=KIND,
         subject=occasion.subject,
         images=len(facts.targets),
-        overall={name: intervals[name][0] for name in _OVERALL} | _mean_ends(intervals, present, occasion.groups),
+        overall={name: intervals[name][0] for name in _OVERALL} | _mean_ends(intervals, present, evaluated.groups),
         by_class=ClassScores(
             classes,
             tuple(present.sum(axis=0).tolist()),

@@ -26,7 +26,7 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
     """Return every score with its interval, and the images with the lowest IoU."""
     facts, classes = scores.facts(evaluated.rows, evaluated.classes), evaluated.classes
     intervals = estimates(
-        partial(segmentation.measure, facts), len(facts.hits), resamples=occasion.resamples, groups=occasion.groups
+        partial(segmentation.measure, facts), len(facts.hits), resamples=occasion.resamples, groups=evaluated.groups
     )
     return ScoreReport(
         kind=KIND,
