@@ -85,7 +85,9 @@ def collect(
         machine = load_machine(set_ or [])
         if labels is None:
             chosen = _choose(terminal, uri, budget, random_share, model, out or _OUT, machine)
-            terminal.show(*_chosen(chosen, command("raytl", "collect", *as_words(uri, model, set_), "--labels", chosen.out)))
+            terminal.show(
+                *_chosen(chosen, command("raytl", "collect", *as_words(uri, model, set_), "--labels", chosen.out))
+            )
             terminal.result(chosen.to_json())
             return
         idle = {"--budget": budget, "--random-share": random_share, "--out": out}

@@ -30,7 +30,9 @@ def test_of_many_classes_the_largest_and_the_smallest_are_shown() -> None:
 
 
 def test_a_class_that_only_validation_has_is_counted() -> None:
-    shown = [row.split() for row in text(data_table({"train": {"a": 3}, "val": {"b": 2}, "test": {}}, "p")).splitlines()]
+    shown = [
+        row.split() for row in text(data_table({"train": {"a": 3}, "val": {"b": 2}, "test": {}}, "p")).splitlines()
+    ]
     assert ["b", "0", "2"] in shown
     assert ["2", "classes", "3", "2", "0", "locked"] in shown
 

@@ -116,7 +116,12 @@ def test_a_default_that_cannot_take_effect_is_left_out() -> None:
 
 
 def test_sections_are_written_out_by_key() -> None:
-    given = {"data": "photos", "model": {"name": "m", "preprocess": {"image_px": 96}}, "optim.lr": 0.1, "search.space": {}}
+    given = {
+        "data": "photos",
+        "model": {"name": "m", "preprocess": {"image_px": 96}},
+        "optim.lr": 0.1,
+        "search.space": {},
+    }
     assert by_leaf(given) == {
         "data.uri": "photos", "model.name": "m", "model.preprocess.image_px": 96, "optim.lr": 0.1, "search.space": {}
     }  # fmt: skip
