@@ -7,15 +7,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raytl.config import shape
 from raytl.config.adapt import AFTER_TRAINING
-from raytl.config.build import path_of, value_at
 from raytl.config.fingerprint import decisive
 from raytl.config.override import with_defaults
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.config.space import Space, space_of, word_faults
+from raytl.config.space import Space, space_of, values_by_key, word_faults
 from raytl.config.stored import stored_experiment
 from raytl.data.group_split import group_columns
 from raytl.data.sample_table import SampleTable
@@ -267,9 +265,3 @@ def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> Tra
 def _trials_location(experiment: Experiment) -> str:
     uri = sweep_uri(experiment)
     return f"{uri}/{TRIALS}" if is_remote(uri) else str((sweep_root(experiment) / TRIALS).resolve())
-
-
-def values_by_key(experiment: Experiment) -> dict[str, Any]:
-    """Return the value of each key of an experiment."""
-    raw = experiment.model_dump()
-    return {key: value_at(raw, path_of(key))[1] for key in shape.all_keys()}

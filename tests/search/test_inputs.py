@@ -13,13 +13,13 @@ import torch
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.config.space import Dimension, Space, space_of
+from raytl.config.space import Dimension, Space, space_of, values_by_key
 from raytl.data.sample import Sample
 from raytl.errors import ConfigError, RunError
 from raytl.events import Message, Recorder
 from raytl.labelling.change import TrainChange
 from raytl.search import preflight
-from raytl.search.inputs import SweepInputs, _advice, _check_space, _learned_columns, open_study, values_by_key
+from raytl.search.inputs import SweepInputs, _advice, _check_space, _learned_columns, open_study
 from raytl.search.passes import Passes, passes
 from raytl.search.preflight import depth_costs
 from raytl.training.job import TrainJob
