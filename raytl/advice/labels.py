@@ -93,8 +93,8 @@ def doubtful_labels(
     own = Candidate(model.name if model.weights == "pretrained" else model.weights, model.name, model.weights)
     networks = tuple(dict.fromkeys((own, *named_candidates(weights, None, s3))))
     read = _read(experiment, task.head_solver, networks, on_event)
-    result = _ranked(experiment, task.head_solver, read, on_event)
-    result = replace(result, networks=tuple(each.label for each in networks), notes=(*result.notes, *_notes(networks)))
+    result = _ranked(experiment, task.head_solver, read, [each.label for each in networks], on_event)
+    result = replace(result, notes=(*result.notes, *_notes(networks)))
     return result if out is None or not result.trusted else _written(experiment, read.dataset, result, out, words)
 
 
@@ -113,7 +113,9 @@ def _read(experiment: Experiment, solver: HeadSolver, networks: Sequence[Candida
     return read
 
 
-def _ranked(experiment: Experiment, solver: HeadSolver, read: _Read, on_event: OnEvent) -> DoubtfulLabels:
+def _ranked(
+    experiment: Experiment, solver: HeadSolver, read: _Read, networks: Sequence[str], on_event: OnEvent
+) -> DoubtfulLabels:
     """Rank train by train alone, as `labels.noise` does, and val by both."""
     splits, seed = read.dataset.splits, experiment.train.seed
     train, both = splits.train, SampleTable.of([*splits.train, *splits.val])
@@ -128,7 +130,10 @@ def _ranked(experiment: Experiment, solver: HeadSolver, read: _Read, on_event: O
     every = [*of_train.listed, *(each for each in of_both.listed if each.split == "val")]
     listed = tuple(sorted((each for each in every if each.key not in reviewed), key=lambda each: each.probability))
     whole = Doubts(listed, len(both), of_train.accuracy, of_train.trusted, of_train.unjudged)
-    notes = (f"classes with too few images to judge: {', '.join(whole.unjudged[:5])}",) if whole.unjudged else ()
+    notes = [f"classes with too few images to judge: {', '.join(whole.unjudged[:5])}"] if whole.unjudged else []
+    if of_train.passed_over:
+        idle = ", ".join(networks[place] for place in of_train.passed_over)
+        notes.append(f"not used, as a classifier of the features is wrong too often: {idle}")
     return DoubtfulLabels(
         uri=experiment.data.uri,
         listed=listed if whole.trusted else (),
@@ -136,9 +141,9 @@ def _ranked(experiment: Experiment, solver: HeadSolver, read: _Read, on_event: O
         accuracy=whole.accuracy,
         trusted=whole.trusted,
         sentence=whole.sentence,
-        networks=(),
+        networks=tuple(name for place, name in enumerate(networks) if place not in of_train.passed_over),
         reviewed=len(reviewed),
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
