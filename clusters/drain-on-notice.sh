@@ -36,5 +36,9 @@ esac
 until noticed; do
   sleep 2
 done
-exec ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message "spot interruption notice from $cloud" \
-  --deadline-remaining-seconds "$deadline"
+# a busy head may not answer at once
+until ray drain-node --reason DRAIN_NODE_REASON_PREEMPTION --reason-message "spot interruption notice from $cloud" \
+  --deadline-remaining-seconds "$deadline"; do
+  sleep 2
+  ((deadline -= 5)) || exit 1
+done

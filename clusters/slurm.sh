@@ -24,9 +24,13 @@ export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH=$HOME/.raytl-slurm/$SLURM_JOB_ID.
 export RAY_USAGE_STATS_ENABLED=0 RAY_USAGE_STATS_REPORT_URL=http://127.0.0.1:9 RAY_LD_PRELOAD_ON_WORKERS=1 RAY_worker_niceness=0
 export RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S=0 # all nodes stop together, so draining is useless
 
-# This job's own ports, because other jobs may share its nodes; a short path for Ray's files, because it holds sockets.
+# This job's own ports, because other jobs may share its nodes; a short path for Ray's files, because it holds sockets, below a
+# directory that only you can enter, because Ray makes its own writable for everybody.
 port=$((20000 + SLURM_JOB_ID % 600 * 20))
 scratch=/tmp/ray-$SLURM_JOB_ID
+# shellcheck disable=SC2016 # expanded on the node
+private='mkdir "$0" 2> /dev/null || { [ -O "$0" ] && [ ! -L "$0" ]; } || { echo "slurm.sh: $0 is not yours" >&2; exit 1; }
+  chmod 700 "$0" && exec "$@"'
 mapfile -t nodes < <(scontrol show hostnames "$SLURM_JOB_NODELIST")
 steps=()
 command=
@@ -35,6 +39,7 @@ finish() {
   trap - EXIT
   if ((${#steps[@]})); then
     kill "${steps[@]}" 2> /dev/null && wait "${steps[@]}" 2> /dev/null || true
+    timeout 30 srun --nodes="${#nodes[@]}" --ntasks-per-node=1 --overlap rm -rf "$scratch" || true
   fi
   rm -f "$RAY_AUTH_TOKEN_PATH"
 }
@@ -46,6 +51,7 @@ requeue() {
   if [ -n "$command" ]; then
     kill "$command" && wait "$command" || true
   fi
+  finish
   scontrol requeue "$SLURM_JOB_ID"
   exit 0
 }
@@ -58,7 +64,7 @@ mkdir -p "${RAY_AUTH_TOKEN_PATH%/*}"
 start() {
   local number=$1 node=$2
   shift 2
-  srun --nodes=1 --ntasks=1 --overlap --nodelist="$node" ray start "$@" --block \
+  srun --nodes=1 --ntasks=1 --overlap --nodelist="$node" bash -c "$private" "$scratch" ray start "$@" --block \
     --num-cpus="$SLURM_CPUS_PER_TASK" --num-gpus="${SLURM_GPUS_ON_NODE:-0}" \
     --dashboard-agent-listen-port=$((port + number % 4 * 4 + 4)) --dashboard-agent-grpc-port=$((port + number % 4 * 4 + 5)) \
     --metrics-export-port=$((port + number % 4 * 4 + 6)) > /dev/null &
@@ -67,7 +73,7 @@ start() {
 
 address=$(srun --nodes=1 --ntasks=1 --overlap --nodelist="${nodes[0]}" hostname -I | awk '{print $1}'):$port
 start 0 "${nodes[0]}" --head --port="$port" --dashboard-host=127.0.0.1 --dashboard-port=$((port + 1)) \
-  --ray-client-server-port=$((port + 2)) --temp-dir="$scratch" --disable-usage-stats
+  --ray-client-server-port=$((port + 2)) --temp-dir="$scratch/r" --disable-usage-stats
 until ray health-check --address "$address" > /dev/null 2>&1; do
   kill -0 "${steps[0]}" || { echo "slurm.sh: the head exited" >&2 && exit 1; }
   sleep 1
@@ -79,7 +85,7 @@ done
 
 # wait for all nodes, because raytl plans with the nodes that exist
 export RAY_ADDRESS=$address
-python - "${#nodes[@]}" << 'PYTHON'
+timeout 400 python - "${#nodes[@]}" << 'PYTHON' || { echo "slurm.sh: the cluster did not start" >&2 && exit 1; }
 import logging
 import sys
 import time

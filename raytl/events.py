@@ -113,7 +113,8 @@ class TrialReady:
 
 @dataclass(frozen=True, slots=True)
 class TrialChanged:
-    """A trial of a sweep started, finished an epoch, or ended; `state` is running, complete, pruned or failed.
+    """A trial of a sweep started, finished an epoch, or ended; `state` is running, waiting (at a rung), complete, pruned or
+    failed.
 
     `value` is its objective after `epoch` epochs, `best` the sweep's best so far (of trial `best_number`); `done` of
     `trials` have ended. `features` describes the features it shares with other trials.

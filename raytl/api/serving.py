@@ -66,7 +66,7 @@ def serve(
     options = ServeOptions(
         os.fspath(model), bundle=bundle, name=name, host=host, port=port, threads=threads, workers=workers, poll_s=poll_s,
         token=required_token(token_env, host), open_metrics=open_metrics, allow=tuple(allow), feedback=recorded,
-        limits=Limits(max_bytes=max_bytes, max_pixels=settings.max_pixels, queue=queue),
+        limits=Limits.of(max_bytes, settings.max_pixels, queue),
         ray=Replicas.chosen(ray, replicas, address, token_env), s3=S3Settings.of(settings.storage),
     )  # fmt: skip
     with watched(progress, on_event) as emit:

@@ -52,7 +52,7 @@ class Model:
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, threads: int = 0) -> None:
         self.folder = Path(folder) if folder is not None else Path(__file__).parent
-        self.card: dict[str, Any] = json.loads((self.folder / MODEL_JSON).read_text())
+        self.card: dict[str, Any] = json.loads((self.folder / MODEL_JSON).read_text(encoding="utf-8"))
         for name, entry in self.card["files"].items():
             content = (self.folder / name).read_bytes()
             if hashlib.sha256(content).hexdigest() != entry["sha256"]:

@@ -50,16 +50,43 @@ def config_changes(before: Recipe, after: Recipe) -> tuple[ConfigChange, ...]:
 
 def data_change(snapshots: tuple[str, str], before: Sequence[Sample], after: Sequence[Sample]) -> DataChange:
     """Return what differs between the samples of two runs."""
-    old, new = ({sample.digest or sample.key: sample for sample in samples} for samples in (before, after))
-    both = [(old[digest], new[digest]) for digest in old if digest in new]
+    both, removed, added = _matched(before, after)
     return DataChange(
         *snapshots,
         images=(len(before), len(after)),
-        added=tuple(sorted(new[digest].key for digest in new.keys() - old.keys())),
-        removed=tuple(sorted(old[digest].key for digest in old.keys() - new.keys())),
+        added=tuple(sorted(sample.key for sample in added)),
+        removed=tuple(sorted(sample.key for sample in removed)),
         relabelled={then.key: _labels(then, now) for then, now in both if then.target != now.target},
         moved={then.key: (then.split or "", now.split or "") for then, now in both if then.split != now.split},
     )
+
+
+def _matched(
+    before: Sequence[Sample], after: Sequence[Sample]
+) -> tuple[list[tuple[Sample, Sample]], list[Sample], list[Sample]]:
+    """Return the pairs of samples of equal content, and the samples of both runs without a partner.
+
+    Of several copies of an image, those of the same name are a pair.
+    """
+    named = {(_content(sample), sample.key): sample for sample in after}
+    both = [(sample, named.pop(name)) for sample in before if (name := (_content(sample), sample.key)) in named]
+    paired = {sample.key for sample, _ in both}
+    copies: dict[str, list[Sample]] = {}
+    for (content, _), sample in named.items():
+        copies.setdefault(content, []).append(sample)
+    removed = []
+    for sample in before:
+        if sample.key in paired:
+            continue
+        if others := copies.get(_content(sample)):
+            both.append((sample, others.pop(0)))
+        else:
+            removed.append(sample)
+    return both, removed, [sample for others in copies.values() for sample in others]
+
+
+def _content(sample: Sample) -> str:
+    return sample.digest or sample.key
 
 
 def _labels(then: Sample, now: Sample) -> tuple[str, str]:

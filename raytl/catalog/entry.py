@@ -34,8 +34,13 @@ class Entry:
 
     def age_s(self, now: datetime) -> float | None:
         """Return the seconds since the last change; None if its time is unknown."""
-        try:
-            then = datetime.fromisoformat(self.updated).astimezone(UTC)
-        except (ValueError, OverflowError):
-            return None
-        return max(0.0, (now - then).total_seconds())
+        then = moment(self.updated)
+        return None if then is None else max(0.0, (now - then).total_seconds())
+
+
+def moment(time: str) -> datetime | None:
+    """Return a stored time (ISO 8601) in UTC; None if it is none."""
+    try:
+        return datetime.fromisoformat(time).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None

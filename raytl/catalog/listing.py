@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from raytl.catalog.entry import Entry, Kind, State
+from raytl.catalog.entry import Entry, Kind, State, moment
 from raytl.catalog.writer import is_locked, is_renewed
 from raytl.config.stored import MOST_BYTES, StoredExperiment, read_stored
 from raytl.data.manifest import snapshot_id
@@ -74,9 +74,10 @@ def _run(place: Place, entry: Entry, stored: StoredExperiment) -> Entry:
     if manifest := place.load(_MANIFEST, MANIFEST_FORMAT):
         summary = RUN_SUMMARY_FORMAT.typed(manifest.summary, f"{place.uri}/{_MANIFEST}: summary")
         return replace(entry, state="finished", value=summary.metrics.get(metric), done=summary.epochs)
-    values = [record[metric] for record in _epochs(place) if isinstance(record.get(metric), float)]
+    epochs = _epochs(place)
+    values = [record[metric] for record in epochs if isinstance(record.get(metric), float)]
     best: Callable[..., float] = min if lower_is_better(metric) else max
-    return replace(entry, done=len(values), value=best(values) if values else None)
+    return replace(entry, done=len(epochs), value=best(values) if values else None)
 
 
 def _epochs(place: Place) -> list[Mapping[str, Any]]:
@@ -97,7 +98,7 @@ def _sweep(place: Place, entry: Entry, stored: StoredExperiment) -> Entry:
         updated=_changed(place),
     )
     if summary := place.load(SUMMARY, SUMMARY_FORMAT):
-        done = sum(summary.trials.values())
+        done = summary.ended
         entry = replace(entry, state="finished", metric=summary.metric, value=summary.best_value, done=done)
     return entry
 
@@ -106,8 +107,8 @@ def _with_writer(place: Place, entry: Entry, now: datetime) -> Entry:
     """Return the entry with its state: whoever writes to it now, or the error that ended it."""
     holder = decoded(place.content(LEASE, 1 << 14)) if LEASE in place.names else None
     is_running = is_renewed(holder, now) if place.folder is None else is_locked(place.folder)
-    updated = entry.updated or (holder.renewed if holder else "")
     failure = place.load(FAILURE, FAILURE_FORMAT)
+    updated = _latest(entry.updated, holder.renewed if holder else "", failure.when if failure else "")
     state: State = entry.state
     if is_running:
         state = "running"
@@ -115,6 +116,11 @@ def _with_writer(place: Place, entry: Entry, now: datetime) -> Entry:
         state = "failed"
     note = f"{failure.error}: {failure.text}" if failure and state == "failed" else ""
     return replace(entry, state=state, updated=updated, note=note)
+
+
+def _latest(*times: str) -> str:
+    """Return the latest of these times; empty if none of them is a time."""
+    return max(((when, time) for time in times if (when := moment(time))), default=(None, ""))[1]
 
 
 def _changed(place: Place) -> str:

@@ -6,6 +6,7 @@ import os
 from datetime import UTC, datetime
 from pathlib import Path
 
+from raytl.catalog.entry import moment
 from raytl.errors import StoreError
 from raytl.store.holder import Holder, is_alive
 from raytl.store.lease import TERM_S
@@ -49,8 +50,5 @@ def is_renewed(holder: Holder | None, now: datetime | None = None) -> bool:
     alive = is_alive(holder.process)
     if alive is not None:
         return alive
-    try:
-        renewed = datetime.fromisoformat(holder.renewed).astimezone(UTC)
-    except (ValueError, OverflowError):
-        return False
-    return ((now or datetime.now(UTC)) - renewed).total_seconds() < 2 * TERM_S
+    renewed = moment(holder.renewed)
+    return renewed is not None and ((now or datetime.now(UTC)) - renewed).total_seconds() < 2 * TERM_S

@@ -136,7 +136,7 @@ def ask_for(
 def _resolved(path: Path, cluster: ClusterSpec) -> str:
     """Return the text of the resolved experiment, to embed in the file."""
     experiment = load_experiment(path, settings(cluster))
-    refuse_local(experiment)
+    refuse_local(experiment, sends_table=False)
     if cluster.scheduled:
         registry_of(experiment)
     return to_yaml(experiment)

@@ -304,7 +304,10 @@ def _cleanup(plan: CleanupPlan, dry_run: bool) -> Iterable[RenderableType]:
     verb = "would remove" if dry_run else "removed"
     rows = [
         (verb, ", ".join(map(str, plan.removed)) or "no version"),
-        ("leftovers", plural(len(plan.orphans), "failed publication")),
+        (
+            "leftovers",
+            f"{plural(len(plan.orphans), 'failed publication')}, {plural(len(plan.leftovers), 'removed version')}",
+        ),
         ("freed", f"{size(plan.size_bytes)} in {plural(plan.objects, 'object')}"),
     ]
     yield facts(rows)

@@ -160,7 +160,7 @@ def serve(
         options = ServeOptions(
             model, bundle=bundle, name=name, host=host, port=port, threads=threads, workers=workers, poll_s=poll,
             token=required_token(token_env, host), open_metrics=open_metrics, allow=tuple(allow or ()), feedback=recorded,
-            limits=Limits(max_bytes=max_bytes, max_pixels=machine.max_pixels, queue=queue),
+            limits=Limits.of(max_bytes, machine.max_pixels, queue),
             ray=Replicas.chosen(ray, replicas, address, token_env), s3=S3Settings.of(machine.storage),
         )  # fmt: skip
         with watching(terminal.err) as on_event:

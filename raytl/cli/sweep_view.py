@@ -21,6 +21,8 @@ from raytl.events import EpochEnded, Event, OnEvent, Step, TrialChanged, Work
 
 _MOST_RUNNING = 8
 _ENDED = ("complete", "pruned", "failed")
+_WAITING = "waiting"
+"""The state of a trial that waits at a rung: it has no process."""
 
 
 @contextmanager
@@ -65,6 +67,8 @@ class SweepView:
                     self._running.pop(event.number, None)
                     self._states[event.state] += 1
                     self._shared += event.features != "none"
+                elif event.state == _WAITING:
+                    self._running.pop(event.number, None)
                 else:
                     self._running[event.number] = event
             case Step():

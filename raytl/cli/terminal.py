@@ -18,6 +18,7 @@ from rich.text import Text
 
 from raytl.disk import disk_error
 from raytl.errors import RaytlError, first_line
+from raytl.out_of_memory import memory_error
 from raytl.run.plain import encode, for_people
 from raytl.sanitize import printable, redacted, redactor
 from raytl.store.cache import redirect_library_caches
@@ -83,7 +84,7 @@ def guarded(terminal: Terminal, log: Path | None = None, interrupted: str = "int
     except BrokenPipeError as error:  # the reader of the output left, such as `head`
         raise typer.Exit(1) from error
     except Exception as error:
-        if refused := disk_error(error):
+        if refused := disk_error(error) or memory_error(error):
             _fail(terminal, type(refused).__name__, str(refused), refused.exit_code, error)
         text = f"{type(error).__name__}: {first_line(error)[:300]}\nUnexpected error; {_traceback_note(log)}"
         _fail(terminal, "Unexpected", text, 1, error)

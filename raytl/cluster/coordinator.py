@@ -6,6 +6,7 @@ Ray Train's `report` reaches only the controller process and costs a barrier and
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from raytl.cluster.heartbeat import DriverRequest, Heartbeat
+from raytl.errors import first_line
 from raytl.events import Event, OnEvent
 from raytl.worker_status import WorkerStatus
 
@@ -70,6 +72,19 @@ class EventSender:
         self.actor.end.remote()
 
 
+class CoordinatorLost(Exception):
+    """The actor's process died: its workers wait for its answers before they write a checkpoint, without end."""
+
+
+def _answer(call: Any) -> Any:
+    import ray
+
+    try:
+        return ray.get(call)
+    except (ray.exceptions.ActorDiedError, ray.exceptions.OutOfMemoryError) as dead:
+        raise CoordinatorLost(f"the process that collects heartbeats was lost: {first_line(dead)}") from dead
+
+
 class Coordinator:
     """The driver's end: the workers' heartbeats, and the request that answers them.
 
@@ -81,10 +96,12 @@ class Coordinator:
         self.ended = threading.Event()
 
     def begin(self, attempt: int) -> None:
-        """Accept only workers of this attempt; workers of earlier ones receive an exit request."""
-        import ray
-
-        ray.get(self.actor.begin.remote(attempt))
+        """Accept only workers of this attempt; workers of earlier ones receive an exit request. A dead actor is replaced."""
+        try:
+            _answer(self.actor.begin.remote(attempt))
+        except CoordinatorLost:
+            self.actor = start_coordinator()
+            _answer(self.actor.begin.remote(attempt))
         self.ended.clear()
 
     def request(self, request: DriverRequest) -> None:
@@ -92,10 +109,12 @@ class Coordinator:
         self.actor.request.remote(request)
 
     def heartbeats(self) -> list[Heartbeat]:
-        """Return the last heartbeat of each worker that has sent one, with its age."""
-        import ray
+        """Return the last heartbeat of each worker that has sent one, with its age.
 
-        heartbeats: list[Heartbeat] = ray.get(self.actor.heartbeats.remote())
+        Raises:
+            CoordinatorLost: the actor died.
+        """
+        heartbeats: list[Heartbeat] = _answer(self.actor.heartbeats.remote())
         return heartbeats
 
 
@@ -108,21 +127,36 @@ def start_coordinator() -> Any:
     return ray.remote(_CoordinatorActor).options(num_cpus=0, scheduling_strategy=this_node).remote()
 
 
+def _logging_errors(on_event: OnEvent) -> OnEvent:
+    """Return `on_event` with its first error logged, so that later events arrive."""
+    failed = threading.Event()
+
+    def deliver(event: Event) -> None:
+        try:
+            on_event(event)
+        except Exception as error:
+            if not failed.is_set():
+                logging.getLogger("raytl").warning("an event callback failed: %s", first_line(error), exc_info=error)
+            failed.set()
+
+    return deliver
+
+
 @contextlib.contextmanager
 def coordinator(on_event: OnEvent, actor: Any = None) -> Iterator[Coordinator]:
     """Forward workers' events to `on_event`, in order, on a thread of this process; stop the actor at the end.
 
-    The actor is started unless it is given.
+    The actor is started unless it is given. An error of `on_event` is logged and ends neither the thread nor the work.
     """
     import ray
 
-    actor = actor or start_coordinator()
-    stop, channel = threading.Event(), Coordinator(actor)
+    deliver = _logging_errors(on_event)
+    stop, channel = threading.Event(), Coordinator(actor or start_coordinator())
 
     def forward() -> None:
-        events, has_ended = ray.get(actor.drain.remote())
+        events, has_ended = ray.get(channel.actor.drain.remote())
         for event in events:
-            on_event(event)
+            deliver(event)
         if has_ended:
             channel.ended.set()
 
@@ -140,4 +174,4 @@ def coordinator(on_event: OnEvent, actor: Any = None) -> Iterator[Coordinator]:
         thread.join()
         with contextlib.suppress(ray.exceptions.RayError):
             forward()
-        ray.kill(actor)
+        ray.kill(channel.actor)

@@ -89,9 +89,10 @@ def _start(stack: contextlib.ExitStack, compute: ComputeConfig, modules: tuple[s
                 release([group])
                 return None
             time.sleep(_POLL_S)
+        channel = start_coordinator()  # before the workers: Ray frees memory by killing the newest process first
         workers = start_workers(placement, group)
         workers.preload(*modules)
-        early = Early(compute, start_coordinator(), workers)
+        early = Early(compute, channel, workers)
     except BaseException:
         release([group])  # ends its workers too
         raise

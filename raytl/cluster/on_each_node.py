@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from raytl.cluster.machines import machines
 from raytl.errors import first_line
 
 
@@ -35,10 +36,10 @@ class _NodeActor:
 
 @dataclass(frozen=True)
 class Node:
-    """A node of the cluster: its display name, its GPUs, and the actor that runs functions on it."""
+    """A node of the cluster: its display name, its GPUs that no work has reserved, and the actor that runs functions on it."""
 
     name: str
-    gpus: float
+    free_gpus: float
     actor: Any
 
     def address(self, timeout_s: float) -> str | NoAnswer:
@@ -65,13 +66,13 @@ def on_each_node(by_value: Sequence[ModuleType] = (), each: int = 1, gpus: float
     remote: Any = ray.remote
     try:
         own = ray.get_runtime_context().get_node_id()
+        free_gpus = {each.id: each.free[1] for each in machines()}
         alive = sorted((info for info in ray.nodes() if info["Alive"]), key=lambda info: info["NodeID"] != own)
         for number, info in enumerate(alive):
             pinned = NodeAffinitySchedulingStrategy(info["NodeID"], soft=False)
             actor_class = remote(num_cpus=0, num_gpus=gpus, scheduling_strategy=pinned)(_NodeActor)
             name = f"{_name(info, alive)}{'' if number else ', here'}"
-            gpu_count = float(info["Resources"].get("GPU", 0))
-            nodes += [Node(name, gpu_count, actor_class.remote()) for _ in range(each)]
+            nodes += [Node(name, free_gpus.get(info["NodeID"], 0.0), actor_class.remote()) for _ in range(each)]
         yield nodes
     finally:
         for node in nodes:
@@ -100,7 +101,8 @@ def results_within(calls: Sequence[Any], timeout_s: float) -> list[Any]:
     """Return the results of the calls, with `NoAnswer` for each one that failed or timed out."""
     import ray
 
-    ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
+    if calls:
+        ray.wait(list(calls), num_returns=len(calls), timeout=timeout_s)
     return [_result(call, timeout_s) for call in calls]
 
 

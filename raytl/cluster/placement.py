@@ -72,15 +72,18 @@ def _auto_cpus(compute: ComputeConfig, machines: Sequence[Size], gpus: float) ->
 
 
 def max_cpus_per_worker(machines: Sequence[Size], workers: int, gpus: float) -> float:
-    """Return the most CPUs per worker, whole numbers from 1 up, with which `workers` fit on the machines."""
+    """Return the most CPUs per worker, whole numbers from 1 up and hundredths below, with which `workers` fit on the machines."""
     each = {"GPU": gpus} if gpus else {}
-    candidates = {math.floor(machine[0] / count) for machine in machines for count in range(1, workers + 1)}
-    for cpus in sorted((count for count in candidates if count >= 1), reverse=True):
-        if sum(_slots(machine, {"CPU": cpus, **each}) for machine in machines) >= workers:
-            return float(cpus)
+    counts = range(1, workers + 1)
+    whole = {math.floor(machine[0] / count) for machine in machines for count in counts}
+    parts = {math.floor(100 * machine[0] / count) / 100 for machine in machines for count in counts}
+    candidates = {float(cpus) for cpus in whole if cpus >= 1} | {cpus for cpus in parts if 0 < cpus < 1}
     if gpus and sum(machine[1] for machine in machines) < workers:
-        return 1.0  # the machines have not joined yet
-    return max(0.01, round(sum(machine[0] for machine in machines) / workers - 0.005, 2))
+        candidates = {cpus for cpus in candidates if cpus >= 1}  # the machines have not joined yet
+    for cpus in sorted(candidates, reverse=True):
+        if sum(_slots(machine, {"CPU": cpus, **each}) for machine in machines) >= workers:
+            return cpus
+    return 1.0 if gpus else 0.01
 
 
 def sizes(machines: Sequence[Size]) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 from raytl.config.schema import ComputeConfig
 from raytl.disk import disk_error
 from raytl.errors import RaytlError, WorkerFailed, WorkersLost, first_line
+from raytl.out_of_memory import memory_error
 
 Cause = Literal["failure", "preemption", "resize"]
 
@@ -54,7 +55,7 @@ def decide(attempts: Sequence[EndedAttempt], compute: ComputeConfig) -> Retry | 
         if isinstance(error, RaytlError):
             return GiveUp(error)
     if last.cause == "failure" and (bug := next(filter(is_bug, last.errors), None)):
-        return GiveUp(disk_error(bug) or _failed(bug, last.progress))
+        return GiveUp(disk_error(bug) or memory_error(bug) or _failed(bug, last.progress))
     same = [each for each in attempts if each.cause == last.cause]
     budget = {"failure": compute.max_failures, "preemption": compute.max_preemptions}.get(last.cause)
     if budget is not None and len(same) > budget:
@@ -69,6 +70,14 @@ def decide(attempts: Sequence[EndedAttempt], compute: ComputeConfig) -> Retry | 
 _PEER_ERRORS = ("gloo", "nccl", "connection", "socket", "broken pipe", "timed out", "cuda error", "ecc", "store")
 
 
+#: Words in Ray's error when it ends a process of a machine whose memory is nearly full; a list of processes follows.
+_OUT_OF_MEMORY = "low on memory"
+_MEMORY_ADVICE = (
+    "Use fewer workers on a machine (compute.workers), fewer data.loader_workers, a smaller train.batch_size, "
+    "or machines with more memory."
+)
+
+
 def is_bug(error: BaseException) -> bool:
     """True for an exception raised by the work's own code, rather than by Ray, a lost peer or a device."""
     module = type(error).__module__
@@ -80,8 +89,12 @@ def is_bug(error: BaseException) -> bool:
 
 def reason_of(errors: Sequence[BaseException]) -> str:
     """Return the first line of the most telling error: that of a dead worker before its peers' connection errors."""
-    ranked = sorted(errors, key=lambda error: "died" not in str(error))
-    return next((first_line(error) for error in ranked if str(error).strip()), "unknown")
+    return next((first_line(error) for error in _ranked(errors) if str(error).strip()), "unknown")
+
+
+def _ranked(errors: Sequence[BaseException]) -> list[BaseException]:
+    """Return the errors, those of dead workers first."""
+    return sorted(errors, key=lambda error: not any(word in str(error) for word in ("died", _OUT_OF_MEMORY)))
 
 
 def _place(attempt: EndedAttempt) -> tuple[str, int]:
@@ -99,8 +112,10 @@ def _failed(bug: BaseException, progress: int) -> WorkerFailed:
 
 def _lost(attempts: Sequence[EndedAttempt], why: str) -> WorkersLost:
     last = attempts[-1]
-    text = str(last.errors[0]) if last.errors else last.reason
-    details = "\n".join(f"  {line}" for line in text.strip().splitlines()[-12:])
+    text = str(_ranked(last.errors)[0]) if last.errors else last.reason
+    lines = text.strip().splitlines()
+    lines = [*lines[:2], _MEMORY_ADVICE] if _OUT_OF_MEMORY in text else lines[-12:]
+    details = "\n".join(f"  {line}" for line in lines)
     return WorkersLost(f"The workers failed {len(attempts)} time(s) and {why}.\n{details}\n  {_advice(last.progress)}")
 
 

@@ -15,7 +15,8 @@ from typing import Any
 
 from raytl.cluster.temp_dir import ray_temp_dir
 from raytl.config.schema import ComputeConfig
-from raytl.errors import Unavailable
+from raytl.disk import disk_error
+from raytl.errors import Denied, RaytlError, Unavailable
 from raytl.home import ray_token_file
 
 #: Set before a worker process starts. OpenMP threads sleep while they wait: spinning ones take cores from each other and
@@ -85,7 +86,8 @@ def session(cluster: str, prestart: Prestart | None = None) -> Iterator[None]:
     of an embedded one are removed.
 
     Raises:
-        Unavailable: no cluster answers at that address.
+        Unavailable: no cluster answers at that address, or no Ray could be started here.
+        Denied: the cluster refuses the token.
     """
     prepare_environment(cluster)
     import ray
@@ -187,27 +189,46 @@ def _redirect_raylet_output() -> None:
 def _start(cluster: str, temporary: Path | None, modules: tuple[str, ...]) -> None:
     import ray
 
-    if temporary is not None:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=_OBJECT_STORE_BYTES,
-            _system_config={**_SYSTEM_CONFIG, "preload_python_modules": list(modules)},
-            _temp_dir=str(temporary),
-            _node_ip_address="127.0.0.1",
-        )
-        assert ip_address(ray.util.get_node_ip_address()).is_loopback, "other machines could connect"
-        return
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+    if temporary is None:
+        options["runtime_env"] = {"env_vars": {key: os.environ[key] for key in _WORKER_ENVIRONMENT}}
+    else:
+        options |= {
+            "include_dashboard": False,
+            "object_store_memory": _OBJECT_STORE_BYTES,
+            "_system_config": {**_SYSTEM_CONFIG, "preload_python_modules": list(modules)},
+            "_temp_dir": str(temporary),
+            "_node_ip_address": "127.0.0.1",
+        }
     try:
-        workers = {"env_vars": {key: os.environ[key] for key in _WORKER_ENVIRONMENT}}
-        ray.init(address=cluster, log_to_driver=False, logging_level=logging.ERROR, runtime_env=workers)
-    except (ConnectionError, RuntimeError, ValueError) as exc:
-        raise Unavailable(
-            f"compute.cluster: no Ray cluster at {cluster!r} ({' '.join(str(exc).split())[:400]}).\n"
-            "  Expected: local, embedded, none, auto, or the host:port of a running head."
-        ) from exc
+        ray.init(address="local" if temporary else cluster, **options)
+    except Exception as exc:  # Ray raises plain ones too, for processes that do not start in time
+        raise _refusal(cluster, exc) from exc
+    if temporary is not None:
+        assert ip_address(ray.util.get_node_ip_address()).is_loopback, "other machines could connect"
+
+
+def _refusal(cluster: str, exc: Exception) -> RaytlError:
+    """Return the error for a Ray that was not joined or started."""
+    from ray.exceptions import AuthenticationError
+
+    text = " ".join(str(exc).split())[:400]
+    if full := disk_error(exc):
+        return full
+    if isinstance(exc, AuthenticationError):
+        return Denied(
+            f"compute.cluster: {cluster!r} refuses this token ({text}).\n"
+            "  Set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token."
+        )
+    if cluster in STARTED_HERE:
+        return Unavailable(
+            f"compute.cluster: no Ray could be started on this machine ({text}).\n"
+            "  Run the same command again when the machine is less busy. One worker needs no Ray: compute.cluster: none."
+        )
+    return Unavailable(
+        f"compute.cluster: no Ray cluster at {cluster!r} ({text}).\n"
+        "  Expected: local, embedded, none, auto, or the host:port of a running head."
+    )
 
 
 @contextlib.contextmanager

@@ -9,12 +9,12 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from raytl.cluster.coordinator import Coordinator
+from raytl.cluster.coordinator import Coordinator, CoordinatorLost
 from raytl.cluster.hang import describe_hang
 from raytl.cluster.heartbeat import DriverRequest, Heartbeat
 from raytl.cluster.machines import Machine, machines
-from raytl.cluster.placement import Placement
 from raytl.cluster.reservation import count_ready, release, reserve_extra
+from raytl.cluster.workers import Workers
 from raytl.config.schema import ComputeConfig
 
 _POLL_S = 2.0
@@ -41,14 +41,14 @@ class Watch:
 
 
 @contextlib.contextmanager
-def watching(coordinator: Coordinator, current: Placement, compute: ComputeConfig) -> Iterator[Watch]:
+def watching(coordinator: Coordinator, workers: Workers, compute: ComputeConfig) -> Iterator[Watch]:
     """Poll machines and workers on a thread while inside and send the workers what `choose_request` returns.
 
-    Hung workers receive an exit request even after a pause request.
+    Hung workers receive an exit request even after a pause request. Workers that no request can reach are stopped.
     """
     import ray
 
-    watch, stop, extra = Watch(), threading.Event(), list[Any]()
+    watch, stop, extra, current = Watch(), threading.Event(), list[Any](), workers.placement
     changed_at, ready, first_heartbeat = time.monotonic(), 0, math.inf
 
     def poll() -> DriverRequest | None:
@@ -66,11 +66,15 @@ def watching(coordinator: Coordinator, current: Placement, compute: ComputeConfi
         return choose_request(machines(), heartbeats, current.workers, extra_workers, hang)
 
     def loop() -> None:
-        while not stop.wait(_POLL_S):
-            with contextlib.suppress(ray.exceptions.RayError):
-                if (request := poll()) is not None and request.supersedes(watch.request):
-                    watch.request = request
-                    coordinator.request(request)
+        try:
+            while not stop.wait(_POLL_S):
+                with contextlib.suppress(ray.exceptions.RayError):
+                    if (request := poll()) is not None and request.supersedes(watch.request):
+                        watch.request = request
+                        coordinator.request(request)
+        except CoordinatorLost as lost:
+            watch.request = DriverRequest("exit", str(lost))
+            workers.stop()
 
     thread = threading.Thread(target=loop, name="raytl-watch", daemon=True)
     thread.start()

@@ -91,8 +91,9 @@ def run_group(
             with started(compute, on_event, early.take_workers() if early else None) as processes:
                 compute = _resolved(compute, processes.placement)
                 on_event(Message(f"starting {processes.placement.workers} worker(s) on {_where(compute)}"))
-                trainer = _trainer(replace(call, attempt=len(attempts)), processes, channel.ended, scratch)
-                with watching(channel, processes.placement, compute) as watch:
+                call = replace(call, coordinator=channel.actor, attempt=len(attempts))
+                trainer = _trainer(call, processes, channel.ended, scratch)
+                with watching(channel, processes, compute) as watch:
                     outcome = _outcome(trainer, watch)
             if isinstance(outcome, _Returned):
                 return outcome.value  # type: ignore[no-any-return]
@@ -171,7 +172,7 @@ def _outcome(trainer: Any, watch: Watch) -> _Returned | EndedAttempt:
         value = pickle.loads(trainer.fit().return_value)  # noqa: S301 - from our own workers, over Ray, which pickles too
     except ray.train.WorkerGroupError as exc:
         return _ended(tuple(_unwrap(error) for error in exc.worker_failures.values()) or (exc,), watch)
-    except (ray.train.TrainingFailedError, ray.exceptions.RayActorError) as exc:
+    except (ray.train.TrainingFailedError, ray.exceptions.RayError) as exc:
         return _ended((_unwrap(exc),), watch)
     if not isinstance(value, Paused):
         return _Returned(value)
@@ -193,7 +194,7 @@ def _is_ray(error: BaseException) -> bool:
 
 def _unwrap(error: BaseException) -> BaseException:
     """Return the exception that the worker raised, without Ray's wrappers."""
-    for name in ("_base_exc", "controller_failure", "cause"):
+    for name in ("_base_exc", "controller_failure", "health_check_failure", "cause"):
         inner = getattr(error, name, None)
         if isinstance(inner, BaseException) and inner is not error:
             return _unwrap(inner)

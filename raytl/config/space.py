@@ -7,7 +7,6 @@ import operator
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from typing import Any, Literal
 
 from raytl.config import shape
@@ -181,12 +180,6 @@ def space_of(experiment: Experiment) -> Space:
     if problems:
         raise ConfigError("search.space: " + "\n  ".join(problems))
     return space
-
-
-def values_by_key(experiment: Experiment) -> dict[str, Any]:
-    """Return the value of each key of the experiment, by which conditions on keys that do not vary hold."""
-    raw = experiment.model_dump()
-    return {key: reduce(lambda section, part: section[part], key.split("."), raw) for key in shape.all_keys()}
 
 
 def word_faults(experiment: Experiment) -> Iterator[str]:

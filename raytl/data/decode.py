@@ -118,15 +118,19 @@ class Picture:
 
 
 def decode(
-    source: bytes | str | Path, max_pixels: int, depth: BitDepth = SIXTEEN_BITS, s3: S3Settings = ENVIRONMENT
+    source: bytes | str | Path,
+    max_pixels: int,
+    depth: BitDepth = SIXTEEN_BITS,
+    s3: S3Settings = ENVIRONMENT,
+    max_memory_bytes: int | None = None,
 ) -> Image.Image:
     """Return the image as RGB: rotated by EXIF, scaled to 8 bits, alpha composited on white, only the first frame. Of the
     channels that `depth` has ranges for, those that people see.
 
     Raises:
-        BadImage: it is empty, truncated, not an image, or has more than `max_pixels` pixels.
+        BadImage: it is empty, truncated, not an image, or has more than `max_pixels` pixels, or takes more than `max_memory_bytes`.
     """
-    with loaded(source, max_pixels, s3, depth.channels) as picture:
+    with loaded(source, max_pixels, s3, depth.channels, max_memory_bytes) as picture:
         return picture.rgb(depth)
 
 
@@ -142,7 +146,11 @@ def load(source: bytes | str | Path, max_pixels: int) -> Picture:
 
 @contextmanager
 def loaded(
-    source: bytes | str | Path, max_pixels: int, s3: S3Settings = ENVIRONMENT, channels: int = RGB
+    source: bytes | str | Path,
+    max_pixels: int,
+    s3: S3Settings = ENVIRONMENT,
+    channels: int = RGB,
+    max_memory_bytes: int | None = None,
 ) -> Iterator[Picture]:
     """Yield the picture before its bit depth is chosen. Threads process pictures inside the block, one each: their total
     memory is bounded, so some wait. With other than three `channels`, they are all in `Picture.channels`.
@@ -159,7 +167,7 @@ def loaded(
     else:
         file = None
     if file is not None:
-        with reserved(file.peak_bytes):
+        with reserved(file.peak_bytes, max_memory_bytes):
             with _pillow_errors(data):
                 picture = Picture(None, channels=file.read())
             yield picture
@@ -168,7 +176,7 @@ def loaded(
         data = pixels_only(data.lstrip(_BEFORE))
         image = _opened(data, max_pixels)
         needed = _pixels(image) * bytes_a_pixel(image, markers(data))
-    with reserved(needed):
+    with reserved(needed, max_memory_bytes):
         with _pillow_errors(data):
             picture = _loaded(image, data, max_pixels)
             picture = picture if channels == RGB else Picture(None, channels=picture.as_channels(channels))

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from PIL.ImageFile import ImageFile
 
+from raytl.data.bad_image import BadImage
 from raytl.data.jpeg import Markers
 
 MIN_BYTES = 1 << 30
@@ -61,7 +62,8 @@ def bytes_a_pixel(image: ImageFile, jpeg: Markers | None) -> int:
     return max(rate, _TRANSPARENT) if image.has_transparency_data or image.mode in ("La", "RGBa") else rate
 
 
-def _machine_bytes() -> int:
+def machine_bytes() -> int:
+    """Return the memory of this machine, or of the container if that is less."""
     limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
     for path in _LIMITS:
         try:
@@ -72,7 +74,7 @@ def _machine_bytes() -> int:
 
 
 def _new() -> PixelMemory:
-    return PixelMemory(max(MIN_BYTES, _machine_bytes() // _PART_OF_MEMORY))
+    return PixelMemory(max(MIN_BYTES, machine_bytes() // _PART_OF_MEMORY))
 
 
 _shared = _new()
@@ -87,6 +89,14 @@ def _reset() -> None:
 os.register_at_fork(after_in_child=_reset)
 
 
-def reserved(count: int) -> AbstractContextManager[None]:
-    """Reserve `count` bytes of this process's budget for decoded images."""
+def reserved(count: int, limit: int | None = None) -> AbstractContextManager[None]:
+    """Reserve `count` bytes of this process's budget for decoded images.
+
+    Raises:
+        BadImage: that is more than `limit`.
+    """
+    if limit is not None and count > limit:
+        raise BadImage(
+            f"it takes {count / 1e9:.1f} GB of memory; expected {limit / 1e9:.1f} GB at most. Send it smaller"
+        )
     return _shared.reserved(count)

@@ -11,6 +11,7 @@ from raytl.errors import Denied, RaytlError, StoreError, first_line
 from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.open import open_store
 from raytl.store.s3_settings import S3Settings
+from raytl.uris import is_archive_name, is_table_name
 
 _READ_BYTES = 8 << 20
 _PROBE = "raytl-doctor-"
@@ -45,6 +46,11 @@ class BucketProbe:
     error: str = ""
 
     @property
+    def lacks_data(self) -> bool:
+        """True if nothing is where data is read."""
+        return not (self.error or self.objects or self.more or self.write_error) and self.write_s is None
+
+    @property
     def read_rate(self) -> float:
         """Bytes per second; 0 if nothing was read."""
         return self.read_bytes / self.read_s if self.read_s else 0.0
@@ -63,9 +69,18 @@ def _probed(store: ObjectStore, bucket: Bucket, node: str) -> BucketProbe:
     began = time.monotonic()
     objects, more, skew = first_page(store)
     list_s = time.monotonic() - began
+    if not objects and (is_table_name(bucket.uri) or is_archive_name(bucket.uri)):
+        store, objects = _named_object(bucket)
     write_s, write_error = _write(store) if bucket.write else (None, "")
     read_bytes, read_s = _read(store, objects)
     return BucketProbe(node, bucket.uri, list_s, len(objects), more, write_s, write_error, read_bytes, read_s, skew)
+
+
+def _named_object(bucket: Bucket) -> tuple[ObjectStore, list[ObjectInfo]]:
+    """Return the object of exactly this URI, such as a manifest or an archive, if there is one, and the store above it."""
+    folder, _, name = bucket.uri.rstrip("/").rpartition("/")
+    store = open_store(folder, bucket.s3)
+    return store, [store.stat(name)] if store.exists(name) else []
 
 
 def first_page(store: ObjectStore) -> tuple[list[ObjectInfo], bool, float | None]:

@@ -28,16 +28,20 @@ def findings(examination: Examination) -> list[Finding]:
     uris = list(dict.fromkeys(each.uri for each in examination.probes))
     results = [
         *_failed(examination.failed),
-        *_versions(examination.machines),
-        *_gpus(examination.machines),
+        *(_machines(examination.machines) if examination.machines else ()),  # else none has answered
         *_links(examination),
         *(finding for uri in uris for finding in bucket(uri, [each for each in examination.probes if each.uri == uri])),
-        *_clocks(examination.machines),
-        *_disks(examination.machines),
-        *_files(examination.machines),
     ]
     order: dict[Level, int] = {"error": 0, "warn": 1, "ok": 2}
     return sorted(results, key=lambda finding: order[finding.level])
+
+
+def _machines(machines: Sequence[MachineReport]) -> Iterator[Finding]:
+    yield from _versions(machines)
+    yield from _gpus(machines)
+    yield from _clocks(machines)
+    yield from _disks(machines)
+    yield from _files(machines)
 
 
 def _failed(checks: Sequence[FailedCheck]) -> Iterator[Finding]:
@@ -84,6 +88,9 @@ def _gpus(machines: Sequence[MachineReport]) -> Iterator[Finding]:
     for machine in machines:
         for number, gpu in enumerate(machine.gpus):
             yield from _gpu_faults(machine, number, gpu)
+    for error, names in _nodes_by_text((machine.gpu_error, machine.name) for machine in machines):
+        advice = "repair the NVIDIA driver there, or reboot after its update: until then, training runs on CPUs"
+        yield Finding("error", "GPUs", f"{names}: nvidia-smi failed: {error}", "the GPUs of the machine", advice)
     drivers = sorted({gpu.driver for machine in machines for gpu in machine.gpus})
     if len(drivers) > 1:
         yield Finding(
@@ -93,9 +100,9 @@ def _gpus(machines: Sequence[MachineReport]) -> Iterator[Finding]:
     if len(kinds) > 1:
         yield Finding("warn", "GPUs", ", ".join(kinds), "one GPU type", "the slowest GPU limits all workers")
     counts = [len(machine.gpus) for machine in machines]
-    if not any(counts):
+    if not any(counts) and not any(machine.gpu_error for machine in machines):
         yield Finding("ok", "GPUs", f"none; training runs on CPUs ({', '.join(str(m.cpus) for m in machines)})")
-    else:
+    elif any(counts):
         memory = min(gpu.memory_mib for machine in machines for gpu in machine.gpus) / 1024
         yield Finding(
             "ok", "GPUs", f"{'+'.join(map(str, counts))} {' / '.join(kinds)}, {memory:.0f} GiB, driver {drivers[0]}"
@@ -165,7 +172,10 @@ def bucket(uri: str, probes: Sequence[BucketProbe]) -> list[Finding]:
         results.append(
             Finding("error", uri, f"from {nodes}: {write_error}", "write access, because runs are stored there", advice)
         )
-    if reachable := [each for each in probes if not each.error]:
+    reachable = [each for each in probes if not each.error]
+    if reachable and all(each.lacks_data for each in reachable):
+        results.append(Finding("error", uri, "no objects", "images", "check the URI, or upload the images"))
+    elif reachable:
         results.append(_speed(uri, reachable))
     for each in reachable:
         if each.skew_s is not None and abs(each.skew_s) > STORE_SKEW_WARN_S:

@@ -61,7 +61,7 @@ def _examined(buckets: Sequence[Bucket], on_event: OnEvent) -> Examination:
         on_event(Message(f"measuring the network within {len(pairs)} machine(s)"))
         within = _links(pairs, "gloo")
         between = None
-        if len(up) > 1 and not (nccl := all(node.gpus >= 1 for node in up)):
+        if len(up) > 1 and not (nccl := all(node.free_gpus >= 1 for node in up)):  # one in use would be waited for
             on_event(Message(f"measuring the network between {len(up)} machines"))
             between = _links([up], "gloo")[0]
     if len(up) > 1 and nccl:

@@ -34,7 +34,7 @@ class FailedCheck:
 
 @dataclass(frozen=True)
 class Examination:
-    """All measurements; the machine that runs `raytl doctor` comes first."""
+    """All measurements; the machine that runs `raytl doctor` comes first, if it has answered."""
 
     machines: tuple[MachineReport, ...]
     within: tuple[Link, ...] = ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import platform
@@ -9,7 +10,6 @@ import re
 import resource
 import shutil
 import subprocess
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -18,14 +18,13 @@ from pathlib import Path
 
 PACKAGES = ("raytl", "ray", "torch", "torchvision", "timm")
 """Packages whose versions must be equal on all machines, in addition to Python."""
-_QUERY = (
-    "name",
-    "memory.total",
-    "driver_version",
-    "ecc.errors.uncorrected.volatile.total",
-    "clocks_event_reasons.hw_slowdown",
-)
-_SMI_S = 10
+_QUERY = ("name", "memory.total", "driver_version", "ecc.errors.uncorrected.volatile.total")
+_SLOWDOWNS = ("clocks_event_reasons.hw_slowdown", "clocks_throttle_reasons.hw_slowdown")
+"""The names of one more column, that of drivers from 535 and that of older ones."""
+_SMI_S = 25
+"""Without its persistence daemon, the driver wakes each GPU for a query."""
+_PCI = Path("/sys/bus/pci/devices")
+_NVIDIA, _DISPLAY = "0x10de", "0x03"
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class Disk:
 class MachineReport:
     """A node's package versions (None = not installed), hardware, disks and limits.
 
-    `skew_s` is its clock minus the clock of the machine that runs `raytl doctor`, accurate to `skew_error_s`.
+    `skew_s` is its clock minus the clock of the machine that runs `raytl doctor`, accurate to `skew_error_s`. `gpu_error` says
+    why nvidia-smi reports none of the GPUs that it has.
     """
 
     name: str
@@ -65,6 +65,7 @@ class MachineReport:
     open_files: int
     skew_s: float = 0.0
     skew_error_s: float = 0.0
+    gpu_error: str = ""
 
 
 def inspect(name: str) -> MachineReport:
@@ -73,14 +74,16 @@ def inspect(name: str) -> MachineReport:
     versions |= {package: _version(package) for package in PACKAGES}
     if (cuda := _cuda()) is not None:
         versions["torch's CUDA"] = cuda
+    gpus, gpu_error = _gpus()
     return MachineReport(
         name=name,
         versions=versions,
         cpus=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        gpus=_gpus(),
+        gpus=gpus,
         disks=tuple(_disk(use, path) for use, path in _paths().items()),
         open_files=resource.getrlimit(resource.RLIMIT_NOFILE)[1],
+        gpu_error=gpu_error if _has_gpu() else "",
     )
 
 
@@ -133,17 +136,33 @@ def _disk(use: str, path: Path) -> Disk:
     return Disk(use, str(path), usage.free, usage.total)
 
 
-def _gpus() -> tuple[Gpu, ...]:
+def _gpus() -> tuple[tuple[Gpu, ...], str]:
+    """Return the GPUs, and why nvidia-smi, if it is installed, reports none."""
     if shutil.which("nvidia-smi") is None:
-        return ()
-    command = ["nvidia-smi", f"--query-gpu={','.join(_QUERY)}", "--format=csv,noheader,nounits"]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SMI_S, check=True)
-    except (OSError, subprocess.SubprocessError) as exc:
-        print(f"nvidia-smi: {exc}", file=sys.stderr)
-        return ()
-    rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
-    return tuple(gpu_of(row) for row in rows if len(row) == len(_QUERY))
+        return (), ""
+    error = ""
+    for slowdown in _SLOWDOWNS:
+        command = ["nvidia-smi", f"--query-gpu={','.join((*_QUERY, slowdown))}", "--format=csv,noheader,nounits"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=_SMI_S, check=True)
+        except subprocess.CalledProcessError as exc:  # it prints its errors to standard output
+            error = " ".join((exc.stdout + exc.stderr).split())[:200] or str(exc)
+        except (OSError, subprocess.TimeoutExpired) as exc:
+            return (), str(exc)
+        else:
+            rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]
+            return tuple(gpu_of(row) for row in rows if len(row) == len(_QUERY) + 1), ""
+    return (), error
+
+
+def _has_gpu() -> bool:
+    """Return True if the machine has an NVIDIA GPU, with or without a working driver."""
+    for device in _PCI.glob("*"):
+        with contextlib.suppress(OSError):
+            vendor, kind = ((device / name).read_text().strip() for name in ("vendor", "class"))
+            if vendor == _NVIDIA and kind.startswith(_DISPLAY):
+                return True
+    return False
 
 
 def gpu_of(row: list[str]) -> Gpu:

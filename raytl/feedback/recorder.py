@@ -20,8 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.bundle.card import BundleCard
-from raytl.bundle.client import decoded, view_of
-from raytl.errors import RaytlError
+from raytl.bundle.client import view_of
+from raytl.data.bit_depth import BitDepth
+from raytl.data.decode import load
 from raytl.events import Message, OnEvent, ignore
 from raytl.feedback.layout import RECORDS, STAMP, host_token, photo_key
 from raytl.feedback.monitor import Monitor, open_monitor, view_properties
@@ -35,6 +36,8 @@ from raytl.store.retry import retried
 _QUEUE = 512
 _QUEUE_BYTES = 128 << 20
 _POLL_S = 1.0
+_MAX_PIXELS = 1 << 32
+"""The server has refused photos of more than its own limit."""
 
 
 @dataclass(frozen=True)
@@ -197,7 +200,7 @@ class Recorder:
         view, monitor = self._view, self._monitor
         properties: dict[str, float] = {}
         if view is not None:
-            pixels = item.pixels if item.pixels is not None else decoded(item.photo, view)
+            pixels = item.pixels if item.pixels is not None else _pixels(item.photo, view)
             properties = view_properties(view_of(pixels, view))
         if monitor is not None and monitor.version == item.version:
             monitor.add(confidence_in(item.answer), item.features, properties)
@@ -225,7 +228,7 @@ class Recorder:
     def _guarded(self, what: str, act: Callable[[], object]) -> None:
         try:
             act()
-        except RaytlError as error:
+        except Exception as error:  # also of a full disk: the thread records the next window
             self.counts.failed += 1
             self._on_event(Message(f"feedback: {what}: {error}", "warning"))
 
@@ -248,6 +251,12 @@ class Recorder:
             self.counts.unstored += 1
         inclusion = window.inclusion if why == "random" else 0.0
         return replace(_record(item, digest, suffix, why), inclusion=inclusion, seen=window.seen)
+
+
+def _pixels(photo: bytes, view: Mapping[str, Any]) -> NDArray[np.uint8]:
+    """Return the upright pixels of a photo as the server decoded it, also of a kind that the client of a bundle refuses."""
+    depth = BitDepth(view["bits"], view.get("bits_fixed", False))
+    return np.asarray(load(photo, _MAX_PIXELS).rgb(depth))
 
 
 def _record(item: _Answer, digest: str, suffix: str, why: Why) -> Record:

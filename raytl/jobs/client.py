@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from raytl.errors import Conflict, Denied, NotFound, RaytlError, StoreError, Unavailable, first_line
+from raytl.errors import Conflict, Denied, NotFound, RaytlError, StoreError, Unavailable, UserError, first_line
 from raytl.home import ray_token_file
 from raytl.jobs.pack import Pack
 from raytl.jobs.spec import JobSpec
@@ -21,8 +22,11 @@ from raytl.sanitize import command
 
 ACTIVE = ("PENDING", "RUNNING")
 _START_TIMEOUT_S = 60.0
+_LOST_TIMEOUT_S, _RECONNECT_S = 300.0, 2.0
+"""How long a job is followed without a connection, and between attempts to open one."""
 LOCAL = "http://127.0.0.1:8265"
 """The job server of a cluster on this machine."""
+_LOST = re.compile(r"status code 50[234]|closed unexpectedly")
 _ADDRESS_VARIABLES = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 
 
@@ -54,9 +58,11 @@ class Jobs:
         The `token` is sent only to an explicit address: on this machine's default port, any process may listen.
 
         Raises:
+            UserError: the address is no URL of a job server.
             Unavailable: no job server answers there.
             Denied: the token is missing or wrong.
         """
+        address = address and _url(address)
         with _addressed(address), _translated(address):
             from ray.job_submission import JobSubmissionClient
 
@@ -95,17 +101,22 @@ class Jobs:
         Raises:
             Conflict: a job of that id exists.
         """
-        deadline = time.monotonic() + _START_TIMEOUT_S
+        deadline, retried = time.monotonic() + _START_TIMEOUT_S, False
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "pack.zip")
             path.write_bytes(packed.content)
             while True:
                 try:
                     self._submit(spec, path)
-                except Unavailable:  # the cluster is still starting
+                except Unavailable:  # the cluster is still starting, or the answer was lost
                     if time.monotonic() > deadline:
                         raise
                     time.sleep(1.0)
+                    retried = True
+                except Conflict:
+                    if not retried:
+                        raise
+                    return self.state(spec.id)
                 else:
                     return self.state(spec.id)
 
@@ -127,7 +138,39 @@ class Jobs:
         return text
 
     def follow(self, job: str) -> Iterator[str]:
-        """Yield the job's output as it appears, until the job ends."""
+        """Yield the job's output as it appears, until the job ends; a lost connection is opened again.
+
+        Raises:
+            Unavailable: the job server has not answered for minutes; the job may continue.
+        """
+        printed, has_ended = 0, False
+        while True:
+            behind, is_whole = printed, False  # each connection starts with the first line
+            with suppress(Unavailable):
+                for piece in self._tail(job):
+                    new, behind = piece[behind:], max(0, behind - len(piece))
+                    printed += len(new)
+                    if new:
+                        yield new
+                is_whole = True
+            had_ended, has_ended = has_ended, not self._awaited_state(job).active
+            if has_ended and (is_whole or had_ended):
+                return
+            time.sleep(_RECONNECT_S)
+
+    def _awaited_state(self, job: str) -> JobState:
+        """Return the job's state as soon as the job server answers."""
+        deadline = time.monotonic() + _LOST_TIMEOUT_S
+        while True:
+            try:
+                return self.state(job)
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(_RECONNECT_S)
+
+    def _tail(self, job: str) -> Iterator[str]:
+        """Yield the job's output until the connection closes."""
         pieces = self._client.tail_job_logs(job)
         loop = asyncio.new_event_loop()
         try:
@@ -138,6 +181,8 @@ class Jobs:
                     except StopAsyncIteration:
                         return
         finally:
+            with suppress(RuntimeError):  # Ctrl-C left it in the middle of a call
+                loop.run_until_complete(pieces.aclose())  # type: ignore[attr-defined]  # a generator
             loop.close()
 
     def stop(self, job: str) -> None:
@@ -187,6 +232,19 @@ def _state(details: Any) -> JobState:
     )
 
 
+def _url(address: str) -> str:
+    """Return the address without a slash at its end.
+
+    Raises:
+        UserError: it is no URL. Ray would take head:8265 for a cluster's address and wait for an answer in its protocol.
+    """
+    if not address.startswith(("http://", "https://")):
+        raise UserError(
+            f"--address: found {address!r}; expected the URL of the job server, http://head:8265 or https://head:8265"
+        )
+    return address.rstrip("/")
+
+
 @contextmanager
 def _addressed(address: str | None) -> Iterator[None]:
     """Hide the address variables from Ray's client, which would prefer them to an explicit argument."""
@@ -217,17 +275,27 @@ def _translation(exc: Exception, cluster: str, job: str) -> RaytlError | None:
     text = first_line(exc)
     if isinstance(exc, AuthenticationError):
         return Denied(f"{cluster}: {text}.\n  Set RAY_AUTH_TOKEN or RAY_AUTH_TOKEN_PATH to the cluster's token.")
-    if isinstance(exc, ConnectionError):
+    if _is_of_the_network(exc, job):
         return Unavailable(
             f"{cluster}: no job server answers ({text}).\n"
             "  Check --address (http://head:8265) or RAY_API_SERVER_ADDRESS, that the cluster is up, and that the port is open."
         )
     if not isinstance(exc, RuntimeError):
         return None
-    if "404" in text or "does not exist" in text:
+    if job and ("status code 404" in text or "does not exist" in text):
         return NotFound(f"{job}: no such job on {cluster}; run `raytl jobs` to list the jobs")
     if "No available agent" in text:
         return Unavailable(f"{cluster}: the head does not accept jobs yet ({text}); retry when it has started")
-    if "already" in str(exc):
+    if "already exists" in str(exc):
         return Conflict(f"{job}: a job with this id exists; run `{command('raytl', 'status', job)}` to see it")
     return StoreError(f"{job or cluster}: the job server reports: {text}")
+
+
+def _is_of_the_network(exc: Exception, job: str) -> bool:
+    """Return True for an error of a connection, of a proxy without a job server behind it, or of another server."""
+    if isinstance(exc, ConnectionError | TimeoutError):
+        return True
+    if type(exc).__module__.startswith(("requests.", "aiohttp.")):  # Ray's client uses both and translates neither
+        return True
+    is_other = not job and "returned 404" in str(exc)
+    return isinstance(exc, RuntimeError) and (is_other or bool(_LOST.search(first_line(exc))))

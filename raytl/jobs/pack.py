@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,9 @@ EXPERIMENT = "experiment.yaml"
 MAX_BYTES = 50 * 2**20
 """Half of the request limit of Ray's job server."""
 _LISTED = 5
+_IMAGES = "s3://bucket/prefix, or an absolute path that exists on every node"
+_SHARED = "s3://bucket/prefix, or the absolute path of a shared directory"
+_FILE = "s3://bucket/key, or the absolute path of a file on every node"
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip: constant, so equal files give equal bytes
 
 
@@ -88,53 +91,50 @@ def _refuse_large(packed: Pack) -> None:
         )
 
 
-def refuse_local(experiment: Experiment) -> None:
+def refuse_local(experiment: Experiment, sends_table: bool = True) -> None:
     """Check that the cluster can see the experiment's paths: an absolute path may be mounted there, a relative one is not.
+
+    With `sends_table`, a table on this machine is sent with the experiment.
 
     Raises:
         ConfigError: images, weights or runs are on this machine only; the text lists all of them.
     """
-    problems = []
-    if is_local(experiment.data.uri) and not _is_table(experiment.data.uri):
-        problems.append(
-            ("data.uri", experiment.data.uri, "s3://bucket/prefix, or an absolute path that exists on every node")
-        )
-    if is_local(experiment.data.uri) and _is_table(experiment.data.uri) and not _table(experiment.data.uri).exists():
-        problems.append(("data.uri", experiment.data.uri, "a table that exists here, which is sent with the job"))
-    split_file = experiment.data.split_file
-    if split_file is not None and is_local(split_file):
-        problems.append(
-            ("data.split_file", split_file, "s3://bucket/key, or the absolute path of a file on every node")
-        )
-    relabel = experiment.labels.relabel
-    if relabel is not None and is_local(relabel):
-        problems.append(("labels.relabel", relabel, "s3://bucket/key, or the absolute path of a file on every node"))
-    for key, feedback in (
-        ("data.feedback", experiment.data.feedback),
-        ("retrain.feedback", experiment.retrain.feedback),
-    ):
-        if feedback is not None and is_local(feedback):
-            problems.append((key, feedback, "s3://bucket/prefix, or the absolute path of a shared directory"))
-    for key, images in (
-        ("data.unlabelled", experiment.data.unlabelled),
-        ("data.synthetic.uri", experiment.data.synthetic.uri),
-        ("adapt.target", experiment.adapt.target),
-    ):
-        if images is not None and is_local(images):
-            problems.append((key, images, "s3://bucket/prefix, or an absolute path that exists on every node"))
-    if is_local(experiment.storage.uri):
-        problems.append(
-            ("storage.uri", experiment.storage.uri, "s3://bucket/prefix, or the absolute path of a shared directory")
-        )
-    weights = experiment.model.weights
-    if weights not in ("pretrained", "none") and is_local(weights.removeprefix("models:")):
-        problems.append(("model.weights", weights, "pretrained, none, or the absolute path of a file on every node"))
+    problems = [
+        (key, value, expected)
+        for key, value, expected in _places(experiment, sends_table)
+        if value is not None and is_local(value.removeprefix("models:"))
+    ]
     if problems:
         lines = [f"  {key}: found {value!r}; expected {expected}" for key, value, expected in problems]
         raise ConfigError(
             "the cluster cannot read paths of this machine:\n"
             + "\n".join(lines)
             + "\n  Change them in the file or with --set."
+        )
+
+
+def _places(experiment: Experiment, sends_table: bool) -> Iterator[tuple[str, str | None, str]]:
+    """Yield each key that names a path, its value, and what the cluster can read."""
+    data, prior = experiment.data, experiment.search.prior
+    if not (sends_table and _is_table(data.uri)):
+        yield "data.uri", data.uri, _IMAGES
+    elif not _table(data.uri).exists():
+        yield "data.uri", data.uri, "a table that exists here, which is sent with the job"
+    yield "data.split_file", data.split_file, _FILE
+    yield "labels.relabel", experiment.labels.relabel, _FILE
+    yield "data.feedback", data.feedback, _SHARED
+    yield "retrain.feedback", experiment.retrain.feedback, _SHARED
+    yield "data.unlabelled", data.unlabelled, _IMAGES
+    yield "data.synthetic.uri", data.synthetic.uri, _IMAGES
+    yield "adapt.target", experiment.adapt.target, _IMAGES
+    for sweeps in [prior] if isinstance(prior, str) else prior or []:
+        yield "search.prior", sweeps, _SHARED
+    yield "storage.uri", experiment.storage.uri, _SHARED
+    if experiment.model.weights not in ("pretrained", "none"):
+        yield (
+            "model.weights",
+            experiment.model.weights,
+            "pretrained, none, or the absolute path of a file on every node",
         )
 
 

@@ -15,7 +15,10 @@ Kind = Literal["rayjob", "raycluster", "cronjob", "raycronjob"]
 Verb = Literal["train", "tune"]
 
 _LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
-_IMAGE = re.compile(r"[a-z0-9][a-z0-9._:-]*(/[a-z0-9._-]+)*((:[\w][\w.-]{0,127})|(@sha256:[0-9a-f]{64}))")
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
+_IMAGE = re.compile(
+    r"[a-z0-9][a-z0-9._:-]*(/[a-z0-9._-]+)*(:[\w][\w.-]{0,127}|(:[\w][\w.-]{0,127})?@sha256:[0-9a-f]{64})"
+)
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _QUANTITY = re.compile(r"([1-9][0-9]*)(Mi|Gi|Ti)")
 _SCHEDULE = re.compile(r"@(hourly|daily|weekly|monthly|yearly)|[\dA-Za-z*/,-]+( [\dA-Za-z*/,-]+){4}")
@@ -107,8 +110,8 @@ def _problems(cluster: ClusterSpec) -> Iterator[str]:
         if not _LABEL.fullmatch(value) or len(value) > max_length:
             yield f"--{key}: found {value!r}; expected {label}, at most {max_length} characters"
     for key, value in (("cache-class", cluster.cache_class), ("runs-claim", cluster.runs_claim)):
-        if value and not _LABEL.fullmatch(value):
-            yield f"--{key}: found {value!r}; expected {label}"
+        if value and not _SUBDOMAIN.fullmatch(value):
+            yield f"--{key}: found {value!r}; expected lower-case letters, digits, dashes and dots"
     for key, value in (("memory-per-gpu", cluster.memory_per_gpu), ("cache", cluster.cache)):
         if not _QUANTITY.fullmatch(value):
             yield f"--{key}: found {value!r}; expected a quantity such as 512Mi, 32Gi or 2Ti"

@@ -30,6 +30,8 @@ _TTL_S = 600
 """How long a finished RayJob is kept for inspection."""
 _TICK_TTL_S = 60
 """The same for a scheduled RayJob, shorter because its machines stay for so long."""
+_MIN_OBJECT_STORE = 80 * 2**20
+"""Ray does not start with fewer than 75 MiB."""
 _OPERATOR = {"app.kubernetes.io/name": "kuberay-operator"}
 
 
@@ -145,7 +147,7 @@ def _spec(cluster: ClusterSpec) -> dict[str, Any]:
 
 def _object_store(memory: str) -> dict[str, str]:
     """Return the size of Ray's object store in /dev/shm, small because raytl stores little; data loaders use the rest."""
-    return {"object-store-memory": str(min(binary_bytes(memory) // 8, 2 * 2**30))}
+    return {"object-store-memory": str(max(_MIN_OBJECT_STORE, min(binary_bytes(memory) // 8, 2 * 2**30)))}
 
 
 def _account(cluster: ClusterSpec) -> dict[str, Any]:
@@ -215,7 +217,8 @@ def _header(cluster: ClusterSpec) -> str:
         "",
         f"  {command(cluster)}",
     ]
-    return "".join(f"# {line}".rstrip() + "\n" for line in lines)
+    # the value of an override may have several lines
+    return "".join(f"# {line}".rstrip() + "\n" for text in lines for line in text.splitlines() or [""])
 
 
 def _next_steps(cluster: ClusterSpec) -> list[str]:

@@ -53,6 +53,8 @@ class Backbone:
     """Digest of the BatchNorm statistics that replaced those of the weights; empty if they are those of the weights."""
     pruned: float | None = None
     """The fraction of the channels of each layer that the weights lack, as they are of a pruned model; None = none."""
+    undecayed: frozenset[str] = frozenset()
+    """The parameters that the model excludes from weight decay, of a part of it that cannot say so itself."""
 
     def reading(self, depth: BitDepth) -> Backbone:
         """Return the same backbone for images scaled by `depth`, with its mean and deviation if the model has none of its own."""

@@ -63,6 +63,8 @@ def group_gap(
     """Return the gap between random folds and whole groups of `features (n, d)`; None without two groups and two classes.
 
     `targets (n,)` are class numbers, `groups` the group of each image. The penalty has the best accuracy on random folds.
+    A class whose images are in one fold, of the sample and of groups that are held out together, is not scored: without that
+    fold nothing could have learned it.
     Intervals are over images; with few groups they say nothing about groups that are not in the data.
     """
     rng = np.random.default_rng(seed)
@@ -71,9 +73,13 @@ def group_gap(
     if len(np.unique(codes[learnable])) < 2 or len(np.unique(targets[learnable])) < 2:
         return None
     usable = np.sort(rng.permutation(learnable)[:MOST_IMAGES])
+    fold = _folds(codes[usable])
+    taught = learnable_images(targets[usable], fold)
+    usable, fold = usable[taught], fold[taught]
+    if len(np.unique(targets[usable])) < 2:
+        return None
     inputs, of_groups = features[usable.tolist()], codes[usable]
     classes = np.unique(targets[usable], return_inverse=True)[1]
-    fold = _folds(of_groups)
     random, penalty = _random(inputs, classes, fold, rng)
     held_out = _correct(inputs, classes, fold, penalty)
     p = (1 + int((random.mean(axis=1) <= held_out.mean()).sum())) / (SHUFFLES + 1)

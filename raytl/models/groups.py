@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from raytl.config.schema import OptimConfig, TransferConfig
 from raytl.models.backbone import Backbone
@@ -31,7 +31,7 @@ def parameter_groups(
     Norms, biases, other vectors and the parameters that the model excludes get their own groups, without weight decay.
     """
     parameters = dict(backbone.module.named_parameters())
-    undecayed = _undecayed(backbone.module)
+    undecayed = _undecayed(backbone)
     members = {"head": backbone.head} | {stage.name: stage.parameters for stage in backbone.stages}
     groups = []
     for group, lr in rates(backbone, transfer, optim.lr, depth).items():
@@ -46,10 +46,17 @@ def parameter_groups(
     return groups
 
 
-def _undecayed(module: nn.Module) -> set[str]:
+def excluded_from_decay(backbone: Backbone) -> frozenset[str]:
+    """Return the names of the parameters that the model itself excludes from weight decay."""
+    module: Any = backbone.module
+    return frozenset(module.no_weight_decay()) if hasattr(module, "no_weight_decay") else backbone.undecayed
+
+
+def _undecayed(backbone: Backbone) -> set[str]:
     """Return the names of parameters that need no weight decay."""
-    named: set[str] = set(cast(Any, module).no_weight_decay()) if hasattr(module, "no_weight_decay") else set()
-    return named | {n for n, p in module.named_parameters() if _is_vector(p) or n.rpartition(".")[2] in _EMBEDDINGS}
+    named = backbone.module.named_parameters()
+    plain = {n for n, p in named if _is_vector(p) or n.rpartition(".")[2] in _EMBEDDINGS}
+    return plain | excluded_from_decay(backbone)
 
 
 def _is_vector(parameter: Tensor) -> bool:

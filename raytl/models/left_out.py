@@ -1,4 +1,6 @@
-"""Probabilities of images that were not learned, for sets of any size: in random parts, each classified by its other images."""
+"""Probabilities of images that were not learned, for sets of any size: in parts drawn at random within each class, each
+classified by its other images.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +17,8 @@ from raytl.models.frozen import left_out_probabilities
 
 AT_ONCE = 2000
 """Images of one classifier, whose time grows with the third power of their number."""
+LEAST = 5
+"""Images of a class in each part that has it, or all of a smaller class: one that is alone in its part would be found wrong."""
 Ints = NDArray[np.int64]
 
 
@@ -31,8 +35,7 @@ def left_out_in_parts(
     A class that a part lacks has the probability 0 there.
     """
     table = np.zeros((len(targets), classes))
-    order = np.random.default_rng(seed).permutation(len(targets))
-    parts = np.array_split(order, -(-len(targets) // AT_ONCE))
+    parts = _parts(targets, -(-len(targets) // AT_ONCE), np.random.default_rng(seed))
     for done, places in enumerate(parts):
         on_event(Work("leaving images out", done, len(parts), "parts"))
         present, numbers = np.unique(targets[places], return_inverse=True)
@@ -40,3 +43,18 @@ def left_out_in_parts(
         table[np.ix_(places, present)] = left_out_probabilities(own, numbers, groups_at(places))
     on_event(Work("leaving images out", len(parts), len(parts), "parts"))
     return table
+
+
+def _parts(targets: Ints, count: int, rng: np.random.Generator) -> list[Ints]:
+    """Return the places of the images of each of `count` parts of about the same size, in random order."""
+    order = rng.permutation(len(targets))
+    sizes = np.unique(targets, return_counts=True)[1]
+    by_class = np.split(order[np.argsort(targets[order], kind="stable")], np.cumsum(sizes)[:-1])
+    part_of, loads = np.empty(len(targets), np.int64), np.zeros(count, np.int64)
+    for number in np.argsort(-sizes, kind="stable"):
+        parts = min(count, max(1, int(sizes[number]) // LEAST))
+        emptiest = np.argsort(loads, kind="stable")[:parts]
+        for part, images in zip(emptiest, np.array_split(by_class[number], parts), strict=True):
+            part_of[images] = part
+            loads[part] += len(images)
+    return [order[part_of[order] == part] for part in range(count)]

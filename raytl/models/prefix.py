@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from raytl.errors import ModelError
 from raytl.models.backbone import Backbone
+from raytl.models.groups import excluded_from_decay
 from raytl.models.stages import Stage
 
 _FLAT = "flat"
@@ -135,7 +136,12 @@ def suffix_backbone(backbone: Backbone, split: SplitModel) -> Backbone:
         )
         for stage in backbone.stages
     ]
-    return replace(backbone, module=split.suffix, stages=tuple(stage for stage in stages if stage.parameters))
+    return replace(
+        backbone,
+        module=split.suffix,
+        stages=tuple(stage for stage in stages if stage.parameters),
+        undecayed=excluded_from_decay(backbone) & parameters,
+    )
 
 
 class _Prefix(nn.Module):

@@ -14,7 +14,6 @@ from pathlib import Path
 from raytl.errors import RegistryError
 from raytl.registry.record import Record
 from raytl.registry.registry import FILES, Registry
-from raytl.store.contract import ObjectStore
 from raytl.store.retry import retried
 
 BUNDLES = "bundles"
@@ -62,12 +61,6 @@ def put_bundle(registry: Registry, record: Record, folder: Path, name: str, *, r
 def bundles_prefix(number: int) -> str:
     """Return the prefix of the bundles that were added to a version."""
     return f"{BUNDLES}/{number:06d}/"
-
-
-def added_objects(store: ObjectStore, number: int) -> list[str]:
-    """Return the keys of the bundles that were added to a version, cards first, so that a reader finds a whole one or none."""
-    keys = [info.key for info in retried(lambda: list(store.list(bundles_prefix(number))))]
-    return sorted(keys, key=lambda key: (not key.endswith(f"/{CARD}"), key))
 
 
 def _whole(names: set[str]) -> Iterator[str]:

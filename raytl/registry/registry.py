@@ -7,7 +7,8 @@
 A number is taken by creating its object, which only one process can do: two that publish at once get two numbers, and an alias
 is moved from the state that the caller saw, or not at all. Both objects have the generation of their writer's lease, if it has
 one (a tick); a writer that finds a higher generation stops. A move sent before its writer lost the lease still counts if the
-next lease holder moved nothing.
+next lease holder moved nothing. The number of a deleted record is not given again while an alias names it, or it has bundles or
+reports.
 
 An unreadable object does not affect the others. Other names below `versions/` and `moves/` are ignored. A damaged record keeps
 its number: the version is listed as unreadable, and only reading this version fails. After a damaged move, the aliases are
@@ -24,6 +25,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
@@ -40,7 +42,7 @@ from raytl.registry.record import (
     Record,
     State,
 )
-from raytl.store.contract import ObjectStore
+from raytl.store.contract import ObjectInfo, ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
@@ -48,6 +50,8 @@ from raytl.stored import Format, Unread
 from raytl.stored.files import FileEntry
 
 VERSIONS, FILES, MOVES = "versions/", "files/", "moves/"
+BESIDE = ("bundles/", "reports/")
+"""What is added to a version later lies below these, by its number."""
 _THREADS = 16
 _MAX_DIGITS = 8
 _STAMP = "%Y%m%dT%H%M%SZ"
@@ -174,15 +178,16 @@ class Registry:
                         files,
                     )
                 )
-            number = max(self.numbers(), default=0) + 1
+            newest, used = max(self.numbers(), default=0), self._used()
             while True:
+                number = next(number for number in count(newest + 1) if number not in used)
                 if self.generation:
-                    for newest in self._readable([number - 1] if number > 1 else [], _version, RECORD_FORMAT):
-                        self._refuse_later(newest.generation)
+                    for last in self._readable([newest] if newest else [], _version, RECORD_FORMAT):
+                        self._refuse_later(last.generation)
                 record = Record(number, token, about, files, self.generation)
                 if create_once(self.store, _version(number), record.encoded(), self._warn):
                     return record
-                number += 1
+                newest = number
         except DiskError:  # they have no record and take up the missing space
             for name in files:
                 self.store.delete(f"{FILES}{token}/{name}")
@@ -240,6 +245,16 @@ class Registry:
         changes = {CHAMPION: seen.aliases[PREVIOUS], PREVIOUS: seen.champion}
         return self.move(changes, seen, who, why, when)
 
+    def added(self) -> dict[int, list[ObjectInfo]]:
+        """Return the objects of bundles and reports that were added later, by the number of their version."""
+        objects: dict[int, list[ObjectInfo]] = {}
+        for prefix in BESIDE:
+            for info in retried(lambda prefix=prefix: list(self.store.list(prefix))):  # type: ignore[misc]
+                name = info.key.split("/")[1]
+                if name.isascii() and name.isdecimal() and len(name) <= _MAX_DIGITS and name == f"{int(name):06d}":
+                    objects.setdefault(int(name), []).append(info)
+        return objects
+
     def withdraw(self, record: Record) -> None:
         """Delete the version's record; its files stay."""
         retried(lambda: self.store.delete(_version(record.number)))
@@ -247,6 +262,12 @@ class Registry:
     def restore(self, record: Record) -> None:
         """Restore a withdrawn version."""
         retried(lambda: self.store.put_bytes(_version(record.number), record.encoded()))
+
+    def _used(self) -> set[int]:
+        """Return the versions that an alias names or that have bundles or reports. Their records may have been deleted by hand:
+        another version of that number would be the champion unjudged, with the bundles of another model."""
+        move = self._newest(self._listed(MOVES, _move)[0], _move, MOVE_FORMAT)
+        return {*self.added(), *(move.aliases.values() if move else ())}
 
     def _undo_if_removed(self, move: Move, changes: Mapping[str, int | None]) -> None:
         """Undo the move if its version was removed meanwhile (see `cleaning.clean`)."""

@@ -76,8 +76,6 @@ class Reports:
         """Download the ledger and the evaluations, so that test set accesses from every machine count; of evaluations, those that
         changed since the last time."""
         store = self.registry.store
-        (self.folder / LEDGER).unlink(missing_ok=True)
-        self._ledger = ABSENT
         listed = {info.key.removeprefix(self._prefix): info for info in retried(lambda: list(store.list(self._prefix)))}
         added = {name: info for name, info in listed.items() if name == LEDGER or _REPORT_KEY.fullmatch(name)}
         previous, fetched = self._previous(), dict[str, Fetched]()
@@ -87,6 +85,8 @@ class Reports:
                 retried(lambda info=info, to=path: store.get_to_file(info.key, to, info.size))  # type: ignore[misc]
             fetched[name] = _fetched(info.etag, path)
         self._ledger = added[LEDGER].etag if LEDGER in added else ABSENT
+        if LEDGER not in added and LEDGER not in self.record.files:  # never sooner: another process may be reading it
+            (self.folder / LEDGER).unlink(missing_ok=True)
         self._memory.write_text(json.dumps({name: asdict(each) for name, each in fetched.items()}))
         is_replaced = any(name.startswith(_WHOLE) for name in added)
         if is_replaced:

@@ -11,6 +11,7 @@ from typing import TypeVar
 from raytl.errors import RunError
 from raytl.registry.reader import fetched
 from raytl.registry.reference import is_reference
+from raytl.registry.reports import Reports
 from raytl.store.contract import ObjectStore
 from raytl.store.open import open_store
 from raytl.store.retry import retried
@@ -93,7 +94,11 @@ def place_of(run: str, s3: S3Settings = ENVIRONMENT) -> Place:
         RunError: there is no run.
         StoreError: the bucket cannot be read.
     """
-    uri = str(fetched(run, s3=s3)[2]) if is_reference(run) else run
+    uri = run
+    if is_reference(run):
+        registry, record, folder = fetched(run, s3=s3)
+        Reports(registry, record, folder, s3).fetch()  # evaluations of a version are stored beside it
+        uri = str(folder)
     place = next((place for place in places(uri, s3, depth=0) if not place.key), None)
     if place is None:
         raise RunError(

@@ -33,7 +33,6 @@ early             Ray and the processes of trials, started before this process i
 trial_process     the imports of such a process
 
 trial             experiments and jobs of trials
-out_of_memory     (pure) which errors mean too little memory
 worker            one trial on one worker
 fold_trial        one trial with a network for each fold
 distributed_trial one trial on several workers

@@ -15,7 +15,7 @@ from raytl.search.plan import SweepPlan, TrialShape
 
 @dataclass
 class BudgetTracker:
-    """Seconds and errors so far. `before_s` is the wall time, and `trial_s` the training time, of earlier starts."""
+    """Seconds and errors so far: `before_s` is the wall time of earlier starts, `trial_s` the training time of all trials."""
 
     search: SearchConfig
     shape: TrialShape
@@ -58,6 +58,16 @@ class BudgetTracker:
     def broken(self) -> str | None:
         """Return the error that `search.max_errors` trials raised; None if there is none."""
         return next((reason for reason, count in self._errors.items() if count >= self.search.max_errors), None)
+
+
+def idle_budget(budget: BudgetConfig, shape: TrialShape) -> str:
+    """Return which limit limits nothing, with advice; empty if all can take effect."""
+    if budget.gpu_hours is None or shape.gpus:
+        return ""
+    return (
+        f"search.budget.gpu_hours: found {budget.gpu_hours:g}, and trials use no GPU here: it limits nothing. "
+        "search.budget.wall limits the time"
+    )
 
 
 def check_budget(budget: BudgetConfig, plan: SweepPlan) -> None:

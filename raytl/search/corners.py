@@ -32,6 +32,7 @@ _OF_SHARED_HEAD = (
     "transfer.head_start",
 )
 """Keys of the network whose features a shared head is solved on, and keys that it sets."""
+_DEPTH = "transfer.unfreeze"
 _WEIGHTS = ("auxiliary.weight", "auxiliary.rotation")
 _LOSSES_WITH_RULES = ("elr", "small_loss", "focal")
 
@@ -60,6 +61,22 @@ def shared_head_fault(experiment: Experiment) -> str:
         f"search.space: found {', '.join(keys)}, and search.linear_probe is true: all trials start from one head, solved on the "
         f"features of the experiment's network, with transfer.head_start solved and head_first 0. Remove {', '.join(keys)} "
         "from search.space, or set search.linear_probe to false"
+    )
+
+
+def depth_fault(space: Space, stages: int) -> str:
+    """Return which unfreeze depth of the `space` is deeper than the network of so many `stages`; empty if none is, or if the
+    space varies the network."""
+    dimensions = {dimension.key: dimension for dimension in space.dimensions}
+    depth = dimensions.get(_DEPTH)
+    if depth is None or "model.name" in dimensions:
+        return ""
+    deepest = max((value for value in depth.choices or (depth.low, depth.high) if value != "all"), default=0)
+    if deepest <= stages:
+        return ""
+    return (
+        f"search.space: {_DEPTH}: found {deepest:g}, and the network has {stages} stages; expected at most {stages}, or all. "
+        "Lower the depth"
     )
 
 

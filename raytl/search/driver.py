@@ -29,21 +29,30 @@ from raytl.models.forward import pick_device
 from raytl.run.atomic import write_json, write_text
 from raytl.run.logs import log_to, logged
 from raytl.run.run_store import RunStore
-from raytl.search.budget import BudgetTracker, check_budget
+from raytl.search.budget import BudgetTracker, check_budget, idle_budget
 from raytl.search.checkpoints import Checkpoints, others, remove
 from raytl.search.executor import TrialExecutor, run_here, run_on_tune, trial_factory
 from raytl.search.head import solved_head
 from raytl.search.image_scale import measured_at, on_smaller_images
-from raytl.search.inputs import SweepInputs, check_finished, open_study, set_total, sweep_inputs, sweep_job
+from raytl.search.inputs import (
+    SweepInputs,
+    check_finished,
+    ended_trials,
+    open_study,
+    set_total,
+    sweep_inputs,
+    sweep_job,
+)
 from raytl.search.noise import NoiseStop, validation_noise
 from raytl.search.outcome import report_on, result_of
 from raytl.search.plan import SweepPlan
 from raytl.search.preflight import sweep_plan
 from raytl.search.prior import save
+from raytl.search.record import finalists
 from raytl.search.searcher import StudyScheduler, StudySearcher
 from raytl.search.shape import Node, fitting, runs_here, this_machine, trial_shape
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import SUMMARY, SweepResult, Total, ended, finished, is_finished, wall_s, write_wall_s
+from raytl.search.summary import SUMMARY, SweepResult, Total, finished, is_finished, wall_s, write_wall_s
 from raytl.search.sweep_state import SweepState
 from raytl.search.trial import epochs_of, full_size
 from raytl.search.winner import Jobs, Winner, select_winner
@@ -64,7 +73,7 @@ def plan_sweep(experiment: Experiment, *, add: int = 0, on_event: OnEvent = igno
     experiment = completed(with_task(experiment, on_event))
     inputs = on_smaller_images(sweep_inputs(experiment, on_event))
     with _cluster(experiment) as cluster:
-        return sweep_plan(inputs, cluster, ended(inputs.folder), add)
+        return sweep_plan(inputs, cluster, ended_trials(inputs), add)
 
 
 def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: OnEvent = ignore) -> SweepResult:
@@ -130,10 +139,12 @@ def _run_sweep(sweep: _Sweep, add: int) -> SweepResult:
         _check_budget(sweep.inputs, cluster, study, add)
         total = set_total(sweep.inputs, study, add)
         executor = _executor(experiment, cluster)
+        if idle := idle_budget(experiment.search.budget, executor.shape):
+            sweep.on_event(Message(idle, "warning"))
         write_text(folder / "experiment.yaml", to_yaml(experiment))
         job = _job(sweep, executor)
         before_s = wall_s(folder)
-        state = _state(sweep, study, executor, total, before_s)
+        state = _state(sweep, study, executor, total, before_s + time.monotonic() - started)
         state.noise_stop = _noise_stop(sweep, study, job, total, executor)
         with _process(experiment.compute, executor):
             _run_trials(state, job, executor, folder)
@@ -228,11 +239,10 @@ def _solved(sweep: _Sweep, job: TrainJob, target: Path, executor: TrialExecutor)
 
 def _state(sweep: _Sweep, study: Study, executor: TrialExecutor, total: Total, before_s: float) -> SweepState:
     search = sweep.inputs.experiment.search
-    trial_s = sum(record.seconds for record in study.records() if record.state != "running")
     return SweepState(
         study=study,
         search=search,
-        budget_tracker=BudgetTracker(search, executor.shape, before_s=before_s, trial_s=trial_s),
+        budget_tracker=BudgetTracker(search, executor.shape, before_s=before_s),
         epochs=epochs_of(sweep.inputs.experiment),
         total=total.trials,
         on_event=sweep.on_event,
@@ -261,21 +271,33 @@ def _run_trials(state: SweepState, job: TrainJob, executor: TrialExecutor, folde
             searcher = StudySearcher(state, executor.limit, executor.max_failures)
             scheduler, scratch = StudyScheduler(state), folder / ".ray"
             run_on_tune(searcher, scheduler, lambda: state.is_over, factory, executor, scratch)
+        state.store_seconds()
     finally:
         write_wall_s(folder, state.budget_tracker.wall_s)
 
 
 def _check_outcome(state: SweepState, folder: Path) -> None:
-    """Raise a TrainingError if the sweep is broken or has no scores; warn if the budget stopped it."""
+    """Raise a TrainingError if the sweep is broken or no trial ended with a score; warn if the budget stopped it."""
     if (error := state.budget_tracker.broken()) is not None:
         raise TrainingError(
             f"{folder}: the same error ended {state.search.max_errors} trials, so the sweep stopped:\n  {error}\n"
             "  Fix it and run the same command again to resume; all results are kept."
         )
-    if not any(record.values for record in state.study.records()):
-        raise TrainingError(f"{folder}: no trial has a score; the reasons are in {folder / 'raytl.log'}")
-    if (reason := state.budget_tracker.spent()) is not None:
+    reason = state.budget_stop
+    if not finalists(state.study.records(), state.search.metrics[0]):
+        raise TrainingError(f"{folder}: {_without_scores(reason, folder / 'raytl.log')}")
+    if reason is not None:
         state.on_event(Message(f"{reason}; the sweep ends with the trials that it has", "warning"))
+
+
+def _without_scores(spent: str | None, log: Path) -> str:
+    """Return why no trial ended with a score, and what to do."""
+    if spent is None:
+        return f"no trial ended with a score; the reasons are in {log}"
+    return (
+        f"{spent}, and no trial ended with a score, so there is no winner.\n"
+        "  Set a larger budget and run the same command again to resume; all checkpoints are kept."
+    )
 
 
 def _delete_unneeded(sweep: _Sweep, job: TrainJob, state: SweepState) -> None:
@@ -288,14 +310,13 @@ def _delete_unneeded(sweep: _Sweep, job: TrainJob, state: SweepState) -> None:
 def _write_result(sweep: _Sweep, state: SweepState, winner: Winner, seconds: float) -> SweepResult:
     """Write the report and the summary."""
     inputs, folder, run_store = sweep.inputs, sweep.folder, sweep.run_store
-    stop, sizes = state.stop and state.stop.reason, measured_at(inputs)
-    files = report_on(
-        folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds, stop or "", sizes
-    )
+    spent = f"the sweep ended early, as {state.budget_stop}" if state.budget_stop else ""
+    stop, sizes = state.stop.reason if state.stop else spent, measured_at(inputs)
+    files = report_on(folder, inputs.plan, inputs.experiment, inputs.space, state.study, winner, seconds, stop, sizes)
     result = result_of(folder, inputs.experiment, state.study, winner, files, seconds, sizes)
     if state.stop is not None:
         result = replace(result, status="stopped at validation noise", stop=state.stop)
-    if state.budget_tracker.spent():
+    if state.budget_stop:
         result = replace(result, status="stopped by budget")
     if is_remote(run_store.uri):
         result = result.moved(str(folder), run_store.uri)

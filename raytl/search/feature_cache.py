@@ -34,11 +34,12 @@ from raytl.models.prefix import NotTraceable, SplitModel, between, split_model, 
 from raytl.tasks.feature_rows import Rows, ensure, peek
 from raytl.training.collectives import sum_over_ranks
 from raytl.training.job import TrainJob
+from raytl.training.network import channels_last
 from raytl.training.step_sources import ratios
 from raytl.training.worker import CachedFeatures, LoadedRun
 from raytl.world import World
 
-_FORMAT = 2
+_FORMAT = 3
 _BUILD_BATCH = 32
 _READ_BYTES_PER_S = 5e8
 """The least rate of gathering rows from the page cache, measured (experiments/LOG.md)."""
@@ -188,6 +189,7 @@ class _Source:
             "preprocess": repr(self.backbone.preprocess),
             "precision": str(self.precision),
             "device": self.device.type,
+            "channels_last": channels_last(self.job.experiment, self.backbone),  # decides the order of values in a row
             "samples": content,
             **view,
         }

@@ -21,7 +21,7 @@ from raytl.config.search import SearchConfig
 from raytl.config.space import Space
 from raytl.metrics.direction import sign
 from raytl.search import suggest
-from raytl.search.grid import PointKey, grid_points, point_key
+from raytl.search.grid import PointKey, grid_points, is_grid, point_key
 from raytl.search.near import nearby
 from raytl.search.prior import Prior, best_points, ranked, weighed
 
@@ -52,7 +52,7 @@ class Guide:
     @cached_property
     def grid(self) -> tuple[PointKey, ...] | None:
         """The points of a grid, each of which is suggested once; None with every other sampler."""
-        return grid_points(self.space, self.base, self.search.seed) if suggest.is_grid(self.search.sampler) else None
+        return grid_points(self.space, self.base, self.search.seed) if is_grid(self.search.sampler) else None
 
     def sampler(self, study: optuna.Study, number: int, seed: int) -> BaseSampler:
         """Return the sampler of trial `number`, which follows from the study and the `seed`.

@@ -13,7 +13,7 @@ from raytl.config.override import with_defaults
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.config.space import Space, space_of, values_by_key, word_faults
+from raytl.config.space import Space, space_of, word_faults
 from raytl.config.stored import stored_experiment
 from raytl.data.group_split import group_columns
 from raytl.data.sample_table import SampleTable
@@ -22,13 +22,14 @@ from raytl.events import Message, OnEvent
 from raytl.labelling.record import stored_changes, write_changes
 from raytl.run.atomic import write_json
 from raytl.search.comparison import another_experiment, sweep_differences
-from raytl.search.corners import check_corners, shared_head_fault
+from raytl.search.corners import check_corners, depth_fault, shared_head_fault
 from raytl.search.earlier import Wanted, earlier_sweeps
 from raytl.search.folds import FEW_IMAGES, check_folds, fold_column_notes, fold_jobs
 from raytl.search.prior import FILE as PRIOR
 from raytl.search.prior import NO_PRIOR, Prior, load
+from raytl.search.storage import STUDY_FILES
 from raytl.search.study import TRIALS, Study
-from raytl.search.summary import TOTAL, Total, sweep_root, total_of
+from raytl.search.summary import TOTAL, Total, ended, sweep_root, total_of
 from raytl.search.trial import epochs_of
 from raytl.store.lease import WriteToken
 from raytl.store.s3_settings import S3Settings
@@ -75,6 +76,8 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
         on_event(Message(line))
     if advice := _advice(experiment.search, train_plan.dataset.splits.images):
         on_event(Message(advice))
+    if fault := _storage_fault(experiment):
+        on_event(Message(fault, "warning"))
     if experiment.adapt.method in AFTER_TRAINING:
         text = f"trials are scored before adapt.method: {experiment.adapt.method}; the winner's refit is adapted"
         on_event(Message(text))
@@ -87,9 +90,11 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
             on_event(Message(note, "warning"))
     stages = len(train_plan.stages) - 1
     space = space_of(experiment).resolved(stages)
+    _refuse_new(depth_fault(space, stages), root, on_event)
+    base = {**decisive(experiment.model_copy()), **_by_key(experiment.model_dump())}
     check_corners(experiment, space)
     check_turns(experiment, train_plan.preprocess, "auxiliary.rotation" in {each.key for each in space.dimensions})
-    inputs = SweepInputs(experiment, train_plan, stages, space, values_by_key(experiment), sweep_root(experiment))
+    inputs = SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
     return replace(inputs, prior=_prior(inputs, on_event))
 
 
@@ -109,12 +114,18 @@ def _refuse_warmup(experiment: Experiment) -> None:
 
 def _check_space(experiment: Experiment, folder: Path, on_event: OnEvent) -> None:
     """Refuse keys of the space that contradict the head that all trials start from, and conditions with words that a key never
-    has; a sweep in `folder` that began with them resumes, with a warning."""
-    faults = [*filter(None, [shared_head_fault(experiment)]), *word_faults(experiment)]
-    if faults and not _has_begun(folder):
-        raise ConfigError("\n".join(faults))
-    for fault in faults:
-        on_event(Message(fault, "warning"))
+    has."""
+    for fault in (shared_head_fault(experiment), "\n".join(word_faults(experiment))):
+        _refuse_new(fault, folder, on_event)
+
+
+def _refuse_new(fault: str, folder: Path, on_event: OnEvent) -> None:
+    """Raise a ConfigError if there is a `fault`; a sweep in `folder` that began with it resumes, with a warning."""
+    if not fault:
+        return
+    if not _has_begun(folder):
+        raise ConfigError(fault)
+    on_event(Message(fault, "warning"))
 
 
 def _has_begun(folder: Path) -> bool:
@@ -165,6 +176,16 @@ def _advice(search: SearchConfig, images: Mapping[str, int]) -> str:
     )
 
 
+def _storage_fault(experiment: Experiment) -> str:
+    """Return why the study may be lost with this machine; empty if it is safe."""
+    if experiment.search.storage != "sqlite" or not is_remote(sweep_uri(experiment)):
+        return ""
+    return (
+        "search.storage: found sqlite, and the sweep is in a bucket: a database that is uploaded in the middle of a write cannot "
+        "be read where this machine is lost. New sweeps are safe with search.storage: journal"
+    )
+
+
 def _as_long_as_a_trial(experiment: Experiment) -> Experiment:
     """Return the experiment with the epochs of its trials where none are set, so that the recipe fits its schedule to them."""
     limit, root = experiment.search.budget.max_epochs, sweep_root(experiment)
@@ -196,9 +217,28 @@ def open_study(inputs: SweepInputs) -> Study:
         ConfigError: the sampler is not available, or the database cannot be opened.
         RunError: the folder holds a sweep of another experiment.
     """
-    experiment = inputs.experiment
     inputs.folder.mkdir(parents=True, exist_ok=True)
-    study = Study.open(
+    study = _study(inputs)
+    if stored_changes(inputs.folder) is None:
+        write_changes(inputs.folder, inputs.plan.changes)
+    return study
+
+
+def ended_trials(inputs: SweepInputs) -> int:
+    """Return the number of trials that ended, also of an interrupted sweep; nothing is written.
+
+    Raises:
+        RunError: the folder holds a sweep of another experiment.
+    """
+    file = STUDY_FILES.get(inputs.experiment.search.storage)
+    if file is not None and (inputs.folder / file).exists():
+        return _study(inputs).counts()[0]
+    return ended(inputs.folder)
+
+
+def _study(inputs: SweepInputs) -> Study:
+    experiment = inputs.experiment
+    return Study.open(
         inputs.folder,
         experiment.search,
         name=experiment.name,
@@ -210,9 +250,6 @@ def open_study(inputs: SweepInputs) -> Study:
         root=_trials_location(experiment),
         prior=inputs.prior or NO_PRIOR,
     )
-    if stored_changes(inputs.folder) is None:
-        write_changes(inputs.folder, inputs.plan.changes)
-    return study
 
 
 def _same(inputs: SweepInputs) -> dict[str, Any]:
@@ -237,7 +274,7 @@ def _same(inputs: SweepInputs) -> dict[str, Any]:
 
 def set_total(inputs: SweepInputs, study: Study, add: int) -> Total:
     """Set, store and return the number of trials (see `total_of`)."""
-    total = total_of(inputs.folder, inputs.experiment.search, add)
+    total = total_of(inputs.folder, inputs.experiment.search, add, study.limit)
     study.trials = total.trials
     write_json(inputs.folder / TOTAL, asdict(total))
     return total
@@ -265,3 +302,12 @@ def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> Tra
 def _trials_location(experiment: Experiment) -> str:
     uri = sweep_uri(experiment)
     return f"{uri}/{TRIALS}" if is_remote(uri) else str((sweep_root(experiment) / TRIALS).resolve())
+
+
+def _by_key(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the values of sections, and of sections in them, by dotted key."""
+    flat = {f"{prefix}{key}": value for key, value in values.items()}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat |= _by_key(value, f"{prefix}{key}.")
+    return flat

@@ -17,13 +17,13 @@ from raytl.errors import RaytlError, RunError, TrainingError, first_line
 from raytl.events import Message, OnEvent
 from raytl.metrics.confusion import Ints
 from raytl.metrics.direction import sign
+from raytl.out_of_memory import is_out_of_memory
 from raytl.run import journal
 from raytl.run.atomic import write_json
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
 from raytl.run.run_store import RunStore
 from raytl.search.folds import fold_folders
-from raytl.search.out_of_memory import is_out_of_memory
 from raytl.search.record import TrialRecord, finalists
 from raytl.search.rescore import answers, fetched, smoothing_of
 from raytl.search.stopping import MIN_TRIALS, Stop, decision

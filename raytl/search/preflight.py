@@ -18,11 +18,13 @@ from raytl.models.backbone import Backbone
 from raytl.models.forward import pick_device, pick_precision
 from raytl.models.freeze import apply_freeze
 from raytl.models.prefix import NotTraceable, SplitModel, split_model, suffix_backbone
+from raytl.search.budget import idle_budget
+from raytl.search.grid import grid_points, is_grid
 from raytl.search.image_scale import area_ratio, measured_at
 from raytl.search.inputs import SweepInputs, sweep_job
 from raytl.search.methods import METHODS
 from raytl.search.passes import Passes, passes
-from raytl.search.plan import CostEstimate, DepthCost, SweepPlan
+from raytl.search.plan import CostEstimate, DepthCost, SweepPlan, TrialShape
 from raytl.search.shape import Node, fitting, trial_shape
 from raytl.search.summary import total_of
 from raytl.search.trial import epochs_of, refit_epochs_of
@@ -42,15 +44,18 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
     experiment, search = inputs.experiment, inputs.experiment.search
     shape = trial_shape(experiment.compute, cluster)
     fit = fitting(shape, cluster)
-    trials, epochs = max(total_of(inputs.folder, search, add).trials, done), epochs_of(experiment)
+    total, epochs = total_of(inputs.folder, search, add, _points(inputs)), epochs_of(experiment)
+    trials = max(total.trials, done)
     device = pick_device(experiment.compute.device)
     depths = depths_of(inputs.space, inputs.base, inputs.stages)
     job, precision = sweep_job(inputs), pick_precision(experiment.train.precision, device)
     costs = depth_costs(job, depths, device, precision, passes(job.experiment, inputs.space))
     growth = area_ratio(inputs)
     refit = refit_epochs_of(experiment)
-    wall = projected(costs, trials - done, fit.concurrency, search, epochs, refit, growth)
-    gpus = fit.concurrency * shape.workers * shape.gpus / 3600
+    wall, in_turn = (
+        projected(costs, trials - done, concurrency, search, epochs, refit, growth)
+        for concurrency in (fit.concurrency, 1)
+    )
     cache_bytes = _cache_bytes(inputs.space, [cost.cache_bytes for cost in costs])
     return SweepPlan(
         name=experiment.name,
@@ -72,12 +77,28 @@ def sweep_plan(inputs: SweepInputs, cluster: Sequence[Node], done: int, add: int
         depths=costs,
         cache_bytes=cache_bytes,
         wall_s=wall,
-        gpu_hours=CostEstimate(wall.low * gpus, wall.likely * gpus, wall.high * gpus),
-        warnings=(*inputs.plan.warnings, *_cache_warning(cache_bytes, experiment.data.cache_limit_gb)),
+        gpu_hours=gpu_hours(in_turn, shape),
+        warnings=(
+            *inputs.plan.warnings,
+            *_cache_warning(cache_bytes, experiment.data.cache_limit_gb),
+            *filter(None, [idle_budget(search.budget, shape)]),
+        ),
         measured_at=measured_at(inputs),
         prior=inputs.prior.text if inputs.prior else "",
         refit_epochs=None if refit == epochs else refit,
     )
+
+
+def gpu_hours(in_turn: CostEstimate, shape: TrialShape) -> CostEstimate:
+    """Return the GPU-hours of runs that take so many seconds one after the other; GPUs without a run count for nothing."""
+    gpus = shape.workers * shape.gpus / 3600
+    return CostEstimate(in_turn.low * gpus, in_turn.likely * gpus, in_turn.high * gpus)
+
+
+def _points(inputs: SweepInputs) -> int | None:
+    """Return the number of points of the grid; None with every other sampler."""
+    search = inputs.experiment.search
+    return len(grid_points(inputs.space, inputs.base, search.seed)) if is_grid(search.sampler) else None
 
 
 def _cache_bytes(space: Space, by_depth: list[int]) -> int:

@@ -38,21 +38,25 @@ def average_weights(
 ) -> Soup | None:
     """Average the best checkpoints of `records` (best first, on disk), save the model in `folder` and return the soup.
 
-    `uniform` averages all; `greedy` adds each in turn if the score does not fall. None with fewer than two checkpoints.
+    `uniform` averages all; `greedy` adds each in turn if the score does not fall. Trials of another network, or of other
+    pretrained weights, than the best are left out. None with fewer than two checkpoints.
     """
     available = [record for record in records if RunFolder(Path(record.folder)).best.exists()]
     if len(available) < 2:
         return None
     saved = load_saved(RunFolder(Path(available[0].folder)).best)
     module = saved.module
-    states = [_state(record) for record in available]
-    chosen = list(range(len(available)))
+    by_trial = {record.number: state for record in available if (state := _state(record, saved)) is not None}
+    if len(by_trial) < 2:
+        return None
+    numbers, states = list(by_trial), list(by_trial.values())
+    chosen = list(range(len(states)))
     if kind == "greedy":
         chosen = _greedy(module, states, score)
     module.load_state_dict(mean([states[i] for i in chosen]))
     value = score(module)  # before it is saved, as it sets what validation decides
     save_model(folder, module, _card(saved, module))
-    return Soup(tuple(available[i].number for i in chosen), value, str(folder))
+    return Soup(tuple(numbers[i] for i in chosen), value, str(folder))
 
 
 def mean(states: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
@@ -87,6 +91,14 @@ def _card(saved: Saved, module: nn.Module) -> Card:
     )
 
 
-def _state(record: TrialRecord) -> dict[str, Tensor]:
-    module = load_saved(RunFolder(Path(record.folder)).best).module
-    return {name: tensor.clone() for name, tensor in module.state_dict().items()}
+def _state(record: TrialRecord, best: Saved) -> dict[str, Tensor] | None:
+    """Return the tensors of the trial's checkpoint; None if their mean with those of `best` is not a network."""
+    saved = load_saved(RunFolder(Path(record.folder)).best)
+    state = {name: tensor.clone() for name, tensor in saved.module.state_dict().items()}
+    return state if _origin(saved) == _origin(best) else None
+
+
+def _origin(saved: Saved) -> tuple[str, str, dict[str, torch.Size]]:
+    """Return the architecture and the pretrained weights of a network, and the shapes of its tensors."""
+    shapes = {name: tensor.shape for name, tensor in saved.module.state_dict().items()}
+    return saved.card.model, saved.card.weights_digest, shapes

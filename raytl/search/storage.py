@@ -22,6 +22,8 @@ from raytl.run.journal import append_lines
 from raytl.stored import Format
 from raytl.stored.bounds import matching
 
+STUDY_FILES = {"journal": "study.log", "sqlite": "study.db"}
+"""The file of the study in the sweep's folder, by `search.storage`; a database elsewhere has none."""
 _NAME = "study.json"
 _DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, AssertionError, RecursionError)
 
@@ -48,9 +50,9 @@ def open_storage(folder: Path, search: SearchConfig) -> BaseStorage:
         ConfigError: the database cannot be opened.
     """
     if search.storage == "journal":
-        path = str(folder / "study.log")
+        path = str(folder / STUDY_FILES["journal"])
         return JournalStorage(_WholeLines(path, lock_obj=_KernelLock(f"{path}.lock")))
-    url = f"sqlite:///{folder / 'study.db'}" if search.storage == "sqlite" else search.storage
+    url = f"sqlite:///{folder / STUDY_FILES['sqlite']}" if search.storage == "sqlite" else search.storage
     try:
         return RDBStorage(url)
     except Exception as error:  # SQLAlchemy, its drivers and the driver's imports each have their own

@@ -86,13 +86,14 @@ class Study:
         the trials, below `folder` by default. `prior` are the earlier sweeps that it began with.
 
         Raises:
-            ConfigError: the sampler is not available, or the database cannot be opened.
+            ConfigError: the sampler is not available or does not suit the space, or the database cannot be opened.
             RunError: it is a study of another experiment; lists the differences.
         """
         sampler = suggest.sampler(search.sampler, search.seed, space, len(search.metrics))
+        guide, root = Guide(search, space, base, stages, prior), root or str(folder / TRIALS)
+        _ = guide.grid  # one with too many points raises before the study is stored with that space
         with read_as_study(folder):
             stored, is_new = _load_or_create(folder, search, name, sampler)
-            guide, root = Guide(search, space, base, stages, prior), root or str(folder / TRIALS)
             study = cls(folder, stored, search, space, base, search.trials, epochs, root, guide)
             own = {"metric": ", ".join(search.metrics)} | ({"search.prior": prior.digest} if prior.sweeps else {})
             study._check(folder, {**own, **_texts(space.record()), **_texts(same)})
@@ -139,10 +140,15 @@ class Study:
         return self.guide.grid is not None
 
     @property
-    def _total(self) -> int:
-        """Number of trials in all: a grid may have fewer points than `trials`, besides those that an old sweep repeated."""
+    def limit(self) -> int | None:
+        """Number of trials with which a grid has no more points, those that an old sweep repeated among them; None without a grid."""
         repeated = len(self._suggested) - len(self._seen)
-        return self.trials if self.guide.grid is None else min(self.trials, len(self.guide.grid) + repeated)
+        return None if self.guide.grid is None else len(self.guide.grid) + repeated
+
+    @property
+    def _total(self) -> int:
+        """Number of trials in all: a grid may have fewer points than `trials`."""
+        return self.trials if self.limit is None else min(self.trials, self.limit)
 
     def _seed(self, number: int, draw: int) -> int:
         """Return the sampler's seed for a draw of a trial."""
@@ -207,6 +213,10 @@ class Study:
         else:
             self.study.tell(number, state=TrialState.FAIL)
         return True
+
+    def store_seconds(self, number: int, seconds: float) -> None:
+        """Store the training time of a trial that did not end."""
+        self._at(number).set_user_attr("seconds", seconds)
 
     def records(self) -> list[TrialRecord]:
         """Return every trial that was suggested, by number."""

@@ -16,7 +16,7 @@ from optuna.samplers import BaseSampler
 from raytl.config.space import Dimension, Space
 from raytl.errors import ConfigError
 from raytl.search.cma import CmaEs
-from raytl.search.grid import continuous_keys
+from raytl.search.grid import GRIDS, continuous_keys
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -30,7 +30,6 @@ _SHORT = {
     "grid": "GridSampler",
 }
 _ONE_OBJECTIVE = ("CmaEsSampler",)
-_GRIDS = ("GridSampler", "BruteForceSampler")
 STARTUP = 8
 """Scored trials from which a sampler models them: with the recipes, of ten trials two are modeled, where Optuna's 10 leaves none."""
 _GOOD, _MOST_GOOD = 4, 25
@@ -85,7 +84,7 @@ def _create(wanted: str, seed: int, space: Space) -> BaseSampler:
         return optuna.samplers.TPESampler(
             seed=seed, multivariate=True, group=True, constant_liar=True, n_startup_trials=STARTUP, gamma=_good
         )
-    if wanted in _GRIDS:
+    if wanted in GRIDS:
         if keys := continuous_keys(space):
             text = f"{wanted} needs a finite space; {', '.join(keys)} is continuous: give choice: [...]"
             raise ConfigError(f"search.sampler: {text}")
@@ -106,11 +105,6 @@ def _good(trials: int) -> int:
 def is_model(one: BaseSampler) -> bool:
     """Return True if the sampler models the scores of trials whatever their origin: TPE or GP."""
     return type(one) in (optuna.samplers.TPESampler, optuna.samplers.GPSampler)
-
-
-def is_grid(name: str) -> bool:
-    """Return True if the sampler `name` suggests every point of a finite space, whatever the scores."""
-    return _SHORT.get(name.lower(), name) in _GRIDS
 
 
 def suggest(trial: optuna.Trial, space: Space, base: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,9 +10,11 @@ from raytl.config.machine import storage_options
 from raytl.config.places import sweep_uri, winner_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
+from raytl.errors import ConfigError
 from raytl.run.atomic import write_json
 from raytl.run.folder import working_copy
 from raytl.sanitize import command
+from raytl.search.grid import is_grid
 from raytl.search.stopping import Stop
 from raytl.store.s3_settings import S3Settings
 from raytl.stored import Format
@@ -64,6 +66,11 @@ class SweepResult:
     folds: Annotated[int, within(2, 10)] | None = None
     """Folds over which scores are means; None = scores are those of the validation split."""
 
+    @property
+    def ended(self) -> int:
+        """Return the number of trials that ended."""
+        return sum(count for state, count in self.trials.items() if state != "running")
+
     def moved(self, old: str, new: str) -> SweepResult:
         """Return the result with the locations below `old` replaced by those below `new`."""
         names = ("folder", "experiment_file", "report", "csv")
@@ -83,6 +90,8 @@ class Total:
     stop: Stop | None = None
     added: Trials = 0
     """Number of them that the last `--add` added; it is not applied again before they end."""
+    limit: Trials | None = None
+    """Number of trials with which a grid has no more points; None with every other sampler."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +131,29 @@ def ended(folder: Path) -> int:
     path = folder / SUMMARY
     if not path.exists():
         return 0
-    return sum(count for state, count in SUMMARY_FORMAT.load(path).trials.items() if state != "running")
+    return SUMMARY_FORMAT.load(path).ended
 
 
-def total_of(folder: Path, search: SearchConfig, add: int = 0) -> Total:
-    """Return the number of trials: that of `search`, or of an earlier start in `folder` with `--add`, plus `add`.
+def total_of(folder: Path, search: SearchConfig, add: int = 0, limit: int | None = None) -> Total:
+    """Return the number of trials: that of `search`, or of an earlier start in `folder` with `--add`, plus `add`; of a grid,
+    `limit` at most, or the number that an earlier start stored.
 
     `add` replaces an earlier one whose trials have not all ended, so that the same command resumes them.
+
+    Raises:
+        ConfigError: a grid has no more points to add.
     """
     path = folder / TOTAL
     stored = TOTAL_FORMAT.load(path) if path.exists() else Total(0)
+    total = _unlimited(folder, search, add, stored)
+    if not is_grid(search.sampler):
+        return replace(total, limit=None)
+    limit = max(limit or 0, stored.limit or 0) or None
+    return total if limit is None else _within(total, limit, add)
+
+
+def _unlimited(folder: Path, search: SearchConfig, add: int, stored: Total) -> Total:
+    """Return the number of trials of any other sampler than a grid."""
     is_fixed = stored.planned is not None and search.trials <= stored.planned
     if stored.stop is not None and search.stop == "never":
         stored, is_fixed = Total(0), False
@@ -142,10 +164,21 @@ def total_of(folder: Path, search: SearchConfig, add: int = 0) -> Total:
     return stored if is_fixed else Total(base)
 
 
+def _within(total: Total, limit: int, add: int) -> Total:
+    """Return the number of trials of a grid, those that `add` adds among them, up to its `limit`."""
+    added = min(total.added, max(0, limit - (total.trials - total.added)))
+    if add and not added:
+        raise ConfigError(
+            f"--add: found {add}, and the grid of search.space has no more points: the sweep runs {limit} trials without it. "
+            "Remove --add; for other values, start a sweep of another name with a larger search.space"
+        )
+    return replace(total, trials=min(total.trials, limit), added=added, limit=limit)
+
+
 def is_finished(folder: Path, search: SearchConfig) -> bool:
     """Return True if the sweep in `folder` has a result, with all trials that `search` asks for or until it stopped."""
     total = total_of(folder, search)
-    wanted = search.trials if total.planned is None else total.trials
+    wanted = min(search.trials, total.trials) if total.planned is None else total.trials
     return (folder / SUMMARY).exists() and wanted <= ended(folder)
 
 

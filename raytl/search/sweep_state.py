@@ -3,6 +3,7 @@ only the best checkpoints."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,7 +17,7 @@ from raytl.search.checkpoints import Checkpoints
 from raytl.search.folds import fold_folders
 from raytl.search.methods import with_simplest
 from raytl.search.noise import NoiseStop
-from raytl.search.protocol import Suggestion, TrialResult
+from raytl.search.protocol import EpochScores, Suggestion, TrialResult
 from raytl.search.record import EndState, TrialRecord, best_first, finalists
 from raytl.search.stopping import MIN_TRIALS, Stop
 from raytl.search.study import Study
@@ -45,10 +46,13 @@ class SweepState:
     _seconds: dict[int, float] = field(default_factory=dict)
     _best: tuple[float, int] | None = None
     _finalists: list[TrialRecord] = field(default_factory=list)
+    _is_cut: bool = False
 
     def __post_init__(self) -> None:
-        metric = self.search.metrics[0]
-        scored = best_first(self.study.records(), metric)
+        metric, records = self.search.metrics[0], self.study.records()
+        self._seconds = {record.number: record.seconds for record in records}
+        self.budget_tracker.trained(sum(self._seconds.values()))
+        scored = best_first(records, metric)
         self._best = (scored[0].values[0], scored[0].number) if scored and scored[0].values else None
         self._finalists = finalists(scored, metric)
 
@@ -61,12 +65,21 @@ class SweepState:
         """True if the budget is spent, or the same error ended too many trials."""
         return self.budget_tracker.spent() is not None or self.budget_tracker.broken() is not None
 
+    @property
+    def budget_stop(self) -> str | None:
+        """Return which budget ended the sweep before all of its trials; None if they ended by themselves, or there is no limit.
+
+        The time of replicates and of the refit counts toward no budget.
+        """
+        return self.budget_tracker.spent() if self._is_cut or self.study.counts()[1] else None
+
     def ask(self) -> Suggestion | None:
         """Return the next trial; None if all were suggested, or the sweep is over or stops here."""
         self._stop_at_noise()
         suggestion = None if self.is_over else self.study.ask()
         for number in self.study.taken_pruned():
             self._drop_checkpoints(number)
+            self._emit_pruned(self.study.record(number))
         if suggestion is not None:
             self._suggestions[suggestion.number] = suggestion
             self._emit(suggestion.number, "running", _SUGGESTED)
@@ -74,7 +87,9 @@ class SweepState:
 
     def advance(self, number: int, result: TrialResult) -> bool:
         """Report a trial's result and, if it is the last or the trial is to be stopped, its end; return True at the end."""
-        is_end = result.is_last or self.report(number, result) or self.is_over
+        is_end = result.is_last or self.report(number, result)
+        if not is_end and self.is_over:
+            is_end = self._is_cut = True
         if is_end:
             self.tell(number, result)
         return is_end
@@ -102,6 +117,13 @@ class SweepState:
         if ended:
             self._drop_checkpoints(number)
         self._emit(number, state if ended else "waiting", result)
+
+    def store_seconds(self) -> None:
+        """Store the training time of trials that the budget interrupted, so that a later start counts it."""
+        for record in self.study.records():
+            seconds = self._seconds.get(record.number, 0.0)
+            if record.state == "running" and seconds > record.seconds:
+                self.study.store_seconds(record.number, seconds)
 
     def wanted(self) -> set[tuple[str, str]]:
         """Return the checkpoints that are needed, as (trial, name): of the best trials, and of those that may resume."""
@@ -131,6 +153,8 @@ class SweepState:
 
     def _update_best(self, number: int, value: float) -> None:
         lower = lower_is_better(self.search.metrics[0])
+        if not math.isfinite(value):
+            return
         if self._best is None or (value < self._best[0] if lower else value > self._best[0]):
             self._best = (value, number)
 
@@ -150,6 +174,12 @@ class SweepState:
         for record in ended:
             if record.folder and record not in self._finalists:
                 self.checkpoints.drop(record.folder)
+
+    def _emit_pruned(self, trial: TrialRecord) -> None:
+        """Emit the end of a trial that lost while it waited at a rung."""
+        last = {self.search.metrics[0]: trial.curve[-1][1]} if trial.curve else {}
+        result = TrialResult("running", EpochScores(trial.epochs, last), features=trial.features)
+        self._emit(trial.number, "pruned", result)
 
     def _emit(self, number: int, state: str, result: TrialResult) -> None:
         suggestion = self._suggestions.get(number)

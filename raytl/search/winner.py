@@ -15,6 +15,7 @@ from torch import nn
 from raytl.config.dump import to_yaml
 from raytl.config.places import winner_name
 from raytl.config.schema import Experiment
+from raytl.errors import TrainingError
 from raytl.events import Message, OnEvent, Work
 from raytl.metrics.direction import lower_is_better
 from raytl.models.card import read_card
@@ -106,7 +107,11 @@ def select_winner(
 def _with_checkpoints(
     records: Sequence[TrialRecord], count: int, s3: S3Settings, on_event: OnEvent
 ) -> list[TrialRecord]:
-    """Return the first `count` trials that have a checkpoint, and the best one with the fewest methods, if it has one."""
+    """Return the first `count` trials that have a checkpoint, and the best one with the fewest methods, if it has one.
+
+    Raises:
+        TrainingError: none has one.
+    """
     available: list[TrialRecord] = []
     rest = list(records)
     while rest and len(available) < count:
@@ -115,6 +120,11 @@ def _with_checkpoints(
             available.append(here)
         else:
             on_event(Message(f"trial {record.number} is excluded: its checkpoint was lost with its node", "warning"))
+    if not available:
+        raise TrainingError(
+            f"none of the {len(records)} trials with a score has a checkpoint here, so there is no winner. Restore the folder of "
+            "the trials, run --add N for more trials, or start over with --new (the old sweep is renamed, not deleted)"
+        )
     simpler = (here for each in simpler_than(available, rest) if (here := _with_checkpoint(each, s3)) is not None)
     return [*available, *islice(simpler, 1)]
 
@@ -141,7 +151,7 @@ def _soup(records: Sequence[TrialRecord], sweep: TrainJob, folder: Path, on_even
 
     soup = average_weights(search.soup, best, signed, folder / "soup")
     if soup is None:
-        on_event(Message("no soup: fewer than two trials have a checkpoint", "warning"))
+        on_event(Message("no soup: fewer than two of the best trials have a checkpoint of the same network", "warning"))
         return None
     soup = replace(soup, score=sign * soup.score)
     trials = ", ".join(map(str, soup.trials))

@@ -17,13 +17,13 @@ from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.errors import RaytlError, first_line
 from raytl.events import OnEvent, ignore
+from raytl.out_of_memory import is_out_of_memory
 from raytl.run import journal
 from raytl.run.atomic import write_text
 from raytl.run.epochs import EPOCH_FORMAT
 from raytl.run.folder import RunFolder
 from raytl.search.feature_cache import cached_features
 from raytl.search.halving import rungs
-from raytl.search.out_of_memory import is_out_of_memory
 from raytl.search.protocol import EpochScores, TrialResult
 from raytl.search.trial import costs
 from raytl.training.checkpoint import Progress, drop_later_metrics

@@ -50,7 +50,7 @@ class Application:
         finally:
             if exchange.status:
                 label = route_label(scope["path"])
-                self.service.counters.request(label, exchange.status, time.perf_counter() - began)
+                self.service.counters.request(label, exchange.status, (exchange.ended or time.perf_counter()) - began)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         while True:
@@ -73,6 +73,9 @@ class Application:
         except HTTPException as error:
             await exchange.refuse(Refusal(error.status_code, error.detail, error.headers))
         except Exception as error:
+            if exchange.status:  # everything was computed before the response began: its client left
+                logging.getLogger("raytl").debug("a response was not sent: %s", first_line(error)[:300])
+                return
             logging.getLogger("raytl").exception("a request failed: %s", first_line(error)[:300])
             await exchange.refuse(Refusal(500, "internal error; see the log of the server"))
 
@@ -83,6 +86,8 @@ class _Exchange:
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive, self._send = receive, send
         self.status, self.is_read = 0, False
+        self.ended = 0.0
+        """When a refusal was sent, by `time.perf_counter`: what its client still sends is no part of the request's time."""
 
     async def receive(self) -> Message:
         message = await self._receive()
@@ -105,6 +110,7 @@ class _Exchange:
             headers.append((b"connection", b"close"))
         await self.send({"type": "http.response.start", "status": refusal.status, "headers": headers})
         await self.send({"type": "http.response.body", "body": body, "more_body": not self.is_read})
+        self.ended = time.perf_counter()
         if not self.is_read:
             await discard(self.receive)
             await self.send({"type": "http.response.body", "body": b"", "more_body": False})

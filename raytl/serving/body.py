@@ -52,6 +52,16 @@ class Bodies:
             raise Refusal(400, f"{len(body):,} bytes arrived; Content-Length says {announced:,}")
         return body
 
+    def hold(self, count: int) -> None:
+        """Take `count` bytes of the budget.
+
+        Raises:
+            Refusal: 503, it has fewer left.
+        """
+        if self.held_bytes + count > self.limits.memory_bytes:
+            raise busy(1, "too many uploads at once; retry later")
+        self.held_bytes += count
+
     def release(self, count: int) -> None:
         """Return `count` bytes to the budget."""
         self.held_bytes -= count
@@ -64,9 +74,7 @@ class Bodies:
             chunk = message.get("body", b"")
             if len(body) + len(chunk) > self.limits.max_bytes:
                 raise _too_large(len(body) + len(chunk), self.limits)
-            if self.held_bytes + len(chunk) > self.limits.memory_bytes:
-                raise busy(1, "too many uploads at once; retry later")
-            self.held_bytes += len(chunk)
+            self.hold(len(chunk))
             body += chunk
             if not message.get("more_body", False):
                 return

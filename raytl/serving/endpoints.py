@@ -13,8 +13,8 @@ from starlette.routing import Route, Router
 
 from raytl.run.provenance import version as raytl_version
 from raytl.serving import pages, protocol
-from raytl.serving.live import Answered
-from raytl.serving.payload import Photo, check_media_type, media_type, photos_in, uri_in
+from raytl.serving.live import Answered, ServedModel
+from raytl.serving.payload import Photo, check_media_type, files_of, is_form, media_type, uri_in
 from raytl.serving.refusal import Refusal
 from raytl.serving.service import Service
 
@@ -28,7 +28,8 @@ class Json(Response):
     media_type = "application/json"
 
     def __init__(self, value: Any, status: int = 200, background: BackgroundTask | None = None) -> None:
-        content = json.dumps(value, allow_nan=False, ensure_ascii=False).encode()
+        text = json.dumps(value, allow_nan=False, ensure_ascii=False)
+        content = text.encode(errors="backslashreplace")  # half of a surrogate pair, such as of a client's id
         super().__init__(content, status, _COMMON, background=background)
 
 
@@ -45,31 +46,35 @@ class Endpoints:
         check_media_type(kind)
         service.photos.check()
         body = await service.bodies.read(request.receive, headers)
+        held = len(body)
         try:
             if kind == "application/json":
                 photos = [Photo(await service.fetched(uri_in(bytes(body))))]
+                service.bodies.hold(len(photos[0].content))
+                held += len(photos[0].content)
+            elif is_form(kind):  # the parser may take seconds for a form that is all boundaries
+                photos = await asyncio.to_thread(files_of, bytes(body), headers, service.options.limits.photos)
             else:
-                photos = photos_in(bytes(body), headers, service.options.limits.photos)
+                photos = [Photo(bytes(body))]
             model, images = service.live.current, [photo.content for photo in photos]
             answers = await service.answers(images, model)
         finally:
-            service.bodies.release(len(body))
+            service.bodies.release(held)
         background = service.observing(images, answers, model.version)
-        if kind != "multipart/form-data":
+        if not is_form(kind):
             return Json(_unrefused(answers)[0].answer, background=background)
         return _listed(photos, answers, background)
 
     async def infer(self, request: Request) -> Response:
         """Answer an inference request of the Open Inference Protocol."""
         service, limits = self.service, self.service.options.limits
-        self._check_name(request)
+        model = self._named(request)
         if media_type(request.scope["raytl.headers"]) not in ("application/json", "application/octet-stream", ""):
             raise Refusal(415, "Content-Type: expected application/json")
         if b"inference-header-content-length" in request.scope["raytl.headers"]:
             raise Refusal(415, "the binary tensor extension is not supported; expected data in JSON")
         service.photos.check()
         body = await service.bodies.read(request.receive, request.scope["raytl.headers"])
-        model = service.live.current
         try:
             parsed = await asyncio.to_thread(protocol.read_request, bytes(body))
             images = await asyncio.to_thread(protocol.images_of, parsed, limits.photos, limits.max_pixels)
@@ -82,13 +87,12 @@ class Endpoints:
 
     async def model(self, request: Request) -> Response:
         """Return the description of the model."""
-        self._check_name(request)
-        current = self.service.live.current
+        current = self._named(request)
         return Json(protocol.metadata(current.bundle.card, self.service.name, current.version))
 
     async def model_ready(self, request: Request) -> Response:
         """Return that the model is ready."""
-        self._check_name(request)
+        self._named(request)
         return Json({"name": self.service.name, "ready": True})
 
     async def server(self, _: Request) -> Response:
@@ -117,12 +121,15 @@ class Endpoints:
         page = pages.docs(current.bundle.card, self.service.name, current.version)
         return Response(page, headers=_COMMON | {"content-security-policy": _PAGE_POLICY}, media_type="text/html")
 
-    def _check_name(self, request: Request) -> None:
+    def _named(self, request: Request) -> ServedModel:
+        """Return the current model, if the path names it, and its version if any."""
         name, version = request.path_params["name"], request.path_params.get("version")
+        current = self.service.live.current
         if name != self.service.name:
             raise Refusal(404, f"no such model; expected {self.service.name}")
-        if version is not None and version != self.service.live.current.version:
-            raise Refusal(404, f"no such version; expected {self.service.live.current.version}")
+        if version is not None and version != current.version:
+            raise Refusal(404, f"no such version; expected {current.version}")
+        return current
 
 
 def router(endpoints: Endpoints) -> Router:

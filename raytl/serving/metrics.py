@@ -51,6 +51,10 @@ class Counters:
         with self._lock:
             self.request_s.add(seconds)
 
+    def refused_connection(self, status: int) -> None:
+        """Count a connection that was refused; it has no request whose time counts."""
+        self.count("requests_total", path="connection", code=str(status))
+
     def answer(self, answer: Mapping[str, Any], seconds: float, classes: int) -> None:
         """Count an answer: how sure it is, whether it abstains, and whether the photo is unfamiliar."""
         self.count("photos_total")
@@ -71,7 +75,7 @@ class Counters:
             lines = [*self._counter_lines(), *self._histogram_lines()]
         for name, value in gauges.items():
             kind = "counter" if name.endswith("_total") else "gauge"
-            lines += [*_head(name.removeprefix("raytl_"), kind), f"raytl_{name.removeprefix('raytl_')} {value:g}"]
+            lines += [*_head(name.removeprefix("raytl_"), kind), f"raytl_{name.removeprefix('raytl_')} {value:.15g}"]
         lines += [*_head("model_info", "gauge"), f"raytl_model_info{_labels(tuple(model.items()))} 1"]
         return "\n".join(lines) + "\n"
 
@@ -81,7 +85,7 @@ class Counters:
             series = sorted((labels, value) for (own, labels), value in self.values.items() if own == name)
             if not series and name in _UNLABELLED:
                 series = [((), 0)]
-            yield from (f"raytl_{name}{_labels(labels)} {value:g}" for labels, value in series)
+            yield from (f"raytl_{name}{_labels(labels)} {value:.15g}" for labels, value in series)
 
     def _histogram_lines(self) -> Iterator[str]:
         named = {
@@ -95,7 +99,7 @@ class Counters:
             for bound, count in zip((*map(str, histogram.bounds), "+Inf"), histogram.counts, strict=True):
                 running += count
                 yield f'raytl_{name}_bucket{{le="{bound}"}} {running}'
-            yield f"raytl_{name}_sum {histogram.sum:g}"
+            yield f"raytl_{name}_sum {histogram.sum:.15g}"
             yield f"raytl_{name}_count {histogram.total}"
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 TOKEN_ENV = "RAYTL_SERVE_TOKEN"  # noqa: S105 - the name of a variable
 MIN_TOKEN = 16
 MAX_PIXELS = 64_000_000
+_MEMORY_BYTES = 256 << 20
 _REPLICAS = re.compile(r"([0-9]{1,4})(?::([0-9]{1,4}))?")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -40,8 +41,13 @@ class Limits:
     body_s: float = 30.0
     head_s: float = 15.0
     connections: int = 512
-    memory_bytes: int = 256 << 20
+    memory_bytes: int = _MEMORY_BYTES
     drain_s: float = 30.0
+
+    @classmethod
+    def of(cls, max_bytes: int, max_pixels: int, queue: int) -> Limits:
+        """Return the limits that options choose, with memory for the largest body."""
+        return cls(max_bytes, max_pixels, queue, memory_bytes=max(_MEMORY_BYTES, max_bytes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +123,16 @@ class ServeOptions:
         for prefix in self.allow:
             if not prefix.startswith(S3) or not prefix.removeprefix(S3).split("/")[0] or "#" in prefix:
                 raise UserError(f"--allow {prefix}: expected s3://bucket/prefix")
+        for option, value, low, high in (
+            ("port", self.port, 0, 65535),
+            ("threads", self.threads, 0, 1024),
+            ("workers", self.workers, 0, 1024),
+            ("queue", self.limits.queue, 0, 1_000_000),
+            ("max-bytes", self.limits.max_bytes, 1, 1 << 40),
+            ("poll", self.poll_s, 0.01, 1e6),
+        ):
+            if not low <= value <= high:  # also not a number
+                raise UserError(f"--{option} {value}: expected {low:,} to {high:,}")
         if self.name is not None and not _NAME.fullmatch(self.name):
             raise UserError(f"--name {self.name!r}: expected letters, digits, '.', '_' and '-', 100 at most")
 

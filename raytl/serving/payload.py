@@ -58,17 +58,6 @@ def check_media_type(kind: str) -> None:
         )
 
 
-def photos_in(body: bytes, headers: Mapping[bytes, bytes], limit: int) -> list[Photo]:
-    """Return the photos of a body: the files of a form, else the body itself.
-
-    Raises:
-        Refusal: 400 for a malformed form, 413 for more than `limit` files.
-    """
-    if is_form(media_type(headers)):
-        return files_of(body, headers[b"content-type"], limit)
-    return [Photo(body)]
-
-
 def uri_in(body: bytes) -> str:
     """Return the URI that a JSON body names.
 
@@ -81,7 +70,7 @@ def uri_in(body: bytes) -> str:
         raise Refusal(400, str(error)) from None
 
 
-def files_of(body: bytes, content_type: bytes, limit: int) -> list[Photo]:
+def files_of(body: bytes, headers: Mapping[bytes, bytes], limit: int) -> list[Photo]:
     """Return the files of a multipart form; fields that are not files are refused.
 
     Raises:
@@ -90,7 +79,7 @@ def files_of(body: bytes, content_type: bytes, limit: int) -> list[Photo]:
     from python_multipart.exceptions import FormParserError
     from python_multipart.multipart import MultipartParser, parse_options_header
 
-    boundary = parse_options_header(content_type)[1].get(b"boundary")
+    boundary = parse_options_header(headers[b"content-type"])[1].get(b"boundary")
     if not boundary or len(boundary) > 200:
         raise Refusal(400, "Content-Type: expected a boundary of 200 characters at most")
     form = _Form(limit)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from raytl.serving.refusal import busy
+from raytl.serving.refusal import Refusal, busy
 
 T = TypeVar("T")
 _WEIGHT = 0.1
@@ -33,16 +33,20 @@ class PhotoPool:
         """Check that `count` photos fit.
 
         Raises:
-            Refusal: 503 with the seconds after which to retry.
+            Refusal: 413, they never fit; 503 with the seconds after which to retry.
         """
-        if self.pending + count > self.workers + self.queue and (self.pending or count > self.workers + self.queue):
+        if count > (limit := self.workers + self.queue):
+            raise Refusal(
+                413, f"{count} photos at once; expected {limit} at most, which this server computes and queues"
+            )
+        if self.pending + count > limit:
             raise busy(retry_after_s(self.pending, self.workers, self.mean_s), "the queue is full; retry later")
 
     async def map(self, work: Callable[[T], object], items: Sequence[T]) -> list[object]:
         """Return the result of `work` for each item, in order.
 
         Raises:
-            Refusal: 503, as `check`, before any of them begins; or what `work` raises, after all have ended.
+            Refusal: as `check`, before any of them begins; or what `work` raises, after all have ended.
         """
         self.check(len(items))
         self.pending += len(items)

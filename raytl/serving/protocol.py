@@ -12,6 +12,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from raytl.bundle.card import BundleCard
 from raytl.serving.refusal import Refusal, RequestError
 from raytl.stored import Format
-from raytl.stored.bounds import at_least, at_most, within
+from raytl.stored.bounds import Unchecked, at_least, at_most, within
 
 _Side = Annotated[int, within(1, 1 << 31)]
 _Text = Annotated[str, at_most(200)]
@@ -30,12 +31,12 @@ Images = list[bytes | NDArray[np.uint8]]
 
 @dataclass(frozen=True, slots=True)
 class InputTensor:
-    """A tensor of a request."""
+    """A tensor of a request; `images_of` checks its data, which has megabytes of text or millions of numbers."""
 
     name: _Text
     shape: Annotated[tuple[_Side, ...], at_least(1, "dimension"), at_most(4, "dimensions")]
     datatype: Literal["BYTES", "UINT8"]
-    data: Any
+    data: Annotated[Any, Unchecked]
     parameters: Mapping[_Text, Any] = field(default_factory=dict)
 
 
@@ -94,8 +95,7 @@ def images_of(request: InferRequest, limit: int, max_pixels: int) -> Images:
         raise Refusal(
             413, f"shape {list(shape)}; expected {limit} images at most, each of {max_pixels:,} pixels at most"
         )
-    pixels = _pixels(tensor.data, math.prod(shape)).reshape(shape)
-    return [np.ascontiguousarray(each) for each in pixels]
+    return list(_pixels(tensor.data, math.prod(shape)).reshape(shape))
 
 
 def _files(tensor: InputTensor, limit: int) -> Images:
@@ -112,13 +112,25 @@ def _files(tensor: InputTensor, limit: int) -> Images:
 
 
 def _pixels(data: Any, count: int) -> NDArray[np.uint8]:
+    """Return `count` pixels from numbers or nested lists of them. Numpy sees bytes alone: of texts it would make an array in which
+    each takes as much memory as the longest."""
+    numbers = _flat(data)
     try:
-        values = np.asarray(data)
-    except (ValueError, OverflowError, MemoryError):  # rows of different lengths
-        values = np.empty(0)
-    if values.size != count or values.dtype.kind != "i" or values.min() < 0 or values.max() > 255:
-        raise Refusal(400, f"data: expected {count:,} integers from 0 to 255, as the shape says")
-    return values.astype(np.uint8)
+        if len(numbers) == count and set(map(type, numbers)) == {int}:
+            return np.frombuffer(bytearray(numbers), np.uint8)
+    except (ValueError, OverflowError):  # not from 0 to 255
+        pass
+    raise Refusal(400, f"data: expected {count:,} integers from 0 to 255, as the shape says")
+
+
+def _flat(data: Any) -> list[Any]:
+    """Return the members of nested lists whose rows have equal lengths, in order; nothing of others."""
+    rows = data if isinstance(data, list) else []
+    while rows and isinstance(rows[0], list):
+        if set(map(type, rows)) != {list} or len(set(map(len, rows))) > 1:
+            return []
+        rows = list(chain.from_iterable(rows))
+    return rows
 
 
 def response(

@@ -21,7 +21,7 @@ from raytl.errors import RaytlError, UserError, first_line
 from raytl.events import Message, OnEvent, ignore
 from raytl.feedback.opening import FeedbackOptions
 from raytl.serving.app import Application
-from raytl.serving.options import Replicas, ServeOptions, required_token
+from raytl.serving.options import TOKEN_ENV, Replicas, ServeOptions, required_token
 from raytl.serving.running import running
 
 APP = "raytl"
@@ -47,6 +47,7 @@ def bound(options: ServeOptions) -> Any:
     """Return the application for Ray Serve that `options` describe, not running yet."""
     from ray import serve
 
+    options = for_replicas(options)
     ray = options.ray or Replicas()
     slots = options.worker_count + options.limits.queue
     scale: dict[str, Any] = {"num_replicas": ray.min_replicas}
@@ -70,6 +71,13 @@ def bound(options: ServeOptions) -> Any:
         **scale,
     )
     return deployment.bind()
+
+
+def for_replicas(options: ServeOptions) -> ServeOptions:
+    """Return the options that replicas get, which Ray stores: without the token, which they must have in a variable of their own."""
+    ray = options.ray or Replicas()
+    token_env = ray.token_env or (None if options.token is None else TOKEN_ENV)
+    return replace(options, token=None, ray=replace(ray, token_env=token_env))
 
 
 def cpus_of(options: ServeOptions) -> int:

@@ -57,10 +57,10 @@ def server_of(service: Service, on_ready: Callable[[], None]) -> Server:
     limits = service.options.limits
     config = uvicorn.Config(
         Application(service),
-        http=guarded(limits, lambda status: service.counters.request("connection", status, 0.0)),  # type: ignore[arg-type]
+        http=guarded(limits, service.counters.refused_connection),  # type: ignore[arg-type]
         ws="none",
         log_config=None,
-        log_level="error",  # uvicorn warns of each malformed request: any client could fill the log
+        log_level="critical",  # uvicorn logs each malformed request and unread response: any client could fill the log
         access_log=False,
         server_header=False,
         proxy_headers=False,
@@ -88,12 +88,14 @@ class Server(uvicorn.Server):
 @contextlib.contextmanager
 def _stoppable() -> Iterator[None]:
     """Let a drained server end normally: uvicorn raises the signal again that stopped it."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
     try:
-        before = signal.signal(signal.SIGTERM, lambda *_: None)
+        before = {number: signal.signal(number, lambda *_: None) for number in numbers}
     except ValueError:  # not the main thread
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

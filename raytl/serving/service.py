@@ -47,7 +47,7 @@ class Service:
         """Return the answer for each image, or why it has none.
 
         Raises:
-            Refusal: 503, the queue is full.
+            Refusal: 413, they never fit into the queue; 503, it is full.
         """
         return await self.photos.map(partial(self._answer, model), images)  # type: ignore[return-value]
 

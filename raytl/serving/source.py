@@ -22,7 +22,7 @@ from raytl.store.cache import cache_root
 from raytl.store.contract import ObjectStore
 from raytl.store.drafts import drafted
 from raytl.store.open import open_store
-from raytl.store.pins import pin
+from raytl.store.pins import make_room, pin
 from raytl.store.retry import retried
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import is_remote, local_path
@@ -81,8 +81,17 @@ class BucketSource:
         return _digest(card_bytes(open_store(self.uri, self.s3)))
 
     def folder(self, version: str) -> Path:
-        """Return the fetched bundle."""
-        return fetched_bundle(open_store(self.uri, self.s3), self.s3.cache_name(self.uri))
+        """Return the fetched bundle.
+
+        Raises:
+            ModelError: the URI has another bundle by now.
+        """
+        folder = fetched_bundle(open_store(self.uri, self.s3), self.s3.cache_name(self.uri))
+        if (current := _digest((folder / MODEL_JSON).read_bytes())) != version:
+            raise ModelError(
+                f"{self.uri}: found the bundle {current}; expected {version}, which was replaced meanwhile. Try again"
+            )
+        return folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +170,7 @@ def fetched_bundle(store: ObjectStore, cache_name: str) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if _is_whole(place):
             return place
+        make_room(sum(entry.bytes for entry in card.files.values()))
         with drafted(place, folder=True) as draft:
             for file, entry in card.files.items():
                 retried(lambda file=file, size=entry.bytes: store.get_to_file(file, draft / file, size))  # type: ignore[misc]

@@ -6,11 +6,13 @@ import logging
 import random
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from raytl.errors import first_line
 from raytl.serving.live import LiveModel, ServedModel
 from raytl.serving.source import Source
+from raytl.store.pins import release
 
 _JITTER = 0.1
 Open = Callable[[Path, str], ServedModel]
@@ -18,7 +20,8 @@ Open = Callable[[Path, str], ServedModel]
 
 
 def follow_once(live: LiveModel, source: Source, open_: Open) -> bool:
-    """Look once whether another version is to be served, and serve it; return whether the model was replaced.
+    """Look once whether another version is to be served, and serve it; return whether the model was replaced. The bundle of the
+    one before leaves the cache, which would grow with each version.
 
     Whatever fails, the old one stays, with the reason in `live.trouble`.
     """
@@ -27,6 +30,7 @@ def follow_once(live: LiveModel, source: Source, open_: Open) -> bool:
         if version == live.current.version:
             live.trouble = ""
             return False
+        before = live.current.bundle.model.folder
         live.swap(open_(source.folder(version), version))
     except Exception as error:  # also errors of runtimes and of a full disk
         reason = first_line(error)[:500]
@@ -35,6 +39,9 @@ def follow_once(live: LiveModel, source: Source, open_: Open) -> bool:
         live.fail(reason)
         return False
     logging.getLogger("raytl").info("serving version %s", version)
+    if before != live.current.bundle.model.folder:
+        with suppress(OSError):  # the cache was removed by hand
+            release(before)
     return True
 
 

@@ -43,6 +43,13 @@ def unpin(place: Path) -> None:
         os.close(handle)
 
 
+def release(place: Path) -> None:
+    """Remove the pin of this process, and `place` itself unless another process has pinned it."""
+    if (handle := _pins.pop(place, None)) is not None:
+        os.close(handle)
+        _remove_unpinned(place)
+
+
 def sweep_out(kind: str) -> None:
     """Remove the folders of a kind that no live process has pinned."""
     for place in _places(cache_root() / kind):

@@ -28,6 +28,10 @@ class Undefined:
     """Marker of a number that may be NaN, which strict JSON stores as null."""
 
 
+class Unchecked:
+    """Marker of a value of any type that its user checks, such as millions of numbers: the default bounds do not hold for it."""
+
+
 def within(low: float, high: float, unit: str = "") -> Bound:
     """Return the bound of a number from `low` to `high`."""
     return Bound(f"a number from {low:,} to {high:,}{unit and f' {unit}'}", lambda value: low <= value <= high)

@@ -15,7 +15,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from raytl.stored.bounds import Bound, FormerKey, Undefined
+from raytl.stored.bounds import Bound, FormerKey, Unchecked, Undefined
 from raytl.stored.fault import Fault, mismatch
 
 MAX_CHARACTERS = 1 << 16
@@ -107,6 +107,10 @@ def _anything(value: Any, foreign: Foreign) -> Any:
         return _text(value, foreign)
     if type(value) in (int, float):
         return _integer(value, foreign) if isinstance(value, int) else _number(value, foreign)
+    return value
+
+
+def _unchecked(value: Any, foreign: Foreign) -> Any:
     return value
 
 
@@ -240,6 +244,8 @@ def _tagged(readers: Mapping[str, Reader], may_be_null: bool) -> Reader:
 def _bounded(kind: Any, *bounds: Any) -> Reader:
     if Undefined in bounds:
         return _undefined
+    if Unchecked in bounds:
+        return _unchecked
     read_plain = reader(kind)
     checks = [bound for bound in bounds if isinstance(bound, Bound)]
 

@@ -194,7 +194,7 @@ def _check_same(folder: RunFolder, experiment: Experiment) -> None:
 
 
 def _write_inputs(folder: RunFolder, run_plan: Plan, resumed: bool) -> None:
-    """Record the experiment, data and versions of a new run; check that a resumed run still has the same data."""
+    """Record the experiment, data and versions of a new run; check that a resumed run still has the same data and weights."""
     if resumed:
         _check_data(folder, run_plan)
         drop_later_metrics(folder)
@@ -243,6 +243,7 @@ def _label_changes(run_plan: Plan) -> dict[str, int | str] | None:
 
 def _check_data(folder: RunFolder, run_plan: Plan) -> None:
     record = PROVENANCE_FORMAT.load(folder.provenance)
+    _check_weights(folder, run_plan, record.weights)
     before, now = record.bit_depth or SIXTEEN_BITS.bits, run_plan.dataset.depth.depth.bits
     if before != now:
         raise RunError(
@@ -270,6 +271,20 @@ def _check_data(folder: RunFolder, run_plan: Plan) -> None:
             f"{folder.root}: what label methods change is not what this run began with; {CHANGES} is missing or was edited.\n"
             "  Restore it, or start over with --new (the old run is renamed, not deleted)."
         )
+
+
+def _check_weights(folder: RunFolder, run_plan: Plan, before: object) -> None:
+    """Check that the file, run or version of `model.weights` has the tensors with the digest `before`; None = not recorded.
+
+    Those of a library are named by the model, and resized to another image size they may differ in a bit between CPUs.
+    """
+    weights = run_plan.experiment.model.weights
+    if before is None or weights in ("pretrained", "none") or (now := run_plan.weights_digest) == before:
+        return
+    raise RunError(
+        f"{folder.root}: model.weights: {weights} changed since this run began (digest {str(before)[:12]} then, {now[:12]} now).\n"
+        "  Restore it, or start over with --new (the old run is renamed, not deleted)."
+    )
 
 
 def _has_begun(folder: RunFolder) -> bool:

@@ -33,6 +33,14 @@ def test_labels_are_those_that_reach_their_threshold(tmp_path: Path) -> None:
     assert answer["probabilities"] == pytest.approx({"a": 0.2, "b": 0.7, "c": 0.1})
 
 
+def test_names_of_classes_are_utf8_whatever_the_system_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda path, encoding=None: read(path, encoding or "cp1252"))  # Windows
+    outputs, classes = {"probabilities": PROBABILITIES}, ["a", "Käse", "c"]
+    model = Model(write_constant(tmp_path, "labels", outputs, CENTER, Thresholds(), classes=classes))
+    assert model.predict(photo())["labels"] == ["Käse"]
+
+
 def test_labels_without_thresholds_need_half(tmp_path: Path) -> None:
     model = Model(write_constant(tmp_path, "labels", {"probabilities": PROBABILITIES}, CENTER, Thresholds()))
     assert model.predict(photo())["labels"] == ["b"]

@@ -11,10 +11,13 @@ import pytest
 
 from raytl.catalog.comparison import compare
 from raytl.errors import RunError
+from raytl.evaluation.evaluate import OUTCOMES
 from raytl.metrics import paired
 from raytl.metrics.paired import mcnemar
+from raytl.registry.registry import Registry
 from raytl.tasks.classification import outcomes
 from tests.catalog.conftest import METRIC, put, put_report, put_run, samples
+from tests.registry.conftest import about
 
 OLD = {f"k{n:02d}": ("ab"[n % 2], "a") for n in range(20)}
 NEW = {key: (true, true) for key, (true, _) in OLD.items()}
@@ -44,6 +47,23 @@ def test_scores_of_auxiliary_heads_are_none_of_the_task(tmp_path: Path) -> None:
     manifest["summary"]["metrics"] |= {"auxiliary/camera/accuracy": 0.9, "calibration/ece": 0.1}
     put(run, {"manifest.json": manifest})
     assert compare(run, run).validation == {METRIC: (0.75, 0.75)}
+
+
+def test_versions_have_the_reports_that_were_added_on_another_node(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAYTL_CACHE", str(tmp_path / "cache"))
+    registry = Registry.open(f"memory://{tmp_path}/trash")
+    for number, predicted in enumerate((OLD, NEW), 1):
+        run = put_run(f"{tmp_path}/{number}")
+        put_report(run, OLD, split="val")
+        registry.publish(Path(run), about())
+        put_report(f"{tmp_path}/elsewhere", predicted, split="val")
+        for name in ("report.json", OUTCOMES):
+            content = (tmp_path / "elsewhere" / "evaluation" / "val" / name).read_bytes()
+            registry.store.put_bytes(f"reports/{number:06d}/evaluation/val/{name}", content)
+    accuracy = compare(*(f"models:{registry.uri}@{number}" for number in (1, 2))).tests[0]
+    assert (accuracy.gained, accuracy.lost) == (10, 0)
 
 
 def test_reports_on_the_same_images_are_tested_in_pairs(root: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from raytl.catalog.difference import ConfigChange, config_changes, data_change
 from raytl.config.schema import Recipe
 from tests.catalog.conftest import BASE, SAMPLES, samples
@@ -41,3 +43,16 @@ def test_images_are_found_by_content_whatever_their_names() -> None:
     assert (found.added, found.removed) == (("c/9",), ("b/1",))
     assert found.relabelled == {"a/1": ("a", "b")}
     assert found.moved == {"a/2": ("test", "train")}
+
+
+def test_copies_of_an_image_are_compared_one_by_one() -> None:
+    one, copy, other = (
+        replace(sample, digest="0" * 64)
+        for sample in samples(("a", "a", "train"), ("b", "b", "train"), ("c", "a", "train"))
+    )
+    found = data_change(("s", "t"), [one, copy], [one])
+    assert (found.removed, found.added, found.relabelled) == (("b",), (), {})
+    found = data_change(("s", "t"), [one, copy], [copy, other])
+    assert (found.removed, found.added, found.relabelled) == ((), (), {}), "a was renamed to c"
+    found = data_change(("s", "t"), [one], [one, copy, other])
+    assert (found.removed, found.added, found.relabelled) == ((), ("b", "c"), {})

@@ -96,6 +96,34 @@ def test_a_sweep_is_one_entry_with_the_data_of_its_winner(root: str) -> None:
     )
 
 
+def test_trials_that_a_budget_interrupted_have_not_ended(root: str) -> None:
+    stopped = RESULT | {
+        "status": "stopped by budget",
+        "trials": {"complete": 3, "pruned": 2, "failed": 1, "running": 2},
+    }
+    put(f"{root}/x-sweep", {"experiment.yaml": str(BASE), "trials.json": {"trials": 9}, "summary.json": stopped})
+    [entry] = list_runs(root)
+    assert (entry.state, entry.done, entry.total) == ("finished", 6, 9)
+
+
+def test_an_epoch_without_the_metric_is_done_too(root: str) -> None:
+    put_run(f"{root}/one", (0.5, None, 0.4), finished=False)
+    [entry] = list_runs(root)
+    assert (entry.done, entry.value) == (3, 0.5)
+
+
+@pytest.mark.parametrize("when", ["lease", "failure"])
+def test_a_run_in_a_bucket_changed_last_when_its_lease_was_renewed_or_it_failed(tmp_path: Path, when: str) -> None:
+    uri, last = f"memory://{tmp_path}", (NOW - timedelta(hours=1)).isoformat()
+    given_back = asdict(Holder(1, "t", "node-2", 7, "another boot", 1, 5, last, given_back=True))
+    files = {"lease": {"lease.json": given_back}, "failure": {"failure.json": FAILURE | {"when": last}}}[when]
+    put_run(f"{uri}/long", finished=False, files=files)
+    put_run(f"{uri}/later", experiment={}, files={"lease.json": {**given_back, "renewed": "never"}})
+    [first, second] = list_runs(uri, now=NOW)
+    assert (first.name, first.age_s(NOW)) == ("long", 3600)
+    assert second.updated == "2026-01-02T03:04:05+00:00", "the time of its start is all that is stored"
+
+
 def test_one_that_cannot_be_read_is_listed_with_the_reason(root: str) -> None:
     put_run(f"{root}/good")
     put_run(f"{root}/cut", files={"manifest.json": b'{"format": 1, '})

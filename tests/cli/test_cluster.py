@@ -58,3 +58,10 @@ def test_all_problems_are_listed_with_exit_code_2(raytl: Raytl) -> None:
     Path("crops.yaml").write_text(EXPERIMENT.replace("s3://crops/data", "photos"))
     done = raytl("cluster", "render", "kuberay", "--experiment", "crops.yaml")
     assert (done.code, "data.uri: found 'photos'" in done.err) == (2, True)
+
+
+def test_a_table_on_this_machine_is_refused_because_only_the_experiment_is_embedded(raytl: Raytl) -> None:
+    Path("rows.csv").write_text("path,label\ns3://crops/1.jpg,red\n")
+    Path("crops.yaml").write_text(EXPERIMENT.replace("s3://crops/data", "rows.csv"))
+    done = raytl("cluster", "render", "kuberay", "--experiment", "crops.yaml")
+    assert (done.code, "data.uri: found 'rows.csv'; expected s3://bucket/prefix" in done.err) == (2, True)

@@ -25,12 +25,14 @@ def test_running_trials_counts_and_the_best_fit_the_terminal(width: int) -> None
         view.take(changed(number, "running"))
     for number in range(30):
         view.take(changed(number, "pruned" if number % 3 else "complete", done=number + 1))
+    for number in range(30, 34):
+        view.take(changed(number, "waiting", done=30))
     text = io.StringIO()
     Console(file=text, width=width, color_system=None).print(view.render())
     lines = text.getvalue().splitlines()
     assert len(lines) < 20
     assert all(len(one) <= width for one in lines)
-    assert "30/2000 trials  10 running  10 complete, 20 pruned" in text.getvalue()
+    assert "30/2000 trials  6 running  10 complete, 20 pruned" in text.getvalue()
     assert "best 0.9500 by trial 7" in text.getvalue()
     assert "trial 39  epoch 1/4  0.9000  unfreeze 3" in text.getvalue()
 

@@ -70,6 +70,13 @@ def test_a_full_disk_is_no_surprise(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_too_little_memory_is_no_surprise(capsys: pytest.CaptureFixture[str]) -> None:
+    assert fail_with(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore")) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: out of memory (CUDA out of memory. Tried to allocate 2.00 GiB.); expected enough")
+    assert "train.accumulate" in err and "traceback" not in err
+
+
 def test_without_a_run_the_traceback_goes_to_a_file_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pickle
 
 import pytest
+from ray.exceptions import OutOfMemoryError
 
 from raytl.cluster.retry import Cause, EndedAttempt, GiveUp, Retry, decide, is_bug, reason_of
 from raytl.config.schema import ComputeConfig
@@ -36,6 +37,12 @@ def test_a_bug_is_not_retried_and_its_exception_is_named() -> None:
     error = error_of(ended(0, "failure", PEER, ZeroDivisionError("division by zero")))
     assert isinstance(error, WorkerFailed)
     assert "A worker failed with ZeroDivisionError: division by zero" in str(error)
+
+
+def test_too_little_memory_of_a_gpu_is_not_a_bug_but_an_error_with_advice() -> None:
+    error = error_of(ended(0, "failure", PEER, RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")))
+    assert not isinstance(error, WorkerFailed)
+    assert "train.accumulate 2 or more" in str(error)
 
 
 @pytest.mark.parametrize(
@@ -76,6 +83,16 @@ def test_the_same_failure_twice_at_one_step_is_final_but_preemption_may_repeat()
 
 def test_a_budget_of_zero_allows_no_restart() -> None:
     assert isinstance(error_of(ended(1), max_failures=0), WorkersLost)
+
+
+def test_a_worker_that_ray_ended_for_memory_is_named_with_advice_before_its_peers() -> None:
+    killed = OutOfMemoryError(
+        "1 worker(s) were killed due to the node running low on memory.\nUsed 31 of 32 GB\nPID 1\nPID 2"
+    )
+    assert reason_of([PEER, killed]) == "1 worker(s) were killed due to the node running low on memory."
+    text = str(error_of(ended(1, "failure", PEER, killed), max_failures=0))
+    assert "Used 31 of 32 GB\n  Use fewer workers on a machine (compute.workers), fewer data.loader_workers" in text
+    assert "PID" not in text
 
 
 @pytest.mark.parametrize("errors", [(ZeroDivisionError("x"),), ()])

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
+from ray.exceptions import AuthenticationError
 
 from raytl.cluster import session
+from raytl.errors import Denied, DiskError, RaytlError, Unavailable
 
 
 @pytest.mark.ray
@@ -64,3 +67,29 @@ def test_the_raylet_starts_as_many_processes_as_the_session_needs(
         (["raylet", "--num_prestart_python_workers=3", "--head"], {"OMP_NUM_THREADS": expected}),
         (["raylet", "--num_prestart_python_workers=1", "--head"], {"A": "b"}),
     ]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "error", "refusal", "text"),
+    [
+        (
+            "head:6379",
+            AuthenticationError("no such token"),
+            Denied,
+            r"'head:6379' refuses this token .*\n  Set RAY_AUTH_TOKEN",
+        ),
+        ("head:6379", ConnectionError("no answer"), Unavailable, r"no Ray cluster at 'head:6379' \(no answer\)"),
+        ("embedded", Exception("timed out during startup"), Unavailable, r"no Ray could be started .*\n.*less busy"),
+        ("embedded", OSError(28, "No space left on device"), DiskError, "expected enough space"),
+    ],
+)
+def test_a_ray_that_does_not_start_or_refuses_the_token_is_an_error_with_advice(
+    cluster: str, error: Exception, refusal: type[RaytlError], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ray.init", init)
+    session.prepare_environment(cluster)
+    with pytest.raises(refusal, match=text):
+        session._start(cluster, Path("unused") if cluster == "embedded" else None, ())

@@ -5,9 +5,15 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import ray
+import ray.train
 import torch
+from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
+from raytl.cluster import worker_group
+from raytl.cluster.retry import EndedAttempt, Retry, decide
 from raytl.cluster.session import session
+from raytl.cluster.watch import Watch
 from raytl.cluster.worker_group import run_group
 from raytl.config.schema import ComputeConfig
 from raytl.errors import ConfigError, NonFiniteLoss, RaytlError, WorkerFailed, WorkersLost
@@ -49,6 +55,32 @@ def _threads(world: World, payload: None, emit: OnEvent) -> int:
 def test_one_worker_with_more_cpus_than_the_machine_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"1 worker\(s\) of 4096 CPUs each, but the cluster has 1 machine"):
         run_group(add_ranks, Orders(), ComputeConfig(cpus_per_worker=4096), scratch=tmp_path, on_event=ignore)
+
+
+KILLED = ray.exceptions.OutOfMemoryError("1 worker(s) were killed due to the node running low on memory.")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        KILLED,
+        ray.train.ControllerError(KILLED),
+        ray.train.WorkerGroupError("", {0: WorkerHealthCheckFailedError("A worker health check failed.", KILLED)}),
+    ],
+    ids=["of a call", "at the start", "of a poll"],
+)
+def test_a_worker_that_ray_ends_for_memory_is_a_failure_that_may_be_retried(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Trainer:
+        def fit(self) -> None:
+            raise error
+
+    monkeypatch.setattr(Watch, "lost_hosts", lambda _: [])
+    outcome = worker_group._outcome(Trainer(), Watch())
+    assert outcome == EndedAttempt("failure", str(KILLED), 0, (KILLED,))
+    assert isinstance(outcome, EndedAttempt)
+    assert isinstance(decide([outcome], ComputeConfig()), Retry)
 
 
 @pytest.fixture(scope="module")

@@ -57,12 +57,14 @@ def metadata() -> Iterator[str]:
     server.server_close()
 
 
-@pytest.mark.parametrize(("cloud", "path", "seconds"), [("aws", NOTICE, "100"), ("gcp", PREEMPTED, "20")])
+@pytest.mark.parametrize(
+    ("cloud", "path", "refusals", "seconds"), [("aws", NOTICE, 0, "100"), ("gcp", PREEMPTED, 1, "15")]
+)
 def test_a_node_is_drained_on_the_clouds_notice_and_not_before(
-    cloud: str, path: str, seconds: str, metadata: str, tmp_path: Path
+    cloud: str, path: str, refusals: int, seconds: str, metadata: str, tmp_path: Path
 ) -> None:
-    ray = tmp_path / "ray"
-    ray.write_text('#!/bin/sh\necho "$@"\n')
+    ray, requests = tmp_path / "ray", tmp_path / "requests"
+    ray.write_text(f'#!/bin/sh\necho >> {requests}\n[ "$(wc -l < {requests})" -gt {refusals} ] && echo "$@"\n')
     ray.chmod(0o755)
     env = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "METADATA": metadata}
     done = subprocess.run(

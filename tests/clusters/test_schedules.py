@@ -130,9 +130,11 @@ def test_a_refused_or_deleted_rayjob_fails_its_job(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("code", "output"), [(0, ""), (1, "what it said\nand why\n"), (2, "what it said\nand why\n")])
 def test_cron_mails_the_output_of_a_failed_tick(code: int, output: str, tmp_path: Path) -> None:
     raytl = tmp_path / "raytl"
-    raytl.write_text(f'#!/bin/bash\n[ "$KEY" = value ] || exit 99\necho what it said\necho and why >&2\nexit {code}\n')
+    raytl.write_text(
+        f'#!/bin/bash\n[ "$KEY" = "value?a=1&b=2" ] || exit 99\necho what it said\necho and why >&2\nexit {code}\n'
+    )
     raytl.chmod(0o755)
-    (tmp_path / "retrain.env").write_text("KEY=value\n")
+    (tmp_path / "retrain.env").write_text("KEY='value?a=1&b=2'\n")
     when, user, line = schedules.crontab(text_of("retrain.crontab"))
     assert (when, user, "%" in line) == ("0 6 * * *", "raytl", False)
     line = line.replace("/opt/raytl/.venv/bin/raytl", str(raytl)).replace(

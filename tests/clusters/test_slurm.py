@@ -62,17 +62,20 @@ def test_a_job_trains_on_its_nodes_rejects_unauthenticated_requests_and_cleans_u
     number = slurm.free_job()
     job = start(tmp_path, experiment(tmp_path, make_photos(12), 2), number)
     token = tmp_path / ".raytl-slurm" / f"{number}.token"
-    mode = answer = None
+    scratch = Path(f"/tmp/ray-{number}")
+    mode = answer = files = None
     while job.poll() is None and answer is None:
         if token.exists() and token.stat().st_size:
             mode = token.stat().st_mode & 0o777
+            files = (scratch.stat().st_mode & 0o777) if scratch.exists() else None
             answer = submitted_without_token(f"http://127.0.0.1:{slurm.first_port(number) + 1}/api/jobs/")
         threading.Event().wait(0.1)
     output, _ = job.communicate()
     assert (job.returncode, mode, answer) == (0, 0o600, 401), output
     assert "starting 2 worker(s) on the Ray cluster" in output
     assert (tmp_path / "runs" / "tiny" / "manifest.json").exists()
-    assert not token.exists()
+    assert files == 0o700, "other users of the node could replace Ray's files"
+    assert not token.exists() and not scratch.exists()
     assert left_over(number) == []
 
 

@@ -8,13 +8,23 @@ import pytest
 
 from raytl.doctor.bucket import Bucket, probe
 from raytl.errors import Denied
+from raytl.store.open import open_store
 from raytl.store.s3 import S3Store
 from raytl.store.s3_settings import S3Settings
 
-pytestmark = pytest.mark.s3
 STORAGE = S3Settings()
 
 
+def test_a_manifest_and_an_archive_are_data_though_nothing_is_below_them() -> None:
+    store = open_store("memory://probed")
+    store.put_bytes("rows.csv", b"path,label")
+    store.put_bytes("photos.zip", b"PK")
+    for name, read_bytes in (("rows.csv", 10), ("photos.zip", 2), ("typo.csv", 0), ("typo", 0)):
+        result = probe(Bucket(f"memory://probed/{name}", False, STORAGE), "here")
+        assert (result.error, result.read_bytes, result.lacks_data) == ("", read_bytes, not read_bytes)
+
+
+@pytest.mark.s3
 def test_a_bucket_is_listed_written_read_and_left_unchanged(bucket: str, s3_client: Any) -> None:
     s3_client.put_object(Bucket=bucket, Key="x/small", Body=b"1")
     s3_client.put_object(Bucket=bucket, Key="x/big", Body=bytes(9 << 20))
@@ -26,6 +36,7 @@ def test_a_bucket_is_listed_written_read_and_left_unchanged(bucket: str, s3_clie
     assert [each["Key"] for each in s3_client.list_objects_v2(Bucket=bucket)["Contents"]] == ["x/big", "x/small"]
 
 
+@pytest.mark.s3
 def test_data_is_only_read(bucket: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise AssertionError("data was written to")
@@ -36,11 +47,13 @@ def test_data_is_only_read(bucket: str, s3_client: Any, monkeypatch: pytest.Monk
     assert (result.error, result.write_s, result.write_error, result.read_bytes) == ("", None, "", 3)
 
 
+@pytest.mark.s3
 def test_a_missing_bucket_is_an_error_in_one_line(s3_client: Any) -> None:
     result = probe(Bucket("s3://nowhere-to-be-found", True, STORAGE), "here")
     assert "s3://nowhere-to-be-found" in result.error and "\n" not in result.error
 
 
+@pytest.mark.s3
 def test_a_read_only_bucket_is_reported(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(*_: object, **__: object) -> None:
         raise Denied("s3://x: 403 Forbidden; check the credentials")
@@ -51,6 +64,7 @@ def test_a_read_only_bucket_is_reported(bucket: str, monkeypatch: pytest.MonkeyP
     assert result.write_error.startswith("read-only: s3://x: 403 Forbidden")
 
 
+@pytest.mark.s3
 def test_only_the_first_page_is_listed(bucket: str, s3_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raytl.store.s3.PAGE_KEYS", 2)
     for number in range(3):

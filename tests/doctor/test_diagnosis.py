@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from raytl.cluster.on_each_node import results_within
 from raytl.doctor.bucket import BucketProbe
 from raytl.doctor.diagnosis import findings
 from raytl.doctor.finding import Examination, FailedCheck, Finding
@@ -80,6 +81,10 @@ def test_sixty_four_equal_machines_fit_one_screen() -> None:
             "error", "GPUs", "10.0.0.1, here, GPU 0 (H200): 3 uncorrected", "drain", id="broken memory",
         ),
         pytest.param(
+            Examination((replace(A, gpu_error="Driver/library version mismatch"),)),
+            "error", "GPUs", "10.0.0.1, here: nvidia-smi failed: Driver/library", "repair", id="a broken driver",
+        ),
+        pytest.param(
             Examination((replace(A, gpus=(replace(H200, throttled=True),)),)),
             "warn", "GPUs", "GPU 0 (H200): throttled", "cooling", id="a hot GPU",
         ),
@@ -114,6 +119,10 @@ def test_sixty_four_equal_machines_fit_one_screen() -> None:
         pytest.param(
             Examination((A,), probes=(replace(PROBE, write_error="read-only: 403", write_s=None),)),
             "error", "s3://x", "from a: read-only: 403", "s3:PutObject", id="read only",
+        ),
+        pytest.param(
+            Examination((A,), probes=(replace(PROBE, objects=0, write_s=None, read_bytes=0),)),
+            "error", "s3://x", "no objects", "URI", id="no data",
         ),
         pytest.param(
             Examination((A,), probes=(replace(PROBE, read_s=10.0),)),
@@ -178,12 +187,25 @@ def test_each_problem_is_a_finding_with_advice(
         Examination((A, replace(B, skew_s=3.0, skew_error_s=2.5))),
         Examination((A,), probes=(replace(PROBE, read_bytes=1000, read_s=1.0),)),
         Examination((A,), probes=(replace(PROBE, skew_s=None, write_s=None),)),
+        Examination((A,), probes=(replace(PROBE, objects=0, read_bytes=0),)),
         Examination((replace(A, gpus=(replace(H200, ecc_errors=None),)),)),
     ],
-    ids=["a clock that answered slowly", "too little read", "a store without a clock", "a GPU without ECC"],
+    ids=[
+        "a clock that answered slowly",
+        "too little read",
+        "a store without a clock",
+        "no runs yet",
+        "a GPU without ECC",
+    ],
 )
 def test_an_inconclusive_measurement_is_no_finding(examination: Examination) -> None:
     assert not wrong(examination)
+
+
+def test_without_an_answer_of_any_machine_the_silence_is_the_finding() -> None:
+    (one,) = findings(Examination((), failed=(FailedCheck("machine", "a", "no answer within 60 s"),)))
+    assert (one.level, one.observed) == ("error", "a: no answer within 60 s")
+    assert results_within([], 1.0) == []
 
 
 def test_a_link_carries_what_a_ring_moves() -> None:

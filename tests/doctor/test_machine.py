@@ -33,12 +33,36 @@ def test_checkouts_of_one_version_differ_by_their_code(tmp_path: Path) -> None:
 
 
 def test_gpus_are_reported_by_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "nvidia-smi"
-    program.write_text(
-        "#!/bin/sh\necho 'NVIDIA H200, 143771, 570.1, 0, Not Active'\necho 'NVIDIA H200, 143771, 570.1, 2, Active'\n"
-    )
-    program.chmod(0o755)
+    stub(tmp_path, "echo 'NVIDIA H200, 143771, 570.1, 0, Not Active'\necho 'NVIDIA H200, 143771, 570.1, 2, Active'")
     monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
     assert [(gpu.ecc_errors, gpu.throttled) for gpu in machine.inspect("x").gpus] == [(0, False), (2, True)]
-    program.write_text("#!/bin/sh\nexit 9\n")
-    assert machine.inspect("x").gpus == ()
+
+
+@pytest.mark.parametrize(("vendor", "kind", "reported"), [("0x10de", "0x030200", True), ("0x10de", "0x040300", False)])
+def test_a_failing_nvidia_smi_is_reported_if_the_machine_has_a_gpu(
+    vendor: str, kind: str, reported: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stub(tmp_path, "echo 'Failed to initialize NVML: Driver/library version mismatch'; exit 18")
+    (tmp_path / "pci" / "0000:01:00.0").mkdir(parents=True)
+    (tmp_path / "pci" / "0000:01:00.0" / "vendor").write_text(f"{vendor}\n")
+    (tmp_path / "pci" / "0000:01:00.0" / "class").write_text(f"{kind}\n")
+    monkeypatch.setattr(machine, "_PCI", tmp_path / "pci")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    report = machine.inspect("x")
+    expected = "Failed to initialize NVML: Driver/library version mismatch" if reported else ""
+    assert (report.gpus, report.gpu_error) == ((), expected)
+
+
+def test_a_driver_that_knows_the_old_name_of_a_column_reports_its_gpus(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refusal = 'echo "Field \\"clocks_event_reasons.hw_slowdown\\" is not a valid field to query."; exit 2'
+    stub(tmp_path, f'case "$1" in *clocks_event*) {refusal};; esac\necho "Tesla T4, 15360, 525.1, 0, Active"')
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    assert machine._gpus() == ((machine.Gpu("Tesla T4", 15360, "525.1", 0, True),), "")
+
+
+def stub(folder: Path, script: str) -> None:
+    """Write an nvidia-smi that runs `script`."""
+    (folder / "nvidia-smi").write_text(f"#!/bin/sh\n{script}\n")
+    (folder / "nvidia-smi").chmod(0o755)

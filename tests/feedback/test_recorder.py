@@ -29,9 +29,11 @@ from raytl.feedback.reservoir import Lowest, Reservoir, Window
 from raytl.feedback.retention import Retention, StoredWindow, expired
 from raytl.store.local import LocalStore
 from raytl.store.memory import MemoryStore
+from tests.data.files import png16
 from tests.feedback.made import NOW, photo, put_labels, put_photo, put_records, record
 
 KEEP = Keep(random_images=4, uncertain=3, unfamiliar=2)
+VIEW = {"image_px": 8, "resize_px": 8, "crop_mode": "center", "interpolation": "bilinear", "bits": 16, "frame": None}
 
 
 def answer(confidence: float = 0.9, **more: object) -> dict[str, Any]:
@@ -128,15 +130,7 @@ def test_a_window_ends_by_the_clock(store: MemoryStore) -> None:
 
 def test_a_photo_that_is_none_and_odd_answers_end_nothing(store: MemoryStore) -> None:
     events: list[object] = []
-    view = {
-        "image_px": 8,
-        "resize_px": 8,
-        "crop_mode": "center",
-        "interpolation": "bilinear",
-        "bits": 16,
-        "frame": None,
-    }
-    recorder = Recorder(store, "x", KEEP, view=view, on_event=events.append)
+    recorder = Recorder(store, "x", KEEP, view=VIEW, on_event=events.append)
     recorder.add(b"no photo", answer(), None, "1")
     recorder.add(photo(1), {"confidence": "much"}, None, "1")
     recorder.add(photo(2), answer(), np.full(3, np.nan), "1")
@@ -144,6 +138,35 @@ def test_a_photo_that_is_none_and_odd_answers_end_nothing(store: MemoryStore) ->
     (kept,) = read_records(store)
     assert kept.features == "" and set(kept.pixels) >= {"brightness", "sharpness"}
     assert sum("was not recorded" in each.text for each in events if isinstance(each, Message)) == 2
+
+
+def test_a_photo_that_only_the_server_decodes_is_recorded(store: MemoryStore) -> None:
+    events: list[object] = []
+    recorder = Recorder(store, "x", KEEP, view=VIEW, on_event=events.append)
+    recorder.add(png16(np.full((8, 8, 3), 40_000)), answer(), None, "1")
+    recorder.close()
+    (kept,) = read_records(store)
+    assert (kept.suffix, kept.pixels["brightness"] > 0, events) == ("png", True, [])
+
+
+def test_an_error_of_any_kind_costs_one_window_alone(tmp_path: Path) -> None:
+    class Full(MemoryStore):
+        def put_bytes(self, key: str, content: bytes, expected: str | None = None) -> Any:
+            if key.startswith("photos/") and not recorder.counts.failed:
+                raise OSError("no space left on the device")
+            return super().put_bytes(key, content, expected)
+
+    events, clock = list[object](), [NOW]
+    recorder = Recorder(Full(str(tmp_path)), "x", KEEP, on_event=events.append, now=lambda: clock[0])
+    recorder.add(photo(1), answer(), None, "1")
+    while recorder._window.seen < 1:  # the thread takes it
+        threading.Event().wait(0.01)
+    clock[0] += timedelta(hours=2)
+    recorder.add(photo(2), answer(), None, "2")
+    recorder.close()
+    assert recorder.counts.failed == 1
+    assert any("was not stored: no space left" in each.text for each in events if isinstance(each, Message))
+    assert [each.version for each in read_records(MemoryStore(str(tmp_path)))] == ["2"]
 
 
 def test_a_bucket_that_is_away_costs_the_window_and_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -79,6 +79,13 @@ def test_a_local_table_that_is_not_there_and_a_local_split_file_are_refused() ->
         pack(here, None)
 
 
+@pytest.mark.parametrize("prior", ["sweeps", ["s3://bucket/sweeps", "sweeps"]])
+def test_earlier_sweeps_on_this_machine_are_refused(prior: str | list[str]) -> None:
+    with pytest.raises(ConfigError, match=r"search.prior: found 'sweeps'; expected s3://bucket/prefix"):
+        pack(override(FAR, {"search.prior": prior}), None)
+    pack(override(FAR, {"search.prior": ["s3://bucket/sweeps", "/mnt/sweeps"]}), None)
+
+
 def test_absolute_paths_may_be_mounted_everywhere() -> None:
     pack(override(FAR, {"data.uri": "/mnt/photos", "storage.uri": "/mnt/runs"}), None)
     pack(override(FAR, {"data.uri": "/mnt/rows.csv", "data.split_file": "/mnt/splits.jsonl"}), None)

@@ -13,6 +13,7 @@ from raytl.kube.cluster_spec import ClusterSpec, binary_bytes, quantity, validat
 def test_the_defaults_are_valid() -> None:
     assert validate(ClusterSpec()) == ClusterSpec()
     assert validate(ClusterSpec(kind="raycluster")).nodes == 2
+    assert validate(ClusterSpec(cache_class="2nd.csi.example.com", runs_claim="team.runs-1")).cache_class
     assert validate(ClusterSpec(kind="cronjob", schedule="*/30 6-18 * * MON-FRI", name="a" * 33)).scheduled
 
 
@@ -63,7 +64,12 @@ def test_all_problems_are_listed_at_once() -> None:
 
 @pytest.mark.parametrize(
     "image",
-    ["raytl:1", "registry.example:5000/team/raytl:0.1.0-cu12", "ghcr.io/x/raytl@sha256:" + "0" * 64],
+    [
+        "raytl:1",
+        "registry.example:5000/team/raytl:0.1.0-cu12",
+        "ghcr.io/x/raytl@sha256:" + "0" * 64,
+        "x:1@sha256:" + "0" * 64,
+    ],
 )
 def test_an_image_has_a_tag_or_a_digest(image: str) -> None:
     assert validate(ClusterSpec(image=image)).image == image

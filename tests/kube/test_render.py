@@ -101,6 +101,19 @@ def test_the_file_names_the_command_that_renders_it() -> None:
     assert command(cluster) == "raytl cluster render kuberay --kind raycluster --on-demand --grace 25"
 
 
+def test_the_lines_of_a_value_stay_in_the_comment_and_in_the_command() -> None:
+    compute = "compute=workers: 2\ndevice: cpu"
+    cluster = ClusterSpec(overrides=(compute,))
+    text = render(cluster)
+    assert "#   raytl cluster render kuberay --set 'compute=workers: 2\n# device: cpu'\n" in text
+    assert compute in shlex.split(main_of(cluster)["spec"]["entrypoint"])
+
+
+def test_a_small_pod_has_the_object_store_without_which_ray_does_not_start() -> None:
+    spec = main_of(ClusterSpec(memory_per_gpu="512Mi"))["spec"]["rayClusterSpec"]
+    assert int(spec["workerGroupSpecs"][0]["rayStartParams"]["object-store-memory"]) >= 75 * 2**20
+
+
 def test_a_cronjob_and_a_raycronjob_run_the_same_job() -> None:
     texts = {kind: render(ClusterSpec(kind=kind)) for kind in ("rayjob", "cronjob", "raycronjob")}
     specs = {kind: dict(ray_object(text)["spec"]) for kind, text in texts.items()}

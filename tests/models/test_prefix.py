@@ -102,6 +102,18 @@ def test_the_top_shares_its_parameters_with_the_whole_and_can_be_frozen_and_grou
         assert {group["group"] for group in groups} == {"head", *(stage.name for stage in top.stages[2 - depth :])}
 
 
+def test_the_top_excludes_from_weight_decay_what_the_whole_does() -> None:
+    backbone, _ = build_pair("test_resnet", 64)
+    excluded = [name for name, _ in backbone.module.named_parameters() if name.endswith("conv1.weight")]
+    backbone.module.no_weight_decay = lambda: set(excluded)  # type: ignore[assignment]
+    transfer, optim = TransferConfig(unfreeze=1), OptimConfig(weight_decay=0.05)
+    whole, top = (
+        {name: group["weight_decay"] for group in parameter_groups(each, transfer, optim, 1) for name in group["names"]}
+        for each in (backbone, suffix_backbone(backbone, split_model(backbone, 1)))
+    )
+    assert whole == top and whole[excluded[-1]] == 0.0
+
+
 def test_going_on_from_a_deeper_cut_in_training_leaves_what_is_frozen_in_evaluation() -> None:
     backbone, images = build_pair("resnet18", 64)
     backbone.module.train()

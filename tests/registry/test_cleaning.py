@@ -55,6 +55,31 @@ def test_what_is_cleaned_is_gone_and_the_rest_can_be_read(registry: Registry, pu
     assert publish("four").number == 4
 
 
+def test_reports_and_bundles_go_with_their_version_and_those_of_versions_that_are_gone(
+    registry: Registry, publish: Publish
+) -> None:
+    for text in ("one", "two", "three"):
+        publish(text)
+    added = [f"reports/{n:06d}/test_ledger.jsonl" for n in (1, 2, 3, 9)] + [
+        f"bundles/{n:06d}/a/model.onnx" for n in (1, 2)
+    ]
+    for key in added:
+        registry.store.put_bytes(key, b"12345")
+    registry.withdraw(registry.record(1))  # as a cleanup that was interrupted left it
+    found = plan_cleanup(registry, 1, {}, datetime(2100, 1, 1, tzinfo=UTC))
+    assert (found.removed, found.leftovers, len(found.orphans)) == ((2,), (1,), 1)
+    sizes = len("one") + len("two") + 2 * len("name: x\n") + 4 * len("12345")
+    assert (found.objects, found.size_bytes) == (8, sizes)
+    clean(registry, found)
+    left = [info.key for prefix in ("bundles/", "reports/") for info in registry.store.list(prefix)]
+    assert left == ["reports/000003/test_ledger.jsonl", "reports/000009/test_ledger.jsonl"]
+
+
+def test_what_was_added_to_a_version_that_an_alias_names_is_kept() -> None:
+    assert cleanup_plan(RECORDS[1:], {CHAMPION: 1}, [], {}, 1, [], NOW, added=[1, 2]).leftovers == ()
+    assert cleanup_plan(RECORDS[1:], {}, [], {}, 1, [], NOW, added=[1, 2]).leftovers == (1,)
+
+
 def test_a_version_that_becomes_champion_meanwhile_stays(registry: Registry, publish: Publish) -> None:
     publish(), publish()
     registry.promote(1, registry.state(), "me", "after it was planned")

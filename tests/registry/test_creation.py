@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from raytl.errors import Unavailable
+from raytl.errors import Conflict, Unavailable
 from raytl.events import Message, Recorder
 from raytl.registry import creation
 from raytl.registry.creation import create_once
@@ -73,6 +73,27 @@ def test_what_is_there_already_is_not_created_and_not_waited_for(lax: Lax) -> No
     lax.put_bytes("key", b"another's")
     assert not create_once(lax, "key", b"mine")
     assert lax.get_bytes("key") == b"another's"
+
+
+@pytest.mark.parametrize("another_fails", [False, True])
+def test_a_conflict_with_a_put_that_is_under_way_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, another_fails: bool
+) -> None:
+    store, put, conflicts = MemoryStore(str(tmp_path)), MemoryStore.put_bytes, iter([True])
+
+    def conflicting(self: MemoryStore, key: str, content: bytes, expected: str | None = None):  # type: ignore[no-untyped-def]
+        if next(conflicts, False):
+            raise Conflict("ConditionalRequestConflict")
+        return put(self, key, content, expected)
+
+    def wait(seconds: float) -> None:
+        if not another_fails:
+            put(store, "key", b"another's")
+
+    monkeypatch.setattr(MemoryStore, "put_bytes", conflicting)
+    monkeypatch.setattr(creation.time, "sleep", wait)
+    assert create_once(store, "key", b"mine") is another_fails
+    assert store.get_bytes("key") == (b"mine" if another_fails else b"another's")
 
 
 @pytest.mark.parametrize("registry", ["memory"], indirect=True)

@@ -79,6 +79,25 @@ def test_the_number_of_a_damaged_record_is_not_given_again(trio: Registry, tmp_p
     assert trio.publish(tmp_path / "folder", about()).number == 4
 
 
+def test_a_new_version_is_not_the_champion_whose_record_was_deleted(trio: Registry, tmp_path: Path) -> None:
+    trio.promote(3, trio.state(), "me", "third")
+    trio.store.delete("versions/000003.json")
+    assert trio.publish(tmp_path / "folder", about()).number == 4
+    with pytest.raises(RegistryError, match="no version 3; the newest versions: 1, 2, 4"):
+        trio.record(trio.resolve(CHAMPION))
+
+
+@pytest.mark.parametrize("key", ["bundles/000003/onnx-fp32/model.json", "reports/000003/test_ledger.jsonl"])
+def test_a_new_version_has_no_bundles_or_reports_of_one_that_was_deleted(
+    trio: Registry, tmp_path: Path, key: str
+) -> None:
+    trio.store.put_bytes(key, b"{}")
+    trio.store.put_bytes("reports/notes.txt", b"hello")
+    trio.store.delete("versions/000003.json")
+    trio.generation = 1
+    assert trio.publish(tmp_path / "folder", about()).number == 4
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -10,7 +10,7 @@ from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.config.space import space_of
 from raytl.errors import ConfigError
-from raytl.search.corners import check_corners, corners
+from raytl.search.corners import check_corners, corners, depth_fault
 
 BASE = {"name": "a", "data": {"uri": "x", "unlabelled": "y"}, "model": {"name": "m"}, "adapt": {"target": "z"}}
 METHOD = {"adapt.method": {"choice": ["none", "coral"]}}
@@ -80,3 +80,26 @@ def test_values_that_rules_take_alike_come_once_beside_the_combinations() -> Non
     for key, values in space.items():
         assert {each[key] for each in found} == {*values["choice"]}
     assert {"auxiliary.weight": "uncertainty", "auxiliary.rotation": 0.1, "train.loss": "elr"} in found
+
+
+@pytest.mark.parametrize(
+    ("depth", "fault"),
+    [
+        ({"int": [0, "all"]}, ""),
+        ({"choice": [0, 5, "all"]}, ""),
+        ({"choice": ["all"]}, ""),
+        ({"int": [0, 12]}, "found 12, and the network has 5 stages"),
+        ({"int": [6, "all"]}, "found 6, and the network has 5 stages"),
+        ({"choice": [0, 6]}, "found 6, and the network has 5 stages"),
+    ],
+)
+def test_a_depth_that_the_network_lacks_is_a_fault(depth: dict[str, Any], fault: str) -> None:
+    search = {"space": {"transfer.unfreeze": depth, "optim.lr": {"log": [1e-4, 1e-2]}}}
+    experiment = Experiment(name="x", data="own.csv", model="m", search=search)
+    text = depth_fault(space_of(experiment).resolved(5), 5)
+    assert fault in text and bool(text) is bool(fault)
+
+
+def test_a_depth_of_a_space_that_varies_the_network_is_not_judged() -> None:
+    space = {"transfer.unfreeze": {"int": [0, 12]}, "model.name": {"choice": ["m", "n"]}}
+    assert depth_fault(space_of(Experiment(name="x", data="own.csv", model="m", search={"space": space})), 5) == ""

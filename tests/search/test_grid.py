@@ -9,6 +9,7 @@ import pytest
 
 from raytl.config.space import Condition, Dimension, Space
 from raytl.errors import ConfigError
+from raytl.search import grid
 from raytl.search.suggest import suggest
 from tests.search.test_study import BASE, opened, run
 
@@ -26,7 +27,7 @@ def test_each_point_of_a_grid_is_suggested_once(tmp_path: Path, sampler: str, re
     assert suggestions[0].source == ("recipe: linear probe" if recipes else "sampler")
     points = [(depth, strength) for depth in range(3) for strength in (0, 0.5)]
     assert sorted(tuple(one.overrides.values()) for one in suggestions) == points
-    assert study.counts() == (6, 0)
+    assert (study.counts(), study.limit) == ((6, 0), 6)
 
 
 def test_a_grid_has_one_point_for_all_values_of_a_key_whose_condition_does_not_hold(tmp_path: Path) -> None:
@@ -44,7 +45,19 @@ def test_a_grid_whose_earlier_start_repeated_points_runs_the_missing_ones(tmp_pa
         trial = study.study.ask()
         trial.set_user_attr("overrides", suggest(trial, FINITE, BASE))
         study.study.tell(trial.number, 0.5)
-    assert len(run(opened(tmp_path, **search), epochs=1)) == 5
+    study = opened(tmp_path, **search)
+    assert len(run(study, epochs=1)) == 5
+    assert (study.counts(), study.limit) == ((11, 0), 11)
+
+
+def test_a_grid_with_too_many_points_is_refused_before_the_study_is_stored(tmp_path: Path) -> None:
+    keys = ("optim.name", "train.loss", "augment.strength", "train.batch_size", "transfer.unfreeze")
+    space = Space(tuple(Dimension(key, "choice", choices=tuple(range(20))) for key in keys))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(grid, "MOST_POINTS", 1000)
+        with pytest.raises(ConfigError, match=r"search\.sampler: .*grid of more than 1,000 points"):
+            opened(tmp_path, sampler="grid", space=space)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_grid_over_a_continuous_space_is_refused(tmp_path: Path) -> None:

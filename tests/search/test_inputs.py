@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,15 +13,26 @@ import torch
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.config.space import Dimension, Space, space_of, values_by_key
+from raytl.config.shape import all_keys, keys_of
+from raytl.config.space import Dimension, Space
 from raytl.data.sample import Sample
 from raytl.errors import ConfigError, RunError
 from raytl.events import Message, Recorder
 from raytl.labelling.change import TrainChange
 from raytl.search import preflight
-from raytl.search.inputs import SweepInputs, _advice, _check_space, _learned_columns, open_study
+from raytl.search.inputs import (
+    SweepInputs,
+    _advice,
+    _by_key,
+    _check_space,
+    _learned_columns,
+    _storage_fault,
+    ended_trials,
+    open_study,
+)
 from raytl.search.passes import Passes, passes
 from raytl.search.preflight import depth_costs
+from raytl.search.protocol import TrialResult
 from raytl.training.job import TrainJob
 
 NO_IMAGES = SimpleNamespace(train=[])
@@ -34,7 +45,25 @@ def test_folds_are_recommended_for_few_validation_images(folds: int | None, val:
     assert not said or ("50 validation images" in text and "all 250 images" in text)
 
 
+@pytest.mark.parametrize(
+    ("storage", "uri", "is_unsafe"),
+    [("sqlite", "s3://bucket/runs", True), ("journal", "s3://bucket/runs", False), ("sqlite", "runs", False)],
+)
+def test_a_database_file_in_a_bucket_is_a_warning(storage: str, uri: str, is_unsafe: bool) -> None:
+    experiment = override(BASE, {"search.storage": storage, "storage.uri": uri})
+    assert bool(_storage_fault(experiment)) is is_unsafe
+
+
 BASE = Experiment(name="x", data="own.csv", model={"name": "test_vit", "preprocess": {"image_px": 64}})
+
+
+def test_every_key_of_an_experiment_can_be_a_condition() -> None:
+    keys = [key for key in all_keys() if not keys_of(key.split("."))]
+    base = _by_key(BASE.model_dump())
+    assert len(keys) > 100 and set(keys) <= base.keys()
+    assert (base["few.fixmatch.ratio"], base["optim.lr"]) == (BASE.few.fixmatch.ratio, BASE.optim.lr)
+
+
 MADE = {"data.synthetic.uri": "made", "data.synthetic.share": 0.5}
 TURNING = override(BASE, {"auxiliary.rotation": 0.1})
 FIXMATCH = override(BASE, {"data.unlabelled": "all", "few.method": "fixmatch"})
@@ -96,6 +125,24 @@ def test_a_sweep_resumes_with_the_images_of_other_sources_that_it_began_with(tmp
         opened(unlabelled="after")
     with pytest.raises(RunError, match=r"images of unlabelled: before -> -"):
         opened()
+
+
+def test_the_trials_of_an_interrupted_sweep_count_as_ended_in_a_plan(tmp_path: Path) -> None:
+    search = {"sampler": "random", "recipes": False}
+    dataset: Any = SimpleNamespace(digest="abc", depth=SimpleNamespace(recorded={}), splits=NO_IMAGES)
+    plan: Any = SimpleNamespace(dataset=dataset, weights_digest="w", sources=SimpleNamespace(digests={}), changes={})
+    space = Space((Dimension("optim.lr", "log", 1e-4, 1e-2),))
+    inputs = SweepInputs(Experiment(name="x", data="own/", model="m", search=search), plan, 4, space, {}, tmp_path)
+    assert ended_trials(inputs) == 0 and not list(tmp_path.iterdir())
+    study = open_study(inputs)
+    for number in range(3):
+        assert study.ask() is not None
+        if number < 2:
+            study.tell(number, "failed", TrialResult("failed"))
+    assert ended_trials(inputs) == 2
+    other = replace(inputs, plan=SimpleNamespace(**vars(plan) | {"weights_digest": "v"}))
+    with pytest.raises(RunError, match="weights: w -> v"):
+        ended_trials(other)
 
 
 def test_a_sweep_resumes_with_the_values_of_auxiliary_columns_that_it_began_with(tmp_path: Path) -> None:
@@ -172,11 +219,3 @@ def test_a_condition_with_a_word_that_a_key_never_has_is_refused(tmp_path: Path)
     (folder / "study.log").touch()
     _check_space(experiment, folder, events)
     assert [event.level for event in events.events if isinstance(event, Message)] == ["warning"]
-
-
-def test_a_condition_may_name_any_key_of_the_experiment() -> None:
-    base = values_by_key(override(BASE, MADE))
-    assert {"data.synthetic.share": 0.5, "recipe": "auto", "model.preprocess.image_px": 64}.items() <= base.items()
-    for key in ("data.synthetic.share", "recipe", "few.fixmatch.ratio", "search.budget.wall", "compute.workers"):
-        space = space_of(override(BASE, {"search.space": {"augment.blur": {"choice": [True], "when": f"{key} > 1e9"}}}))
-        assert not [*space.active({}, base)]

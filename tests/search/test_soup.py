@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 import torch
@@ -84,6 +84,21 @@ def test_a_soup_of_detectors_reports_from_its_own_score(trials: list[TrialRecord
 
     soup = average_weights("uniform", trials, score, tmp_path / "soup")
     assert soup is not None and load_model(soup.folder)[1].predict_score == 0.7
+
+
+@pytest.mark.parametrize("changes", [{"name": "test_resnet", "head": 4}, {"name": "test_vit"}, {"weights": "other"}])
+def test_trials_of_another_network_are_left_out(
+    changes: Mapping[str, Any], trials: list[TrialRecord], tmp_path: Path
+) -> None:
+    best = RunFolder(tmp_path / "1").best
+    model = ModelConfig(
+        name=changes.get("name", "test_resnet"), weights="none", preprocess=PreprocessOverride(image_px=32)
+    )
+    backbone = build(model, classes := changes.get("head", 3))
+    names = ("a", "b", "c", "d")[:classes]
+    save_model(best, backbone.module, Card(model.name, names, backbone.preprocess, changes.get("weights", "none")))
+    soup = average_weights("uniform", trials, lambda _: 0.5, tmp_path / "soup")
+    assert soup is not None and soup.trials == (0, 2)
 
 
 def test_one_trial_makes_no_soup(trials: list[TrialRecord], tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from raytl.config.search import SearchConfig
+from raytl.errors import ConfigError
 from raytl.run.atomic import write_json
 from raytl.search.stopping import Stop
 from raytl.search.summary import SUMMARY, TOTAL, SweepResult, Total, is_finished, total_of
@@ -34,8 +35,8 @@ def test_a_result_moves_with_its_sweep_and_leaves_the_run_in_place() -> None:
 STOPPED = Total(14, planned=64, stop=Stop(12, 50, 0.01, 0.02))
 
 
-def search(trials: int = 64, stop: str = "noise") -> SearchConfig:
-    return SearchConfig.model_validate({"trials": trials, "stop": stop})
+def search(trials: int = 64, stop: str = "noise", sampler: str = "tpe") -> SearchConfig:
+    return SearchConfig.model_validate({"trials": trials, "stop": stop, "sampler": sampler})
 
 
 @pytest.mark.parametrize(
@@ -86,3 +87,31 @@ def test_a_sweep_with_trials_that_its_budget_interrupted_is_not_finished(tmp_pat
     for trials, expected in (({"complete": 10, "running": 4}, False), ({"complete": 10, "pruned": 4}, True)):
         write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": trials})
         assert is_finished(tmp_path, search(14)) is expected
+
+
+def test_a_grid_has_no_more_trials_than_points_and_is_finished_with_them(tmp_path: Path) -> None:
+    grid, total = search(sampler="grid"), Total(6, limit=6)
+    assert total_of(tmp_path, grid, limit=6) == total
+    write_json(tmp_path / TOTAL, asdict(total))
+    write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": {"complete": 4, "pruned": 1}})
+    assert not is_finished(tmp_path, grid)
+    write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": {"complete": 5, "pruned": 1}})
+    assert is_finished(tmp_path, grid)
+    assert not is_finished(tmp_path, search()), "another sampler has more to suggest"
+    with pytest.raises(ConfigError, match=r"--add: found 4, .*no more points: the sweep runs 6 trials"):
+        total_of(tmp_path, grid, add=4)
+
+
+def test_trials_that_are_added_to_a_grid_end_with_its_points(tmp_path: Path) -> None:
+    grid = search(10, sampler="grid")
+    added = Total(12, planned=10, added=2, limit=12)
+    write_json(tmp_path / TOTAL, asdict(Total(10, limit=12)))
+    assert total_of(tmp_path, grid, add=4) == added
+    write_json(tmp_path / TOTAL, asdict(added))
+    write_json(tmp_path / SUMMARY, asdict(finished()) | {"trials": {"complete": 10}})
+    assert total_of(tmp_path, grid, add=4) == total_of(tmp_path, grid) == added, "interrupted, it resumes"
+
+
+def test_a_grid_to_which_an_earlier_version_added_more_than_its_points_resumes(tmp_path: Path) -> None:
+    write_json(tmp_path / TOTAL, {"trials": 68, "planned": 64, "stop": None, "added": 4})
+    assert total_of(tmp_path, search(sampler="grid"), limit=6) == Total(6, planned=64, limit=6)

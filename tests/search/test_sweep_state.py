@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
 from raytl.config.space import Dimension, Space, space_of
+from raytl.errors import TrainingError
 from raytl.events import Recorder, TrialChanged, ignore
 from raytl.search.budget import BudgetTracker
+from raytl.search.driver import _check_outcome
 from raytl.search.noise import NoiseStop
 from raytl.search.plan import TrialShape
 from raytl.search.protocol import EpochScores, TrialResult
@@ -50,7 +56,7 @@ def test_the_finalists_keep_their_checkpoints_and_no_others_do(tmp_path: Path, e
 
 
 def test_trials_that_lose_at_a_rung_or_were_stopped_when_the_driver_died_leave_no_checkpoints(tmp_path: Path) -> None:
-    space = Space((Dimension("optim.lr", "log", 1e-4, 1e-2),))
+    space, heard = Space((Dimension("optim.lr", "log", 1e-4, 1e-2),)), Recorder()
 
     def opened(scheduler: str) -> SweepState:
         search = SearchConfig.model_validate(
@@ -59,7 +65,7 @@ def test_trials_that_lose_at_a_rung_or_were_stopped_when_the_driver_died_leave_n
         folder = tmp_path / scheduler
         folder.mkdir(exist_ok=True)
         study = Study.open(folder, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
-        return SweepState(study, search, BudgetTracker(search, TrialShape(1, 1, 0.0)), 9, 9, ignore)
+        return SweepState(study, search, BudgetTracker(search, TrialShape(1, 1, 0.0)), 9, 9, heard)
 
     def trained(number: int, epoch: int, scheduler: str) -> TrialResult:
         folder = tmp_path / scheduler / "trials" / f"trial-{number}"
@@ -82,6 +88,9 @@ def test_trials_that_lose_at_a_rung_or_were_stopped_when_the_driver_died_leave_n
             )
     assert sorted(epochs.values()) == [1] * 6 + [3] * 2 + [9]
     assert left("halving") == ["trial-0 best", "trial-1 best", "trial-2 best"]
+    ends = {event.number: event for event in heard.events if isinstance(event, TrialChanged)}
+    assert Counter(event.state for event in ends.values()) == {"pruned": 8, "complete": 1}
+    assert (ends[5].epoch, ends[5].value, ends[2].epoch) == (1, 0.85, 3)
 
     asha = opened("asha")
     for number in range(9):
@@ -145,6 +154,85 @@ def test_a_trial_that_the_budget_ends_keeps_its_scores(tmp_path: Path, metric: s
     assert wall_s(tmp_path) == 11.0, "also if the process is killed now"
     (record,) = finalists(study.records(), METRIC)
     assert (record.state, record.values) == ("pruned", (0.6, 10.0)[: len(search.metrics)])
+
+
+def test_a_score_that_is_not_finite_is_never_the_best_so_far(tmp_path: Path) -> None:
+    sweep_state = limited(tmp_path, lambda: 0.0)
+    for value in (math.nan, 0.5):
+        suggestion = sweep_state.ask()
+        assert suggestion is not None
+        sweep_state.advance(suggestion.number, TrialResult("complete", EpochScores(1, {METRIC: value})))
+    assert sweep_state._best == (0.5, 1)
+
+
+def test_the_training_time_of_a_trial_that_waited_when_the_driver_died_counts_once(tmp_path: Path) -> None:
+    halving = {"scheduler": "halving", "grace_epochs": 1}
+    sweep_state = limited(tmp_path, lambda: 0.0, **halving)
+    suggestion = sweep_state.ask()
+    assert suggestion is not None
+    waits = TrialResult("running", EpochScores(1, {METRIC: 0.5}), seconds=5.0)
+    assert sweep_state.advance(suggestion.number, waits)
+    again = limited(tmp_path, lambda: 0.0, **halving)
+    assert again.budget_tracker.trial_s == 5.0
+    other = again.ask()
+    assert other is not None and again.advance(other.number, replace(waits, seconds=2.0))
+    promoted = again.ask()
+    assert promoted is not None
+    again.advance(promoted.number, TrialResult("complete", EpochScores(2, {METRIC: 0.6}), seconds=9.0))
+    assert again.budget_tracker.trial_s == 9.0 + (2.0 if promoted.number == suggestion.number else 5.0)
+
+
+def test_the_training_time_of_a_trial_that_the_budget_interrupts_counts_in_a_later_start(tmp_path: Path) -> None:
+    sweep_state = limited(tmp_path, lambda: 0.0)
+    suggestion = sweep_state.ask()
+    assert suggestion is not None
+    trains = TrialResult("running", EpochScores(1, {METRIC: 0.5}), seconds=5.0)
+    sweep_state.report(suggestion.number, trains)
+    sweep_state.store_seconds()
+    again = limited(tmp_path, lambda: 0.0)
+    assert again.budget_tracker.trial_s == 5.0
+    assert again.ask() == suggestion
+    again.report(suggestion.number, replace(trains, last=EpochScores(2, {METRIC: 0.6}), seconds=7.0))
+    assert again.budget_tracker.trial_s == 7.0
+
+
+def limited(folder: Path, clock: Callable[[], float], **search: Any) -> SweepState:
+    """Return a sweep of two trials with a budget of 10 s."""
+    config = SearchConfig.model_validate(
+        {"trials": 2, "metric": METRIC, "scheduler": "none", "budget": {"wall": 10}} | search
+    )
+    space = Space((Dimension("optim.lr", "log", 1e-4, 1e-2),))
+    study = Study.open(folder, config, name="x", space=space, base={}, stages=5, epochs=9, same={})
+    return SweepState(study, config, BudgetTracker(config, TrialShape(1, 1, 0.0), clock=clock), 9, 2, ignore)
+
+
+@pytest.mark.parametrize(("end_s", "is_cut"), [(9.0, False), (11.0, True)])
+def test_a_budget_stops_a_sweep_only_before_its_last_trial_ended(tmp_path: Path, end_s: float, is_cut: bool) -> None:
+    seconds = [0.0]
+    sweep_state = limited(tmp_path, lambda: seconds[-1])
+    for _ in range(2):
+        suggestion = sweep_state.ask()
+        assert suggestion is not None
+        assert sweep_state.budget_stop is None
+        seconds.append(end_s if suggestion.number else 1.0)
+        status = "running" if seconds[-1] == 11.0 else "complete"
+        assert sweep_state.advance(suggestion.number, TrialResult(status, EpochScores(1, {METRIC: 0.5})))
+    seconds.append(20.0)  # replicates and the refit
+    assert sweep_state.budget_stop == ("search.budget.wall of 10 s is spent" if is_cut else None)
+
+
+def test_a_budget_that_is_spent_before_a_trial_ended_says_how_to_resume(tmp_path: Path) -> None:
+    seconds = [0.0]
+    sweep_state = limited(tmp_path, lambda: seconds[-1])
+    suggestion = sweep_state.ask()
+    assert suggestion is not None
+    sweep_state.report(suggestion.number, TrialResult("running", EpochScores(1, {METRIC: 0.5})))
+    with pytest.raises(TrainingError, match=r"no trial ended with a score; the reasons are in .*raytl\.log"):
+        _check_outcome(sweep_state, tmp_path)
+    seconds.append(11.0)
+    text = r"search\.budget\.wall of 10 s is spent, and no trial ended with a score(.|\n)*larger budget .* to resume"
+    with pytest.raises(TrainingError, match=text):
+        _check_outcome(sweep_state, tmp_path)
 
 
 def test_an_epoch_that_a_distributed_trial_repeats_at_its_end_is_reported_once(tmp_path: Path) -> None:

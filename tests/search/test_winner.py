@@ -9,6 +9,7 @@ import pytest
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.data.manifest import Sample
+from raytl.errors import TrainingError
 from raytl.events import Message, Recorder
 from raytl.run.folder import RunFolder
 from raytl.search.record import State, TrialRecord
@@ -44,6 +45,12 @@ def test_the_best_trial_with_fewer_methods_whose_checkpoint_exists_is_compared(
     assert texts == [f"trial {number} is excluded: its checkpoint was lost with its node" for number in lost]
 
 
+def test_trials_that_all_lost_their_checkpoints_have_no_winner(tmp_path: Path) -> None:
+    records = [TrialRecord(number, "complete", {}, (0.5,), folder=str(tmp_path / str(number))) for number in range(2)]
+    with pytest.raises(TrainingError, match=r"none of the 2 trials with a score has a checkpoint(.|\n)*--add N"):
+        _with_checkpoints(records, 2, ENVIRONMENT, Recorder())
+
+
 def test_the_scores_of_a_candidate_are_in_the_order_of_their_seeds() -> None:
     replicates: dict[tuple[int, int | None], float | None] = {(3, 11): 0.3, (3, 9): 0.1, (2, 10): 0.5, (3, 10): 0.2}
     record = TrialRecord(3, "complete", {}, (0.9,))
@@ -62,7 +69,7 @@ def test_a_soup_whose_best_checkpoint_was_lost_is_a_warning(tmp_path: Path, stor
     events = Recorder()
     assert _soup(records, sweep, tmp_path, events) is None
     assert [event.text for event in events.events if isinstance(event, Message)] == [
-        "no soup: fewer than two trials have a checkpoint"
+        "no soup: fewer than two of the best trials have a checkpoint of the same network"
     ]
 
 

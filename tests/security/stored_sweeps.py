@@ -80,7 +80,7 @@ PULLED = {"key": "a/b.jpg", "size": 3, "etag": "x"}
 FOUND = [struct.pack("<3q", 3, 1, 2).hex(), ABC, "00000000", ["cut short"], [""]]
 SWEEPS = [
     Stored("search.summary:SUMMARY_FORMAT", encode(RESULT, 2), at("summary.json", _swept), "summary.json"),
-    Stored("search.summary:TOTAL_FORMAT", encode({"trials": 9, "planned": 64, "stop": STOP, "added": 4}), by_path("trials.json", summary.TOTAL_FORMAT), "trials.json"),
+    Stored("search.summary:TOTAL_FORMAT", encode({"trials": 9, "planned": 64, "stop": STOP, "added": 4, "limit": 80}), by_path("trials.json", summary.TOTAL_FORMAT), "trials.json"),
     Stored("search.storage:SUFFIX_FORMAT", encode({"suffix": "0123456789abcdef"}), at("study.json", _study_name), "study.json"),
     Stored("search.noise:NOISE_FORMAT", encode({"trial": 3, "standard_error": 0.02}), by_path("noise.json", noise.NOISE_FORMAT), "noise.json"),
     Stored("search.summary:CLOCK_FORMAT", encode({"wall_s": 9.5}), at("clock.json", summary.wall_s), "clock.json"),

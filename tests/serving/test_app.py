@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import base64
+import asyncio
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from raytl.feedback.opening import FeedbackOptions
 from raytl.feedback.reading import read_records
+from raytl.serving.app import Application
 from raytl.serving.options import Limits
+from raytl.serving.payload import files_of
 from raytl.store.open import open_store
-from tests.serving.bundles import CLASSES, photo
+from tests.serving.bundles import photo
 from tests.serving.conftest import TOKEN, Client
 from tests.serving.recording import Recording
 
@@ -83,6 +86,21 @@ def test_what_is_no_photo_is_refused_with_the_reason(
 def test_a_form_of_unreadable_files_alone_is_422(serving: Serving) -> None:
     response = serving().post("/predict", files=[("a", ("a.jpg", b"no"))])
     assert (response.status_code, "not an image" in response.json()["predictions"][0]["error"]) == (422, True)
+
+
+def test_a_form_is_parsed_beside_the_thread_of_the_connections(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = []
+
+    def parsed(*given: Any) -> Any:
+        threads.append(threading.current_thread())
+        return files_of(*given)
+
+    monkeypatch.setattr("raytl.serving.endpoints.files_of", parsed)
+    assert serving().post("/predict", files=[("a", ("a.jpg", photo()))]).status_code == 200
+    assert len(threads) == 1
+    assert threads[0] is not threading.current_thread()
 
 
 def test_more_files_than_allowed_are_refused(serving: Serving) -> None:
@@ -185,63 +203,16 @@ def test_objects_below_an_allowed_prefix_are_answered_and_no_others(
         assert ask(uri) == 400, uri
 
 
-def infer(client: Client, tensor: dict[str, Any], path: str = "/v2/models/colours/infer", **more: Any) -> Any:
-    body = {"inputs": [{"name": "image", **tensor}], **more}
-    return client.post(path, json.dumps(body).encode(), "application/json")
+def test_objects_that_requests_name_count_as_bodies(serving: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytl.serving.service.fetched", lambda uri, limit, s3: photo(px=int(uri[-3:]), kind="BMP"))
+    client = serving(allow=("s3://b",), limits=replace(Limits(), memory_bytes=100_000))
 
+    def ask(px: int) -> int:
+        body = json.dumps({"uri": f"s3://b/{px}"}).encode()
+        return client.post("/predict", body, "application/json").status_code
 
-def test_the_open_inference_protocol_answers_files_and_pixels(serving: Serving) -> None:
-    client, data = serving(), base64.b64encode(photo((0, 255, 0))).decode()
-    response = infer(client, {"shape": [2], "datatype": "BYTES", "data": [data, data]}, id="7").json()
-    outputs = {each["name"]: each for each in response["outputs"]}
-    assert (response["id"], response["model_name"]) == ("7", "colours")
-    assert (outputs["label"]["data"], outputs["probabilities"]["shape"]) == (["green", "green"], [2, 3])
-    assert json.loads(outputs["answer"]["data"][0])["label"] == "green"
-    pixels = np.zeros((8, 8, 3), int)
-    pixels[..., 2] = 255
-    version = client.service.live.current.version
-    path = f"/v2/models/colours/versions/{version}/infer"
-    for shape, values in (([8, 8, 3], pixels.ravel()), ([1, 8, 8, 3], pixels[None])):
-        tensor = {"shape": shape, "datatype": "UINT8", "data": values.tolist()}
-        only = infer(client, tensor, path, outputs=[{"name": "label"}]).json()
-        assert only["outputs"] == [{"name": "label", "datatype": "BYTES", "shape": [1], "data": ["blue"]}]
-
-
-def test_the_protocol_describes_server_and_model(serving: Serving) -> None:
-    client = serving()
-    described = client.get("/v2/models/colours").json()
-    assert described["parameters"]["classes"] == list(CLASSES)
-    assert [each["name"] for each in described["outputs"]] == ["answer", "probabilities", "label"]
-    assert client.get("/v2").json()["name"] == "raytl"
-    assert client.get("/v2/health/live").json() == {"live": True}
-    assert client.get("/v2/models/colours/ready").json()["ready"] is True
-
-
-@pytest.mark.parametrize(
-    ("tensor", "status", "reason"),
-    [
-        ({"shape": [1], "datatype": "FP32", "data": [1.0]}, 400, "datatype"),
-        ({"shape": [2], "datatype": "BYTES", "data": ["aa=="]}, 400, "as the shape says"),
-        ({"shape": [1], "datatype": "BYTES", "data": ["%%%"]}, 400, "base64"),
-        ({"shape": [1], "datatype": "BYTES", "data": [5]}, 400, "base64"),
-        ({"shape": [1], "datatype": "BYTES", "data": ["AAAA"]}, 422, "not an image"),
-        ({"shape": [99], "datatype": "BYTES", "data": ["AAAA"] * 99}, 413, "at most"),
-        ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [0] * 11}, 400, "12 integers"),
-        ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [256] * 12}, 400, "12 integers"),
-        ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [-1] * 12}, 400, "12 integers"),
-        ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [0.5] * 12}, 400, "12 integers"),
-        ({"shape": [2, 2, 3], "datatype": "UINT8", "data": [[0], [0, 1]]}, 400, "12 integers"),
-        ({"shape": [2, 2, 4], "datatype": "UINT8", "data": [0] * 16}, 400, "height, width, 3"),
-        ({"shape": [100000, 100000, 3], "datatype": "UINT8", "data": []}, 413, "at most"),
-        ({"shape": [0, 2, 3], "datatype": "UINT8", "data": []}, 400, "shape"),
-        ({"shape": [], "datatype": "UINT8", "data": []}, 400, "shape"),
-    ],
-)
-def test_a_wrong_tensor_is_refused_with_the_reason(
-    serving: Serving, tensor: dict[str, Any], status: int, reason: str
-) -> None:
-    response = infer(serving(), tensor)
-    assert (response.status_code, reason in response.json()["error"]) == (status, True), response.text
+    assert (ask(100), ask(400), ask(100)) == (200, 503, 200)
+    assert client.service.bodies.held_bytes == 0
 
 
 @pytest.mark.parametrize(
@@ -260,18 +231,6 @@ def test_a_wrong_method_is_405_and_names_the_right_ones(serving: Serving) -> Non
     assert (response.status_code, response.headers["allow"]) == (405, "POST")
 
 
-def test_nested_json_and_outputs_that_do_not_exist_are_refused(serving: Serving) -> None:
-    client = serving()
-    deep = b'{"inputs": ' + b"[" * 100_000
-    assert client.post("/v2/models/colours/infer", deep, "application/json").status_code == 400
-    data = base64.b64encode(photo()).decode()
-    tensor = {"shape": [1], "datatype": "BYTES", "data": [data]}
-    assert "no 'x'" in infer(client, tensor, outputs=[{"name": "x"}]).json()["error"]
-    assert client.post("/v2/models/colours/infer", b"x", "text/plain").status_code == 415
-    header = {"inference-header-content-length": "10"}
-    assert client.post("/v2/models/colours/infer", b"{}", "application/json", headers=header).status_code == 415
-
-
 def test_metrics_count_requests_answers_and_the_version_with_few_series(serving: Serving) -> None:
     client = serving()
     client.post("/predict", photo((120, 120, 110)))
@@ -286,6 +245,24 @@ def test_metrics_count_requests_answers_and_the_version_with_few_series(serving:
     assert 'raytl_answers_total{label="red"} 1' in text
     assert f'version="{client.service.live.current.version}"' in text
     assert "raytl_stale 0" in text and "raytl_body_bytes 0" in text and "raytl_pending_photos 0" in text
+
+
+def test_what_a_refused_client_still_sends_is_no_time_of_the_request(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, clock = serving().service, [1.0]
+    monkeypatch.setattr("raytl.serving.app.time", SimpleNamespace(perf_counter=lambda: clock[0]))
+
+    async def receive() -> dict[str, Any]:
+        clock[0] += 5
+        return {"type": "http.request", "body": b"x", "more_body": clock[0] < 20}
+
+    async def send(message: Any) -> None:
+        clock[0] += 0.25
+
+    scope = {"type": "http", "method": "POST", "path": "/nothing", "headers": [], "client": ("127.0.0.1", 1)}
+    asyncio.run(Application(service)(scope, receive, send))
+    assert (service.counters.request_s.total, service.counters.request_s.sum) == (1, 0.5)
 
 
 def test_the_page_needs_nothing_from_elsewhere(serving: Serving) -> None:

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from raytl.serving.options import Limits, Replicas, ServeOptions
-from raytl.serving.ray_serve import bound, cpus_of, options_of
+from raytl.errors import UserError
+from raytl.serving.options import Limits, Replicas, ServeOptions, required_token
+from raytl.serving.ray_serve import bound, cpus_of, for_replicas, options_of
 from tests.serving.bundles import photo, write_bundle
 from tests.serving.test_server import REPO
 
@@ -31,6 +32,14 @@ def test_the_deployment_has_the_replicas_and_the_queue_of_the_options() -> None:
     assert fixed.ray_actor_options["num_cpus"] == 2
     config = scaled._deployment_config.autoscaling_config
     assert (config.min_replicas, config.max_replicas) == (1, 4)
+
+
+def test_a_token_does_not_travel_but_each_replica_needs_it() -> None:
+    options = for_replicas(ServeOptions("x", token="a-token-of-24-characters", ray=Replicas()))
+    assert (options.token, options.ray) == (None, Replicas(token_env="RAYTL_SERVE_TOKEN"))
+    assert for_replicas(ServeOptions("x", ray=Replicas())).ray == Replicas()
+    with pytest.raises(UserError, match="RAYTL_SERVE_TOKEN is not set; expected a token, as --token-env names it"):
+        required_token("RAYTL_SERVE_TOKEN", "127.0.0.1", {})
 
 
 def test_arguments_of_a_configuration_file_are_texts() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import http.client
 import json
 import os
@@ -17,8 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
+from uvicorn.server import ServerState
 
 from raytl.serving import server
+from raytl.serving.app import Application
+from raytl.serving.guard import GuardedConnection, guarded
 from raytl.serving.options import Limits, ServeOptions
 from raytl.serving.running import running
 from raytl.serving.service import Service
@@ -115,6 +121,87 @@ def test_a_head_without_end_is_431(on_socket: Callable[..., Running]) -> None:
     with on_socket().connect() as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nx: " + b"a" * 40_000)
         assert connection.recv(4096).startswith(b"HTTP/1.1 431 ")
+
+
+def send_until_closed(connection: socket.socket, data: bytes) -> None:
+    for _ in range(4000):
+        connection.sendall(data)
+
+
+@pytest.mark.parametrize("line", [b"x: " + b"a" * 1000 + b"\r\n", b"a:b\r\n", b"x: " + b"a" * 1000])
+def test_headers_without_end_after_a_body_close_the_connection(on_socket: Callable[..., Running], line: bytes) -> None:
+    running = on_socket()
+    with running.connect() as connection:
+        connection.sendall(b"POST /nothing HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\n0\r\n")
+        with pytest.raises(ConnectionError, match="reset|pipe"):
+            send_until_closed(connection, line * 100)
+    assert 'raytl_requests_total{code="431",path="connection"} 1' in running.service.metrics()
+
+
+def test_requests_without_end_before_an_answer_close_the_connection(
+    on_socket: Callable[..., Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    running = on_socket()
+    with running.connect() as connection, pytest.raises(ConnectionError, match="reset|pipe"):
+        send_until_closed(connection, b"GET /metrics HTTP/1.1\r\nhost: localhost\r\n\r\n" * 100)
+    assert 'raytl_requests_total{code="503",path="connection"} 1' in running.service.metrics()
+    assert not caplog.records
+
+
+def test_more_headers_than_any_client_sends_are_431(on_socket: Callable[..., Running]) -> None:
+    with on_socket().connect() as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n" + b"a:b\r\n" * 200 + b"\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 431 ")
+
+
+class Unread(asyncio.Transport):
+    """A connection whose client reads nothing: it ends when it is aborted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed, self.aborted = asyncio.Event(), asyncio.Event()
+
+    def is_closing(self) -> bool:
+        return self.closed.is_set()
+
+    def close(self) -> None:
+        self.closed.set()
+
+    def abort(self) -> None:
+        self.aborted.set()
+
+
+def test_a_client_that_does_not_read_is_closed(on_socket: Callable[..., Running]) -> None:
+    config = uvicorn.Config(Application(on_socket().service), lifespan="off", log_config=None)
+
+    def connected(**limits: float) -> tuple[GuardedConnection, Unread]:
+        create = guarded(replace(Limits(), **limits), lambda status: None)
+        connection, transport = create(config, ServerState(), {}), Unread()
+        connection.connection_made(transport)
+        return connection, transport
+
+    async def clients() -> None:
+        connection, transport = connected(body_s=0.05)
+        connection.pause_writing()
+        await asyncio.wait_for(transport.aborted.wait(), 10)
+        connection, transport = connected(body_s=0.05, head_s=0.1)
+        connection.pause_writing()
+        connection.resume_writing()
+        await asyncio.wait_for(transport.closed.wait(), 10)
+        assert not transport.aborted.is_set()
+        await asyncio.wait_for(transport.aborted.wait(), 10)
+
+    asyncio.run(clients())
+
+
+def test_the_body_of_a_request_that_was_sent_ahead_is_not_a_head(on_socket: Callable[..., Running]) -> None:
+    running, body = on_socket(), photo(px=300, kind="BMP")
+    with running.connect() as connection:
+        head = POST + b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n" + head + body[:100])
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(body[100:])
+        assert b'"label": "red"' in read_all(connection)
 
 
 def test_more_connections_than_allowed_are_503_and_the_others_stay(on_socket: Callable[..., Running]) -> None:
@@ -220,6 +307,13 @@ def test_sigterm_finishes_what_has_begun_and_ends_with_0(bundle: Path) -> None:
     assert process.wait(20) == 0
     assert process.stderr is not None
     process.stderr.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_a_server_without_an_error(bundle: Path, number: signal.Signals) -> None:
+    with server.listening("127.0.0.1", 0) as bound, running(ServeOptions(str(bundle), workers=1)) as service:
+        server.run(service, bound, lambda: signal.raise_signal(number))
+    gc.unfreeze()
 
 
 SERVING_IMPORTS = """

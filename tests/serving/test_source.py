@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 from raytl.bundle.card import entry_of
 from raytl.errors import ModelError, RaytlError, UserError
 from raytl.serving import source as sources
-from raytl.serving.options import Replicas, ServeOptions, is_loopback, required_token
+from raytl.serving.options import Limits, Replicas, ServeOptions, is_loopback, required_token
 from raytl.serving.running import running
 from raytl.serving.source import BucketSource, FolderSource, chosen, source_of
 from raytl.store.memory import MemoryStore
@@ -98,6 +100,29 @@ def test_of_two_servers_on_a_node_one_fetches_a_bundle(
     assert len(set(fetched)) == len(fetched)
 
 
+def test_room_is_made_for_a_bundle_before_it_is_fetched(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, needed = MemoryStore(str(tmp_path)), list[int]()
+    for path in bundle.iterdir():
+        store.put_file(path, path.name)
+    monkeypatch.setattr(sources, "make_room", needed.append)
+    for _ in range(2):
+        sources.fetched_bundle(store, "bundle")
+    assert needed == [sum((bundle / name).stat().st_size for name in ("model.onnx", "reference.npy"))]
+
+
+def test_a_bundle_that_is_replaced_while_it_is_fetched_is_not_served_as_the_one_before(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "fetched_bundle", lambda store, name: bundle)
+    version = FolderSource(bundle, "b").version()
+    source = BucketSource("s3://bucket/b", "b")
+    assert source.folder(version) == bundle
+    with pytest.raises(ModelError, match=f"found the bundle {version}; expected 012345678901, which was replaced"):
+        source.folder("012345678901")
+
+
 @pytest.mark.s3
 def test_what_a_bucket_holds_is_checked_before_anything_runs(bundle: Path, bucket: str, s3_client: Any) -> None:
     upload(s3_client, bucket, "b", bundle)
@@ -155,6 +180,29 @@ def test_a_token_is_not_shown() -> None:
 def test_a_prefix_that_is_none_is_an_error(allow: str) -> None:
     with pytest.raises(UserError, match="expected s3://bucket/prefix"):
         ServeOptions("x", allow=(allow,))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"poll_s": math.nan}, "--poll nan: expected 0.01 to 1,000,000"),
+        ({"poll_s": math.inf}, "--poll inf"),
+        ({"poll_s": 0}, "--poll 0"),
+        ({"port": 70_000}, "--port 70000: expected 0 to 65,535"),
+        ({"threads": -1}, "--threads -1"),
+        ({"workers": -1}, "--workers -1"),
+        ({"limits": Limits(queue=-1)}, "--queue -1"),
+        ({"limits": Limits(max_bytes=0)}, "--max-bytes 0"),
+    ],
+)
+def test_a_number_out_of_range_is_an_error(changes: dict[str, Any], reason: str) -> None:
+    with pytest.raises(UserError, match=re.escape(reason)):
+        ServeOptions("x", **changes)
+
+
+def test_the_memory_of_bodies_holds_the_largest_one() -> None:
+    assert Limits.of(1 << 20, 10, 0) == Limits(max_bytes=1 << 20, max_pixels=10, queue=0)
+    assert Limits.of(1 << 30, 10, 0).memory_bytes == 1 << 30
 
 
 def test_a_name_with_other_characters_is_an_error() -> None:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from raytl.registry.bundles import put_bundle
@@ -91,6 +92,23 @@ def test_an_alias_that_moves_under_load_fails_no_request(registry: Registry, pub
     assert len(statuses) >= 160
     expected = {("1", "one"), ("2", "two"), ("3", "one"), ("4", "two"), ("5", "one")}
     assert set(labels) == expected, "each answer is by the version that it names"
+
+
+def test_the_bundle_of_the_version_before_leaves_the_cache(registry: Registry, publish: Publish) -> None:
+    publish("onnx")
+    options = ServeOptions(f"models:{registry.uri}@champion")
+    source = source_of(options)
+    assert isinstance(source, RegistrySource)
+    with running(options) as service:
+        before = service.live.current
+        publish("onnx", classes=("other", "x", "y"))
+        assert before.bundle.model.folder.is_dir()
+        assert follow(service.live, source)
+        assert not before.bundle.model.folder.exists()
+        assert service.live.current.bundle.model.folder.is_dir()
+        pixels = np.zeros((8, 8, 3), np.uint8)
+        assert before.answered(pixels).answer["version"] == "1"
+        assert service.live.current.answered(pixels).answer["version"] == "2"
 
 
 def test_a_version_without_a_bundle_keeps_the_old_one_and_says_so(registry: Registry, publish: Publish) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from raytl.store import pins
-from raytl.store.pins import evict, make_room, pin
+from raytl.store.pins import evict, make_room, pin, release
 
 
 @pytest.fixture
@@ -79,6 +79,18 @@ def test_pinned_places_stay(places: list[Path]) -> None:
     assert evict(0) == [places[1]]
     os.close(pins._pins.pop(places[0]))
     assert evict(0) == [places[0]]
+
+
+def test_a_place_that_is_released_is_removed_unless_another_process_has_it(places: list[Path]) -> None:
+    first, second, third = places
+    with second.with_name(f"{second.name}.used").open() as other:
+        fcntl.flock(other, fcntl.LOCK_SH)  # as another process does, for which the kernel makes no difference
+        for place in (first, second):
+            pin(place)
+            release(place)
+        release(third)  # never pinned here
+        assert [place.exists() for place in places] == [False, True, True]
+    assert sorted(evict(0)) == sorted([second, third])
 
 
 def test_a_pin_makes_a_place_the_most_recently_used(places: list[Path]) -> None:

@@ -18,6 +18,7 @@ from raytl.stored.bounds import (
     Moment,
     Score,
     Token,
+    Unchecked,
     at_most,
     matching,
     within,
@@ -127,6 +128,13 @@ def test_a_fault_names_the_field_what_was_found_and_what_was_expected(kind: Any,
 def test_a_score_may_be_undefined(value: float | None) -> None:
     score = read(Score, value)
     assert score == value or (math.isnan(score) and value != 0.5)
+
+
+def test_a_value_that_its_user_checks_is_read_as_it_is() -> None:
+    value = {"a": ["x" * 100_000, 2**99]}
+    assert read(Annotated[Any, Unchecked], value) is value
+    with pytest.raises(Fault, match="found a text of 100000 characters"):
+        read(Any, value)
 
 
 @pytest.mark.parametrize("name", ["", "/a", "../a", "a/../b", "a//b", "./a", "a/", "a\0"])

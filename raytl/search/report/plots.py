@@ -175,7 +175,8 @@ class _Scale:
         self.names = [] if all(map(_is_number, values)) else sorted({short(value) for value in values})
         choices = [choice for choice in dimension.choices if _is_number(choice)]
         numbers = choices if dimension.kind == "choice" else [dimension.low, dimension.high]
-        bounds = (0, len(self.names) - 1) if self.names else (min(numbers), max(numbers))
+        # words that no trial used have no names
+        bounds = (0, len(self.names) - 1) if self.names else (min(numbers, default=0), max(numbers, default=0))
         self.low, self.high = map(float, bounds)
 
     @property

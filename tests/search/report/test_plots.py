@@ -71,6 +71,13 @@ def test_every_kind_of_value_is_drawn(values: list[Any]) -> None:
     assert png(plots.dimensions(NARROW_IN, records, drawn, METRIC))
 
 
+def test_a_choice_of_words_that_no_trial_used_is_drawn() -> None:
+    words = {"choice": ["sgd", "adamw"], "when": f"{KEY} > 1"}
+    drawn = space(space={KEY: {"int": [0, 2]}, "optim.name": words})
+    records = [TrialRecord(0, "complete", {KEY: 1}, (0.5,), 1, ((1, 0.5),))]
+    assert plots.slices(NARROW_IN, records, drawn, METRIC) and plots.dimensions(NARROW_IN, records, drawn, METRIC)
+
+
 @pytest.mark.thorough
 @pytest.mark.parametrize("count", [0, 1, 300])
 def test_a_sweep_of_any_length_is_drawn(count: int) -> None:

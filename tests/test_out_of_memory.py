@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from raytl.errors import RaytlError
-from raytl.search.out_of_memory import is_out_of_memory
+from raytl.out_of_memory import is_out_of_memory, memory_error
 
 
 @pytest.mark.parametrize(
@@ -21,6 +21,8 @@ from raytl.search.out_of_memory import is_out_of_memory
 )
 def test_memory_that_is_too_small_is_recognized(error: Exception) -> None:
     assert is_out_of_memory(error)
+    text = str(memory_error(error))
+    assert str(error) in text and "train.accumulate 2 or more" in text
 
 
 @pytest.mark.parametrize(
@@ -28,3 +30,4 @@ def test_memory_that_is_too_small_is_recognized(error: Exception) -> None:
 )
 def test_other_errors_are_others(error: Exception) -> None:
     assert not is_out_of_memory(error)
+    assert memory_error(error) is None
