@@ -4,7 +4,7 @@ them, and stored in the run."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from raytl.run.ledger import LedgerEntry, looks
 from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.findings import finding_kind
+from raytl.tasks.findings import FindingKind, finding_kind
 from raytl.tasks.inference import Truths
 from raytl.tasks.registry import task_named
 from raytl.world import World
@@ -102,9 +102,9 @@ def collected(source: Source, look: LedgerEntry, with_train: bool) -> Evidence |
         return FindingEvidence(
             classes=card.classes,
             kind=kind,
-            val=_findings(source, val),
-            test=_findings(source, test),
-            train=None if train is None else _findings(source, train),
+            val=_findings(source, kind, val),
+            test=_findings(source, kind, test),
+            train=None if train is None else _findings(source, kind, train),
             columns=source.recipe.data.columns,
         )
     return Evidence(
@@ -159,12 +159,13 @@ def _groups(source: Source, samples: Sequence[Sample]) -> NDArray[np.int64] | No
     return kept_together(samples, columns) if columns else None
 
 
-def _findings(source: Source, split: _Split) -> SplitFindings:
-    answers, groups = split.answers, _groups(source, split.samples)
-    assert answers.findings is not None, "evidence of a task with findings has them"
-    return SplitFindings(
-        split.samples, answers.findings, answers.features, answers.thumbnails, answers.properties, groups
-    )
+def _findings(source: Source, kind: FindingKind, split: _Split) -> SplitFindings:
+    answers, findings = split.answers, split.answers.findings
+    assert findings is not None, "evidence of a task with findings has them"
+    if kind.unknown is not None:
+        findings = replace(findings, unknown=kind.unknown(split.samples, source.card.classes))
+    groups = _groups(source, split.samples)
+    return SplitFindings(split.samples, findings, answers.features, answers.thumbnails, answers.properties, groups)
 
 
 def _classes(source: Source, split: _Split) -> SplitEvidence:

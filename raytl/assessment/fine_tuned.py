@@ -20,10 +20,12 @@ import numpy as np
 from raytl.assessment.collect import Source
 from raytl.assessment.left_out import MIN_IMAGES, FineTunedGap, Network, fine_tuned_gap, left_out
 from raytl.assessment.pretrained import start_of
+from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.config.stored import on_this_machine
 from raytl.data.group_split import group_columns
 from raytl.data.manifest import Sample
+from raytl.data.unicode_names import nfc
 from raytl.errors import RaytlError, UserError
 from raytl.evaluation.record import recorded, verified
 from raytl.evaluation.worker import Shard, score_shard
@@ -171,12 +173,13 @@ def _answered(source: Source, experiment: Experiment, samples: Sequence[Sample],
         return [samples[i] for i in places]
 
     train = of(network.train)
+    classes = tuple(sorted({sample.label for sample in train}))
     job = TrainJob(
-        experiment=experiment,
+        experiment=weighted(experiment, classes),
         location=str(_working_folder(key)),
         train=train,
         val=of(network.val),
-        classes=tuple(sorted({sample.label for sample in train})),
+        classes=classes,
         bit_depth=source.card.preprocess.measured,
     )
     title, epochs = f"training {network.title}", experiment.train.epochs
@@ -184,6 +187,15 @@ def _answered(source: Source, experiment: Experiment, samples: Sequence[Sample],
     answers = _scored(source, best, of(network.held_out))
     source.on_event(Work(title, epochs, epochs, "epochs"))
     return answers
+
+
+def weighted(experiment: Experiment, classes: Sequence[str]) -> Experiment:
+    """Return the experiment with the given weights of `classes` alone: a network may lack a class of the run."""
+    weights = experiment.train.class_weights
+    if isinstance(weights, str):
+        return experiment
+    own = {name: weight for name, weight in weights.items() if nfc(name) in classes}
+    return override(experiment, {"train.class_weights": own or "none"})
 
 
 def _scored(source: Source, model_folder: Path, samples: Sequence[Sample]) -> Ints:

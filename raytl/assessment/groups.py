@@ -50,7 +50,7 @@ class GroupsSection:
         measured = [each for name in columns for each in _measured(evidence, name, options.seed)]
         return SectionResult(
             title="Groups: does it work on a site that it never saw?",
-            sentences=tuple(_sentences(columns, measured)),
+            sentences=(*_sentences(columns, measured), *_without_value(evidence, columns)),
             tables=tuple(map(_table, measured)),
             json={
                 "gaps": [
@@ -75,17 +75,27 @@ def _measured(evidence: Evidence, column: str, seed: int) -> Iterator[_Measured]
         some = [groups[i] for i in start.places]
         if gap := _gap(start.features, targets[start.places], some, column, seed):
             yield _Measured(PRETRAINED, gap)
-    features = np.concatenate([split.features for split in splits]).astype(np.float32)
-    if gap := _gap(features, targets, groups, column, seed):
+    if gap := _own_gap(evidence, column, seed):
         yield _Measured(OWN, gap)
+
+
+def _own_gap(evidence: Evidence, column: str, seed: int) -> GroupGap | None:
+    """Return the gap on the model's own features of the splits that have them: a large one has none."""
+    parts = [part for part in (evidence.train, evidence.val) if part is not None and part.features.shape[1]]
+    if not parts:
+        return None
+    features = np.concatenate([part.features for part in parts]).astype(np.float32)
+    targets = np.concatenate([part.targets for part in parts])
+    return _gap(features, targets, [value for part in parts for value in part.column(column)], column, seed)
 
 
 def _gap(
     features: NDArray[np.float32], targets: Ints, groups: Sequence[str], column: str, seed: int
 ) -> GroupGap | None:
-    if not features.shape[1]:
-        return None
-    return group_gap(torch.from_numpy(features), targets, groups, column, seed=seed)
+    """Return the gap of the images that have a value in the column."""
+    named = np.array([value != "" for value in groups], np.bool_)
+    values = [value for value in groups if value != ""]
+    return group_gap(torch.from_numpy(features[named]), targets[named], values, column, seed=seed)
 
 
 def _sentences(columns: Sequence[str], measured: Sequence[_Measured]) -> Iterator[str]:
@@ -121,6 +131,14 @@ def _sentence(each: _Measured) -> str:
         f"of the same size (gap {100 * gap.gap.value:.1f} points, {100 * gap.gap.low:.1f} to {100 * gap.gap.high:.1f}). A random "
         f"split would promise too much. Hardest: {worst.name!r}, {percent(worst.held_out)} instead of {percent(worst.random)}."
     )
+
+
+def _without_value(evidence: Evidence, columns: Sequence[str]) -> Iterator[str]:
+    """Yield how many images of train and validation are of no group."""
+    splits = [split for split in (evidence.train, evidence.val) if split is not None]
+    for column in columns:
+        if count := sum(split.column(column).count("") for split in splits):
+            yield f"{column}: {count:,} images without a value are of no group, and left out."
 
 
 def _left_out(each: _Measured) -> Iterator[str]:

@@ -67,13 +67,15 @@ class FineTunedGap:
 
 
 def left_out(column: str, values: Sequence[str], targets: Ints, seed: int = 0) -> LeftOut | None:
-    """Return the networks for the largest groups `values (n,)` of a column, of images of the classes `targets (n,)`.
+    """Return the networks for the largest groups `values (n,)` of a column, of images of the classes `targets (n,)`; those without
+    a value are of no group, and not used.
 
     None if fewer than two groups can be left out: without one, or its random fold, two classes and `MIN_IMAGES` images have to
     remain.
     """
     names, codes = np.unique(np.asarray(values), return_inverse=True)
-    usable = learnable_images(targets, codes)
+    named = np.flatnonzero(np.asarray(values) != "")
+    usable = named[learnable_images(targets[named], codes[named])]
     sizes = np.bincount(codes[usable], minlength=len(names))
     ranked = [int(group) for group in np.argsort(-sizes, kind="stable") if sizes[group]]
     chosen = [group for group in ranked if _can_leave(targets[usable[codes[usable] != group]])][:MOST_GROUPS]
@@ -99,7 +101,7 @@ def left_out(column: str, values: Sequence[str], targets: Ints, seed: int = 0) -
             for number, each in enumerate(chosen, start=1)
         ),
         unmeasured=tuple(str(names[group]) for group in ranked if group not in chosen),
-        one_group=len(targets) - len(usable),
+        one_group=len(named) - len(usable),
     )
 
 

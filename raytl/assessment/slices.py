@@ -16,7 +16,7 @@ from raytl.data.image_properties import NAMES, PIXEL_PROPERTIES
 from raytl.metrics.attributes import Attribute, of_features, of_numbers, of_texts
 from raytl.metrics.slices import Slice, SliceSearch, find_slices
 
-CLASS = "class"
+CLASS, _CLUSTER = "class", "cluster"
 _HEAD = ("slice", "errors on validation", "errors on test", "errors elsewhere on test", "p (Holm)", "confirmed")
 
 
@@ -68,18 +68,23 @@ def attributes(evidence: Evidence, seed: int) -> Iterator[Attribute]:
     """Yield the attributes by which images are sliced: what of them is known on both splits."""
     val, test = evidence.val, evidence.test
     yield of_texts(CLASS, *([evidence.classes[i] for i in split.targets] for split in (val, test)))
-    yield from image_attributes(val, test, evidence.columns, seed)
+    yield from image_attributes(val, test, evidence.columns, seed, (CLASS,))
 
 
-def image_attributes(val: Images, test: Images, columns: Iterable[str], seed: int) -> Iterator[Attribute]:
-    """Yield the attributes of images of any task: their `columns`, properties and clusters of features."""
+def image_attributes(
+    val: Images, test: Images, columns: Iterable[str], seed: int, others: Iterable[str] = ()
+) -> Iterator[Attribute]:
+    """Yield the attributes of images of any task: their `columns`, properties and clusters of features. A column that is called as
+    one of these, or as one of the `others` of the task, is named as a column."""
+    taken = {*NAMES, _CLUSTER, *others}
     for column in columns:
-        yield of_texts(column, val.column(column), test.column(column))
+        name = f"{column} (column)" if column in taken else column
+        yield of_texts(name, val.column(column), test.column(column))
     if val.properties.shape[1] and test.properties.shape[1]:
         for place, name in enumerate(NAMES):
             yield of_numbers(name, _values(val, place), _values(test, place))
     if val.features.shape[1] and test.features.shape[1]:
-        yield of_features("cluster", val.features.astype(np.float64), test.features.astype(np.float64), seed=seed)
+        yield of_features(_CLUSTER, val.features.astype(np.float64), test.features.astype(np.float64), seed=seed)
 
 
 def _values(split: Images, place: int) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

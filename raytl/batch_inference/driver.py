@@ -30,6 +30,7 @@ from raytl.cluster.session import STARTED_HERE, session
 from raytl.config.machine import Machine
 from raytl.config.predict import PredictOptions
 from raytl.config.schema import ComputeConfig
+from raytl.cpus import usable_cpus
 from raytl.data.manifest import listed
 from raytl.errors import DataError
 from raytl.evaluation.inputs import photos_with_etags
@@ -170,7 +171,7 @@ def _alone(machine: Machine, device: str) -> Machine:
 def _sizes(compute: ComputeConfig) -> Iterator[list[Size]]:
     """Yield the CPUs and GPUs of each machine: of a running cluster, which stays connected meanwhile, or of this one."""
     if compute.cluster in (*STARTED_HERE, "none"):
-        cpus = float(len(os.sched_getaffinity(0)))
+        cpus = float(usable_cpus())
         yield [(cpus, float(pick_device(compute.device).type == "cuda" and gpu_count()))]
         return
     with session(compute.cluster):

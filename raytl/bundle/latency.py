@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from raytl.bundle.client import Model, Pixels, decoded, view_of
 from raytl.bundle.opening import OpenBundle, open_bundle
 from raytl.bundle.processor import Processor, pinned, this_processor
+from raytl.cpus import usable_cpus
 from raytl.errors import ModelError, UserError
 from raytl.gc_pause import gc_paused
 
@@ -259,7 +260,7 @@ def _warm_up(call: Call) -> None:
 
 
 def _check(threads: int, batches: Sequence[int], seconds: float) -> None:
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = usable_cpus()
     if not 1 <= threads <= cpus:
         raise UserError(f"threads: found {threads}; expected 1 to {cpus}, the CPUs that this process may use")
     if not batches or not all(1 <= batch <= _MAX_BATCH for batch in batches):

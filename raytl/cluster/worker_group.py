@@ -29,6 +29,7 @@ from raytl.cluster.sigterm import exiting_on_sigterm
 from raytl.cluster.watch import Watch, watching
 from raytl.cluster.workers import Workers, started
 from raytl.config.schema import ComputeConfig
+from raytl.cpus import usable_cpus
 from raytl.eager import defer_compiler
 from raytl.events import Message, OnEvent, Restarted
 from raytl.worker_status import Paused
@@ -122,7 +123,7 @@ def own_cpus(compute: ComputeConfig) -> Iterator[None]:
     if compute.cpus_per_worker == "auto":
         yield
         return
-    place(compute.model_copy(update={"device": "cpu"}), [(float(len(os.sched_getaffinity(0))), 0.0)])
+    place(compute.model_copy(update={"device": "cpu"}), [(float(usable_cpus()), 0.0)])
     import torch
 
     before = torch.get_num_threads()

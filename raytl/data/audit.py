@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.config.schema import DataConfig
+from raytl.cpus import usable_cpus
 from raytl.data.audit_cache import Finding, Findings, load_findings, save_findings
 from raytl.data.bad_image import BadFile
 from raytl.data.bit_depth import RGB, SIXTEEN_BITS, BitDepth, Levels, SetDepth, set_depth
@@ -265,7 +266,7 @@ class _Reading:
     def run(self) -> Iterator[Finding]:
         """Yield each sample's finding, in order."""
         samples = iter(self._samples)
-        with ThreadPoolExecutor(_FETCHERS if self._objects else len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(_FETCHERS if self._objects else usable_cpus()) as pool:
             try:
                 while batch := list(islice(samples, _IN_FLIGHT)):
                     yield from pool.map(self._read, batch)

@@ -6,7 +6,6 @@ larger dataset or another split reuse images decoded before, and decode only new
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.config.schema import DataConfig
+from raytl.cpus import usable_cpus
 from raytl.data import image_packs
 from raytl.data.bit_depth import SIXTEEN_BITS, BitDepth
 from raytl.data.images import DecodedSet, FileImages, Images, Pixels
@@ -196,7 +196,7 @@ def _build(
             return digests[i].decode(), place
 
         prefetch(files, indices)
-        with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as threads:
+        with ThreadPoolExecutor(usable_cpus()) as threads:
             places = dict(threads.map(store, indices))
         if not writer.publish(preprocess.key, places, limit):
             raise _NoCache(_too_large(len(indices), writer.bytes, config))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.config.schema import DataConfig
+from raytl.cpus import usable_cpus
 from raytl.data.bit_depth import BitDepth, SetDepth, above
 from raytl.data.channel_values import Range
 from raytl.data.decode import BadImage, loaded
@@ -47,7 +47,7 @@ def channel_depth(
     chosen = [train[i * len(train) // count] for i in range(count)]
     pixels, report = max(_MIN_PIXELS, _PIXELS // max(1, count)), throttled(on_event, first_s=0)
     parts, are_bytes = [], True
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         read = pool.map(lambda sample: _grid(sample.path, channels, config.max_pixels, pixels, s3), chosen)
         for done, (part, is_bytes) in enumerate(read, start=1):
             parts.append(part)

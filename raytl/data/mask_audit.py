@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
 
+from raytl.cpus import usable_cpus
 from raytl.data.bad_image import BadFile, BadImage
 from raytl.data.decode import read
 from raytl.data.manifest import Sample
@@ -38,7 +38,7 @@ def audited_masks(
         return table, ()
     masked = [sample for sample in table if isinstance(sample.target, Mask)]
     report, results = throttled(on_event, first_s=0), dict[str, Sample | str]()
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         for done, (sample, result) in enumerate(zip(masked, pool.map(audited, masked), strict=True), start=1):
             results[sample.key] = result
             report(Work("reading masks", done, len(masked)))

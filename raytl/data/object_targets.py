@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def _unpacked(
 class ObjectTargets:
     """The objects of a split as targets of a loader; `collate` turns the arrays of its views into those of a batch.
 
-    Crowds of a class that is not in `classes` are left out; any other class must be there.
+    Crowds of a class that is not in `classes` are left out, of the truths too; any other class must be there.
     Boxes are stored in few large arrays: many small objects would be copied by each forked loader process.
     """
 
@@ -72,9 +72,10 @@ class ObjectTargets:
         with_masks: bool = False,
         min_visible: float = MIN_VISIBLE,
     ) -> None:
-        targets = _checked(samples, Instances if with_masks else (Boxes, Instances))
         index = {name: number for number, name in enumerate(classes)}
-        learned = [[each for each in _objects(target) if not each.crowd or each.label in index] for target in targets]
+        kinds = Instances if with_masks else (Boxes, Instances)
+        targets = [_without_other_crowds(target, index) for target in _checked(samples, kinds)]
+        learned = [_objects(target) for target in targets]
         every = [each for objects in learned for each in objects]
         self._truths, self._preprocess, self.collate, self._min_visible = targets, preprocess, collate, min_visible
         self._ends = np.cumsum([0, *map(len, learned)])
@@ -93,7 +94,7 @@ class ObjectTargets:
         return self._truths[i].width, self._truths[i].height
 
     def truth(self, i: int) -> Boxes | Instances:
-        """Return the objects of sample `i` as they are annotated."""
+        """Return the objects of sample `i` that are scored, as they are annotated."""
         return self._truths[i]
 
     def view(self, i: int, augment: Augment, draw: Any, prepared: tuple[int, int]) -> ObjectArrays:
@@ -146,6 +147,17 @@ def _checked(samples: Sequence[Sample], kinds: Any) -> list[Boxes | Instances]:
             "Choose the task that fits the annotations, or leave these images out."
         )
     return [each.target for each in samples]  # type: ignore[misc]
+
+
+def _without_other_crowds(target: Boxes | Instances, classes: Collection[str]) -> Boxes | Instances:
+    """Return the target without crowds of classes that are not in `classes`; the same object if it has none."""
+    objects = _objects(target)
+    if all(not each.crowd or each.label in classes for each in objects):
+        return target
+    if isinstance(target, Boxes):
+        return replace(target, boxes=tuple(each for each in target.boxes if not each.crowd or each.label in classes))
+    retained = tuple(each for each in target.instances if not each.crowd or each.label in classes)
+    return replace(target, instances=retained)
 
 
 def _objects(target: Boxes | Instances) -> Sequence[Box] | Sequence[Instance]:

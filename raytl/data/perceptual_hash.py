@@ -11,7 +11,6 @@ needs PyWavelets and cannot use the JPEG draft decoding here. See experiments/LO
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy.fft import dctn
 
+from raytl.cpus import usable_cpus
 from raytl.data.bit_depth import RGB, SIXTEEN_BITS, BitDepth
 from raytl.data.decode import BadImage, draft, loaded, read
 from raytl.data.manifest import Sample
@@ -55,7 +55,7 @@ def phashes(
     """
     by_digest: dict[str, int] = {}
     report = throttled(on_event, first_s=0)
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+    with ThreadPoolExecutor(usable_cpus()) as pool:
         hashes = pool.map(lambda sample: _hash_at(sample.path, max_pixels, depth, s3, channels), samples)
         for done, (sample, value) in enumerate(zip(samples, hashes, strict=True), start=1):
             if value is not None:

@@ -79,6 +79,7 @@ def in_order(findings: Findings, order: NDArray[np.int64]) -> Findings:
         score=findings.score[order],
         wanted=wanted,
         pixels=pixels.in_order(findings.pixels, order),
+        unknown=None if findings.unknown is None else findings.unknown[order],
     )
 
 

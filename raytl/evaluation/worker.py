@@ -6,12 +6,12 @@ computed with the same neighbors in the same order: the bits do not depend on th
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from raytl.cpus import usable_cpus
 from raytl.data.cache import source_images
 from raytl.data.encoder import FileAccess
 from raytl.data.loader import Batch, EvalLoader, auto_workers
@@ -121,4 +121,4 @@ def _watched(batches: Iterable[Batch], total: int, world: World, emit: OnEvent) 
 def _loader_workers(images: int, device: str, world: World) -> int:
     if images <= _SMALL * world.size:
         return 0
-    return auto_workers(device, len(os.sched_getaffinity(0)) / world.local_size)
+    return auto_workers(device, usable_cpus() / world.local_size)

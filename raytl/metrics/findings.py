@@ -67,6 +67,8 @@ class Findings:
     score: Floats
     pixels: Pixels | None = None
     """The pixels of class maps, of which findings are regions; None for other findings."""
+    unknown: Bools | None = None
+    """True where it is not known whether an image has a class, `(n, k)`; None if all is known. It is not stored: the images say it."""
 
     def __len__(self) -> int:
         return len(self.image)

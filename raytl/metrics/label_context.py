@@ -29,10 +29,12 @@ Kind = Literal["missed without", "seen with"]
 
 @dataclass(frozen=True, eq=False)
 class Presence:
-    """The labels that n images have (`present`), and those that the model reports (`reported`), both `(n, labels)`."""
+    """The labels that n images have (`present`), those that the model reports (`reported`), and those that are not known
+    (`unknown`, None if all are), each `(n, labels)`."""
 
     present: Mask
     reported: Mask
+    unknown: Mask | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +57,12 @@ class Dependence:
 
 
 def presence(findings: Findings, labels: int) -> Presence:
-    """Return the labels of the images of `findings`; an unknown label counts as absent and as not reported."""
+    """Return the labels of the images of `findings`; an unknown label is neither present nor reported."""
     size, wanted = (len(findings.score), labels), findings.wanted
     present, reported = np.zeros(size, bool), np.zeros(size, bool)
     present[wanted.image, wanted.label] = True
     reported[findings.image[findings.reported], findings.label[findings.reported]] = True
-    return Presence(present, reported)
+    return Presence(present, reported, findings.unknown)
 
 
 def dependences(val: Presence, test: Presence) -> tuple[tuple[Dependence, ...], int]:
@@ -89,9 +91,11 @@ def _candidates(val: Presence) -> Iterator[tuple[tuple[int, int, Kind], float, R
 
 def _compared(split: Presence, label: int, other: int, kind: Kind) -> tuple[Rate, float]:
     """Return the errors about `label` among the images without `other` (with it for "seen with") and among the rest, and the p-value of "not more"
-    over images with equally many other labels."""
+    over images with equally many other labels. Images of which one of both labels is unknown are left out."""
     is_missed = kind == "missed without"
     rows = split.present[:, label] == is_missed
+    if split.unknown is not None:
+        rows &= ~split.unknown[:, [label, other]].any(axis=1)
     errors, exposed = split.reported[rows, label] != is_missed, split.present[rows, other] != is_missed
     others = split.present[rows].sum(axis=1) - is_missed
     return rate(errors, exposed), p_of_excess(errors, exposed, others)

@@ -14,8 +14,8 @@ from raytl.metrics.suspects import suspects
 def label_suspects(findings: Findings) -> tuple[SuspectThing, ...]:
     """Return the suspect labels of images, the most suspect first.
 
-    They are those of `raytl.metrics.suspects.suspects` for the images that lack a label and that have it. Images of which a
-    label is no finding lack it surely. The score is the probability that speaks against the annotation.
+    They are those of `raytl.metrics.suspects.suspects` for the images that lack a label and that have it, without those of which it
+    is unknown. Images of which a label is no finding lack it surely. The score is the probability that speaks against the annotation.
     """
     labels = range(len(findings.thresholds))
     return tuple(
@@ -29,8 +29,9 @@ def _of_label(findings: Findings, label: int) -> Iterator[SuspectThing]:
     rows, things = np.flatnonzero(findings.label == label), np.flatnonzero(findings.wanted.label == label)
     finding[findings.image[rows]], thing[findings.wanted.image[things]] = rows, things
     probability[findings.image[rows]] = findings.confidence[rows]
-    for each in suspects(thing >= 0, np.stack([1 - probability, probability], axis=1)):
-        place, score = each.place, 1 - each.probability
+    annotated = np.arange(images) if findings.unknown is None else np.flatnonzero(~findings.unknown[:, label])
+    for each in suspects(thing[annotated] >= 0, np.stack([1 - probability, probability], axis=1)[annotated]):
+        place, score = int(annotated[each.place]), 1 - each.probability
         if each.suggested:
             yield SuspectThing("missing", place, int(finding[place]), -1, score)
         else:

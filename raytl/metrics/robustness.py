@@ -26,6 +26,7 @@ from raytl.metrics.scores import softmax
 LEVEL = 0.05
 _DRAWS, _SIGNS = 5_000, 20_000
 """Bootstrap draws, and random signs of a test: the smallest p-value is 0.00005, a tenth of what 60 comparisons need at most."""
+_VALUES_AT_ONCE = 2_000_000
 Logits = NDArray[np.floating]
 
 
@@ -96,21 +97,34 @@ class Scored:
 def scored(unchanged: Floats, changed: Sequence[Floats], seed: int = 0) -> tuple[Scored, tuple[Scored, ...]]:
     """Return the scores of the unchanged images, and of each changed version of them, in order, from their `image_sums (n, 4)`."""
     rng = np.random.default_rng(seed)
-    count = len(unchanged)
-    draws = rng.integers(0, count, (_DRAWS, count))
-    signs = rng.choice([-1.0, 1.0], (_SIGNS, count))
-    p_values = holm([_p_of_loss(unchanged[:, 0] - each[:, 0], signs) for each in changed]).tolist()
-    gaps, level = _gaps(unchanged, draws), LEVEL / max(1, len(changed))
-    excesses = [_gaps(each, draws) - gaps for each in changed]
+    versions = np.stack([unchanged, *changed])
+    drawn = _drawn(versions, rng)
+    p_values = holm(_p_of_losses(unchanged[:, 0] - versions[1:, :, 0], rng)).tolist()
+    gaps, level = ratio(drawn[..., 2] - drawn[..., 3], drawn[..., 1]), LEVEL / max(1, len(changed))
     first, *others = (
-        Scored(_mean(sums[:, 0], draws), *_fractions(sums), p, bool(np.quantile(_defined(excess), level) > 0))
-        for sums, p, excess in zip((unchanged, *changed), [1.0, *p_values], [0 * gaps, *excesses], strict=True)
+        Scored(_mean(sums[:, 0], means), *_fractions(sums), p, bool(np.quantile(_defined(excess), level) > 0))
+        for sums, means, p, excess in zip(
+            versions, drawn[..., 0] / len(unchanged), [1.0, *p_values], gaps - gaps[0], strict=True
+        )
     )
     return first, tuple(others)
 
 
-def _mean(scores: Floats, draws: Ints) -> Interval:
-    low, high = np.quantile(scores[draws].mean(axis=1), (0.025, 0.975)).tolist()
+def _drawn(versions: Floats, rng: np.random.Generator) -> Floats:
+    """Return the sums over each draw of images of `versions (v, n, 4)`, `(v, _DRAWS, 4)`, computed in blocks that fit in memory."""
+    count = versions.shape[1]
+    draws = (rng.integers(0, count, (size, count)) for size in _block_sizes(_DRAWS, count))
+    return np.concatenate([np.stack([each[block].sum(axis=1) for each in versions]) for block in draws], axis=1)
+
+
+def _block_sizes(total: int, count: int) -> list[int]:
+    """Return the sizes of the blocks in which `total` rows of `count` values are computed."""
+    step = max(1, _VALUES_AT_ONCE // count)
+    return [min(step, total - start) for start in range(0, total, step)]
+
+
+def _mean(scores: Floats, means: Floats) -> Interval:
+    low, high = np.quantile(means, (0.025, 0.975)).tolist()
     return Interval(float(scores.mean()), low, high)
 
 
@@ -120,21 +134,18 @@ def _fractions(sums: Floats) -> tuple[float, float]:
     return (confidence / reported, correct / reported) if reported else (math.nan, math.nan)
 
 
-def _gaps(sums: Floats, draws: Ints) -> Floats:
-    """Return the mean confidence minus the fraction that is correct in each draw of images, `(r,)`; NaN without a finding."""
-    reported, confidence, correct = (sums[:, column][draws].sum(axis=1) for column in (1, 2, 3))
-    return ratio(confidence - correct, reported)
-
-
 def _defined(values: Floats) -> Floats:
     defined = values[~np.isnan(values)]
     return defined if len(defined) else np.zeros(1)
 
 
-def _p_of_loss(losses: Floats, signs: Floats) -> float:
-    """Return the p-value of the mean loss: the fraction of random `signs (r, n)` that give as large a one."""
-    extreme = int((signs @ losses >= losses.sum() - 1e-9).sum())
-    return (1 + extreme) / (1 + len(signs))
+def _p_of_losses(losses: Floats, rng: np.random.Generator) -> Floats:
+    """Return the p-value of the mean of each of `losses (k, n)`, `(k,)`: the fraction of random signs that give as large a one."""
+    count, extreme = losses.shape[1], np.zeros(len(losses))
+    for size in _block_sizes(_SIGNS, count):
+        signed = rng.choice([-1.0, 1.0], (size, count)) @ losses.T
+        extreme += (signed >= losses.sum(axis=1) - 1e-9).sum(axis=0)
+    return (1 + extreme) / (1 + _SIGNS)
 
 
 def smallest_loss(comparisons: int) -> int:

@@ -98,12 +98,6 @@ def _near(points: Ints, others: Ints, limit: float) -> int:
     return int(np.isfinite(distances).sum())
 
 
-def facts(confusions: Ints, boundaries: Ints) -> Facts:
-    """Return the facts of images from their `pixel_confusion (n, classes, classes)` and `boundary_counts (n, 4, classes)`."""
-    hits = np.diagonal(confusions, axis1=1, axis2=2).copy()
-    return Facts(hits, confusions.sum(axis=1), confusions.sum(axis=2), *np.moveaxis(boundaries, 1, 0))
-
-
 def joined_facts(before: Facts, after: Facts) -> Facts:
     """Return the facts of two models about the same n images as those of 2n images: `before`'s, then `after`'s."""
     return Facts(*(np.concatenate([getattr(before, name), getattr(after, name)]) for name in Facts.__slots__))

@@ -41,21 +41,36 @@ def transplant(
 ) -> Transplant:
     """Measure how the patch of a shortcut moves a model's answers when it is pasted from `donors` into other classes' images.
 
-    The cells between the shortcut and its mirror image are the control: the same images give the patch at the opposite place.
+    The control is a patch of the same images at the opposite place, for a patch in the middle at a place beside it.
     """
     from scipy.stats import binomtest
 
     assert receivers and donors, "images of the class and of others"
     chosen = np.random.default_rng(seed).integers(0, len(donors), len(receivers))
-    other = tuple((CELLS - 1 - row, CELLS - 1 - column) for row, column in shortcut.cells)
     pasted, control = (
         [with_cells(image, donors[i], cells) for image, i in zip(receivers, chosen, strict=True)]
-        for cells in (shortcut.cells, other)
+        for cells in (shortcut.cells, control_cells(shortcut.cells))
     )
     before, after, compared = (predict(images)[:, shortcut.target] for images in (receivers, pasted, control))
     up, differ = int((after > compared).sum()), int((after != compared).sum())
     p = float(binomtest(up, differ, alternative="greater").pvalue) if differ else 1.0
     return Transplant(len(receivers), float(before.mean()), float(after.mean()), float(compared.mean()), p)
+
+
+def control_cells(cells: Sequence[Cell]) -> tuple[Cell, ...]:
+    """Return as many cells at the opposite place, or moved by nearly half of the image, whichever overlaps less with `cells`."""
+    last = CELLS - 1
+    opposite = tuple((last - row, last - column) for row, column in cells)
+    moved = tuple((_moved(row, last / 2), _moved(column, last / 2)) for row, column in cells)
+
+    def overlapping(others: Sequence[Cell]) -> int:
+        return sum(abs(a - c) < 1 and abs(b - d) < 1 for a, b in others for c, d in cells)
+
+    return min(opposite, moved, key=overlapping)
+
+
+def _moved(place: float, distance: float) -> float:
+    return place + distance if place <= distance else place - distance
 
 
 def with_cells(image: Image, donor: Image, cells: Sequence[Cell]) -> Image:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from raytl.config.schema import ComputeConfig
+from raytl.cpus import usable_cpus
 from raytl.errors import ConfigError
 from raytl.search.plan import TrialShape
 
@@ -30,7 +30,7 @@ class Fit:
 
 def this_machine(gpus: int) -> Node:
     """Return this machine, with the CPUs that this process may use and `gpus` GPUs."""
-    return Node(float(len(os.sched_getaffinity(0))), float(gpus))
+    return Node(float(usable_cpus()), float(gpus))
 
 
 def runs_here(compute: ComputeConfig, machine: Node) -> bool:

@@ -7,9 +7,9 @@ import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from raytl.cpus import usable_cpus
 from raytl.errors import UserError
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
 from raytl.uris import S3
@@ -144,7 +144,7 @@ class ServeOptions:
     @property
     def worker_count(self) -> int:
         """The photos that are computed at once: by default, one for each core that `threads` leaves."""
-        return self.workers or max(1, cores() // max(1, self.threads or cores()))
+        return self.workers or max(1, usable_cpus() // max(1, self.threads or usable_cpus()))
 
 
 def is_loopback(host: str) -> bool:
@@ -174,13 +174,3 @@ def required_token(name: str | None, host: str, environment: Mapping[str, str] =
     if len(token) < MIN_TOKEN or not token.isascii() or not token.isprintable() or " " in token:
         raise UserError(f"{variable}: found {len(token)} characters; expected {MIN_TOKEN} or more of printable ASCII")
     return token
-
-
-def cores() -> int:
-    """Return the number of CPUs that this process may use, also in a container."""
-    count = len(os.sched_getaffinity(0))
-    try:
-        quota, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(count, -(-int(quota) // int(period))))
-    except (OSError, ValueError):  # no cgroup v2, or "max"
-        return count

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import ssl
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from typing import Any, Protocol
 from urllib.parse import quote
 from urllib.request import getproxies, proxy_bypass
 
+from raytl.cpus import usable_cpus
 from raytl.store import checksums, fetch_worker
 from raytl.store.contract import ObjectInfo
 
@@ -141,7 +141,7 @@ def download(
 
     Stop early if most fail.
     """
-    count = max(1, min(_MAX_WORKERS, len(os.sched_getaffinity(0)), len(wanted) // 2))
+    count = max(1, min(_MAX_WORKERS, usable_cpus(), len(wanted) // 2))
     cafile = (route.cafile or ssl.get_default_verify_paths().cafile or "") if route.scheme == "https" else None
     awscrt = (
         _awscrt_folder() if sum(one.info.size for one in wanted) >= _AWSCRT_BYTES else ""

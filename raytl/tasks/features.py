@@ -12,12 +12,22 @@ from numpy.typing import NDArray
 
 from raytl.errors import RegistryError
 
+_LARGEST = float(np.finfo(np.float16).max)
 _DAMAGE = (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+def in_half(features: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return features as half precision has them, clipped to its range; what is no number is 0.
+
+    Stored and new features are rounded alike, so that rounding is no drift.
+    """
+    finite = np.nan_to_num(features, nan=0.0, posinf=_LARGEST, neginf=-_LARGEST)
+    return np.asarray(finite.clip(-_LARGEST, _LARGEST), np.float16).astype(np.float32)
 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Images as a model sees them: `features (n, d)`, `labels`, `predicted` and `confidence`, each `(n,)`.
+    """Images as a model sees them: `features (n, d)` in half precision, `labels`, `predicted` and `confidence`, each `(n,)`.
 
     Drift is measured between equal numbers of images of each label: the true class of the image, or what else groups
     images whose frequency may change without drift. `predicted` is what the model says of the image, in a word.
@@ -36,7 +46,7 @@ class FeatureTable:
         """Encode as an .npz file without pickles, with the features in half precision."""
         stream = io.BytesIO()
         np.savez_compressed(
-            stream, features=self.features.astype(np.float16), labels=self.labels, predicted=self.predicted,
+            stream, features=in_half(self.features).astype(np.float16), labels=self.labels, predicted=self.predicted,
             confidence=self.confidence,
         )  # fmt: skip
         return stream.getvalue()
@@ -54,9 +64,7 @@ class FeatureTable:
                 features, *columns = (arrays[name] for name in names)
             if features.ndim != 2 or any(column.shape != features.shape[:1] for column in columns):
                 raise ValueError("its arrays differ in length")
-            return cls(
-                features.astype(np.float32), columns[0].astype(str), columns[1].astype(str), columns[2].astype(float)
-            )
+            return cls(in_half(features), columns[0].astype(str), columns[1].astype(str), columns[2].astype(float))
         except _DAMAGE as error:
             raise RegistryError(
                 f"{where}: cannot be read as features of images ({type(error).__name__}: {str(error)[:200]}); expected the "

@@ -6,8 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from raytl.data.manifest import Sample
 from raytl.data.transforms import Preprocess
 from raytl.metrics.findings import Findings
 
@@ -30,7 +33,8 @@ class FindingKind:
     that a report reads no test image. `unit` is a finding ("detection"), `wanted` a thing to find ("object"); `score` is the
     score of an image ("F1"). All are singular. `pipeline` is the Hugging Face Hub's name for such models. With `has_places`,
     findings lie somewhere in the image, so a corruption that moves pixels does not apply; without, a class is found at most once in an
-    image. `detailed` are more rows, if findings need them.
+    image. `detailed` are more rows, if findings need them. `unknown(samples, classes)` returns where it is not known whether an image has
+    a class, `(n, k)`; None if annotations say all.
     """
 
     findings: Callable[[Sequence[Any], Rows, Sequence[str]], Findings]
@@ -40,6 +44,7 @@ class FindingKind:
     pipeline: str
     has_places: bool = True
     detailed: Detailed | None = None
+    unknown: Callable[[Sequence[Sample], Sequence[str]], NDArray[np.bool_]] | None = None
 
     @property
     def has_pixels(self) -> bool:

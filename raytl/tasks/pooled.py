@@ -18,7 +18,7 @@ from raytl.data.target_text import class_counts
 from raytl.events import OnEvent, Work
 from raytl.models.forward import EVAL_BATCH, pick_device
 from raytl.store.s3_settings import S3Settings
-from raytl.tasks.features import FeatureTable
+from raytl.tasks.features import FeatureTable, in_half
 from raytl.tasks.inference import Network
 from raytl.tasks.saved import load_saved
 from raytl.tasks.watched import FeatureWatch
@@ -57,7 +57,7 @@ def pooled_features(
             features.append(watch.features().cpu())
     on_event(Work("features of new images", len(samples), len(samples)))
     return FeatureTable(
-        features=np.asarray(torch.cat(features)),
+        features=in_half(np.asarray(torch.cat(features))),
         labels=np.array([_group(sample) for sample in samples]),
         predicted=np.array([name for name, _ in rows]),
         confidence=np.array([sure for _, sure in rows], dtype=np.float64),

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from raytl.config.schema import Experiment
+from raytl.cpus import usable_cpus
 from raytl.data.loader import auto_workers
 from raytl.events import OnEvent
 from raytl.models.forward import pick_device
@@ -43,11 +44,7 @@ def seed_everything(experiment: Experiment) -> None:
 def loader_workers(experiment: Experiment, device: torch.device, world: World) -> int:
     """Return the number of loader processes of this rank."""
     configured = experiment.data.loader_workers
-    return (
-        auto_workers(device.type, len(os.sched_getaffinity(0)) / world.local_size)
-        if configured == "auto"
-        else configured
-    )
+    return auto_workers(device.type, usable_cpus() / world.local_size) if configured == "auto" else configured
 
 
 def open_run_store(

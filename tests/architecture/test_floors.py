@@ -12,7 +12,7 @@ from tests.architecture.sources import Module, imports, modules, read
 
 FLOORS: dict[str, int] = {
     "errors": 0, "home": 0, "uris": 0, "throttle": 0, "worker_status": 0, "world": 0, "events": 0, "sanitize": 0, "redaction": 0,
-    "stored": 0, "disk": 0, "out_of_memory": 0, "gc_pause": 0, "eager": 0, "pages": 0, "score_names": 0,
+    "stored": 0, "disk": 0, "out_of_memory": 0, "cpus": 0, "gc_pause": 0, "eager": 0, "pages": 0, "score_names": 0,
     "config": 1, "metrics": 1,
     "store": 2, "jobs": 2, "cluster": 2, "kube": 2,
     "registry": 3,

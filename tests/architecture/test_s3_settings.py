@@ -16,8 +16,6 @@ LOCAL = {
     ("raytl/data/decode.py", "loaded"): "`load` is given bytes or a file",
     ("raytl/data/images.py", "loaded"): "files of this node",
     ("raytl/models/saved_model.py", "build"): "no weights",
-    ("raytl/tasks/classification/features.py", "build"): "a folder of this node",
-    ("raytl/tasks/classification/features.py", "inherit"): "a folder of this node",
 }
 """Calls that read nothing from a bucket, with the reason."""
 Takers = dict[str, int]

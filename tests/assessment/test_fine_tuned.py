@@ -9,10 +9,12 @@ from typing import Any
 import pytest
 
 from raytl.assessment import fine_tuned
+from raytl.assessment.fine_tuned import weighted
 from raytl.assessment.report import report
 from raytl.config.dump import to_yaml
 from raytl.config.load import load_experiment
 from raytl.config.override import override
+from raytl.config.schema import Experiment
 from raytl.errors import ModelError, UserError
 from raytl.events import Recorder, Work
 from raytl.run import RunFolder
@@ -118,3 +120,13 @@ def test_networks_are_trained_for_real(grouped: RunFolder) -> None:
     result = report(grouped.root, sections=["groups"], full=True).sections["groups"]
     assert result.sentences[0].startswith("site, fine-tuned networks: ")
     assert len(list((grouped.evaluation / "left-out").iterdir())) == 4
+
+
+def test_weights_of_classes_that_a_network_lacks_are_left_out() -> None:
+    given = Experiment.model_validate(
+        {"name": "x", "data": {"uri": "x"}, "model": {"name": "x"}, "train": {"class_weights": {"Zoë": 2.0, "b": 3.0}}}
+    )
+    assert weighted(given, ("Zoë", "a")).train.class_weights == {"Zoë": 2.0}
+    assert weighted(given, ("a",)).train.class_weights == "none"
+    balanced = override(given, {"train.class_weights": "balanced"})
+    assert weighted(balanced, ("a",)) is balanced

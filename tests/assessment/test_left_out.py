@@ -56,6 +56,15 @@ def test_a_class_of_one_group_is_not_used() -> None:
     assert all(40 not in np.concatenate([each.train, each.val, each.held_out]) for each in division.networks)
 
 
+def test_images_without_a_value_are_no_group() -> None:
+    with_some = [*SITES, *[""] * 30]
+    division = left_out("site", with_some, np.concatenate([TARGETS, np.arange(30) % 3]))
+    alone = left_out("site", SITES, TARGETS)
+    assert division is not None and alone is not None and division.groups == alone.groups and division.one_group == 0
+    for one, other in zip(division.networks, alone.networks, strict=True):
+        assert np.array_equal(one.train, other.train) and np.array_equal(one.held_out, other.held_out)
+
+
 def test_the_gap_is_that_of_the_answers() -> None:
     division = left_out("site", SITES, TARGETS)
     assert division is not None

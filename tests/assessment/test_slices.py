@@ -4,6 +4,7 @@ import csv
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from raytl.assessment.section import Evidence, Options, SplitEvidence
 from raytl.assessment.slices import SECTION, attributes
@@ -27,6 +28,24 @@ def _evidence(make: MakeEvidence) -> Evidence:
         make(val=500, test=500), "camera", "slice", lambda part: ["AB"[i % 2] for i in range(len(part))]
     )
     return replace(evidence, val=_weak(evidence.val, 1), test=_weak(evidence.test, 2))
+
+
+@pytest.mark.parametrize("column", ["cluster", "class"])
+def test_a_column_that_is_called_as_a_computed_attribute_is_told_apart(
+    make_evidence: MakeEvidence, column: str
+) -> None:
+    parts = {}
+    for name in ("val", "test"):
+        part = getattr(make_evidence(val=200, test=200), name)
+        weak = np.arange(len(part)) % 3 == 0
+        samples = [
+            replace(each, columns=((column, "A" if i % 3 == 0 else "B"),)) for i, each in enumerate(part.samples)
+        ]
+        logits = (5 * np.eye(3)[(part.targets + weak) % 3]).astype(np.float32)
+        parts[name] = replace(part, samples=samples, logits=logits)
+    result = SECTION(replace(make_evidence(), **parts, columns={column: "slice"}), Options())
+    assert result.sentences[0].startswith(f"{column} (column) = A: 100 % errors")
+    assert result.figures[0].title == f"Mistakes in the worst slice: {column} (column) = A"
 
 
 def test_a_weak_slice_of_metadata_and_a_property_is_found_listed_and_shown(make_evidence: MakeEvidence) -> None:

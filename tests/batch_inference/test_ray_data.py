@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -47,7 +46,7 @@ def cpus(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> int
 
     count, init = int(request.param), ray.init
     monkeypatch.setattr(ray, "init", lambda **given: init(**given, num_cpus=count))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(count)))
+    monkeypatch.setattr("raytl.batch_inference.driver.usable_cpus", lambda: count)
     return count
 
 

@@ -35,7 +35,7 @@ def test_torch_takes_the_cpus_of_the_worker_unless_the_environment_says_otherwis
     set_outside: str | None, threads: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setattr("raytl.cluster.worker_group.usable_cpus", lambda: 3)
     if set_outside:
         monkeypatch.setenv("OMP_NUM_THREADS", set_outside)
     before = torch.get_num_threads()

@@ -154,6 +154,9 @@ def test_a_loader_gives_views_and_objects_of_the_same_draw(workers: int) -> None
 def test_a_crowd_of_a_class_that_is_not_learned_is_left_out() -> None:
     herd = Boxes(192, 128, (Box("cow", 0, 0, 50, 50, crowd=True), *PAIR.boxes))
     assert shown(encoder(herd)).labels.tolist() == [1, 0]
+    assert encoder(herd).truth(0) == PAIR
+    masks = Instances(192, 128, (instance(128, 192, (0, 0, 9, 9), "cow", crowd=True), instance(128, 192, (5, 5, 9, 9))))
+    assert encoder(masks, with_masks=True).truth(0) == replace(masks, instances=masks.instances[1:])
     with pytest.raises(KeyError, match="cow"):
         encoder(Boxes(192, 128, (Box("cow", 0, 0, 50, 50),)))
 

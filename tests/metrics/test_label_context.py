@@ -40,6 +40,24 @@ def test_presence_and_reports_are_those_of_the_findings() -> None:
     assert result.reported.tolist() == [[True, True, False], [False, False, False], [False, False, True]]
 
 
+def test_images_of_which_a_label_is_unknown_do_not_count() -> None:
+    answers = [split(seed, 0.5) for seed in (0, 1)]
+    unknown = np.zeros((600, 3), bool)
+    unknown[300:] = True, False, False  # a second site annotates nothing of label 0, and label 1 is rarer there
+    doubled = []
+    for each in answers:
+        rare = each.present & (np.arange(300)[:, None] % 4 == 0)
+        present = np.concatenate([each.present, np.where([False, True, True], rare, False)])
+        reported = np.concatenate([each.reported, np.where([False, True, True], each.reported, False)])
+        doubled.append(Presence(present, reported, unknown))
+
+    def of_label(parts: list[Presence]) -> list[object]:
+        return [(each.other, each.kind, each.test) for each in dependences(*parts)[0] if each.label == 0]
+
+    assert of_label(doubled) == of_label(answers) != []
+    assert of_label([Presence(each.present, each.reported) for each in doubled]) != of_label(answers)
+
+
 def test_crowded_images_that_are_harder_are_no_dependence() -> None:
     alarms = 0
     for seed in range(20):

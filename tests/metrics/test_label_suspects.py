@@ -54,6 +54,15 @@ def test_flipped_labels_come_first() -> None:
     assert [each.score for each in listed] == sorted((each.score for each in listed), reverse=True)
 
 
+def test_images_of_which_a_label_is_unknown_change_nothing() -> None:
+    rng = np.random.default_rng(2)
+    table = rng.uniform(0.02, 0.98, (400, 3))
+    vectors = (rng.random(table.shape) < table).astype(np.int8)
+    vectors[200:] = -1
+    known, every = label_suspects(made(vectors[:200], table[:200])), label_suspects(made(vectors, table))
+    assert every == known and len(known) > 20
+
+
 def test_labels_that_the_answers_support_are_not_suspect() -> None:
     vectors = (np.arange(60)[:, None] % [2, 3, 4] == 0).astype(np.int8)
     assert label_suspects(made(vectors, np.where(vectors == 1, 0.9, 0.1))) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from raytl.metrics import robustness
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.multiple import holm
 from raytl.metrics.paired import mcnemar
@@ -105,3 +106,14 @@ def test_few_comparisons_of_scores_name_a_change_that_harms_nothing() -> None:
         answers = scored(sums(clean, correct()), versions)[1]
         false += any(each.is_worse for each in answers), any(each.is_overconfident for each in answers)
     assert (false <= 7).all(), false
+
+
+def test_scores_do_not_depend_on_the_blocks_in_which_draws_are_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    unchanged, *changed = (sums(rng.random(30)) for _ in range(3))
+    whole = scored(unchanged, changed)
+    monkeypatch.setattr(robustness, "_VALUES_AT_ONCE", 7_000)
+    parts = scored(unchanged, changed)
+    for one, other in zip((whole[0], *whole[1]), (parts[0], *parts[1]), strict=True):
+        assert (one.p, one.is_overconfident) == (other.p, other.is_overconfident)
+        assert (other.score.low, other.score.high) == pytest.approx((one.score.low, one.score.high))

@@ -15,7 +15,7 @@ from raytl.metrics import segmentation
 from raytl.metrics.draws import values
 from raytl.metrics.intervals import estimates
 from raytl.metrics.paired import paired_by_images
-from raytl.metrics.segmentation import Facts, boundary_counts, facts, joined_facts, measure, pixel_confusion
+from raytl.metrics.segmentation import Facts, boundary_counts, joined_facts, measure, pixel_confusion
 from tests.metrics.same import assert_same
 
 CLASSES = 4
@@ -42,7 +42,8 @@ def facts_of(truths: list[Map], predicted: list[Map], classes: int = CLASSES) ->
     confusions, boundaries = (
         np.stack([count(*each, classes) for each in pairs]) for count in (pixel_confusion, boundary_counts)
     )
-    return facts(confusions, boundaries)
+    hits = np.diagonal(confusions, axis1=1, axis2=2)
+    return Facts(hits, confusions.sum(axis=1), confusions.sum(axis=2), *np.moveaxis(boundaries, 1, 0))
 
 
 def stats(truths: list[Map], predicted: list[Map], classes: int = CLASSES) -> dict[str, NDArray[np.float64]]:

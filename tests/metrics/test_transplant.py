@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from raytl.metrics.shortcuts import Shortcut
-from raytl.metrics.transplant import transplant, with_cells
+from raytl.metrics.transplant import control_cells, transplant, with_cells
 
 
 def _square() -> Shortcut:
@@ -39,6 +39,26 @@ def test_a_model_that_looks_at_the_square_follows_it_into_other_images() -> None
 def test_a_model_that_does_not_look_at_the_square_is_not_moved() -> None:
     donors = [np.full((64, 64, 3), 255, np.uint8)]
     assert not transplant(_square(), _images(12, (48, 40)), donors, _sees_the_mean).is_confirmed
+
+
+@pytest.mark.parametrize("cells", [[(3.5, 3.5)], [(3, 3), (3, 4), (4, 3), (4, 4)], [(0, 7)], [(3, 0), (4, 0)]])
+def test_the_control_is_another_place_also_for_a_square_in_the_middle(cells: list[tuple[float, float]]) -> None:
+    black, white = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
+    taken, control = (with_cells(black, white, each) for each in (cells, control_cells(cells)))
+    assert not (taken & control).any() and taken.sum() == control.sum() > 0
+
+
+def test_a_model_that_looks_at_a_square_in_the_middle_follows_it() -> None:
+    donors = _images(5, (64, 64))
+    for donor in donors:
+        donor[28:36, 28:36] = 255
+
+    def sees_the_middle(images: list[np.ndarray]) -> np.ndarray:
+        white = np.array([image[28:36, 28:36].mean() > 200 for image in images])
+        return np.stack([np.where(white, 0.9, 0.1), np.where(white, 0.1, 0.9)], axis=1)
+
+    shortcut = Shortcut(0, (3.5, 3.5), ((3.5, 3.5),), 9.0, 0.95, 0.9, 0.0)
+    assert transplant(shortcut, _images(12, (64, 64)), donors, sees_the_middle).is_confirmed
 
 
 def test_cells_are_pasted_at_the_same_place_of_images_of_other_sizes() -> None:

@@ -55,12 +55,14 @@ SECTION = FindingSlicesSection()
 
 def _attributes(evidence: FindingEvidence, seed: int) -> Iterator[Attribute]:
     """Yield the attributes of images, the number of things in them, and for each class whether they have any."""
-    val, test = evidence.val, evidence.test
-    yield from image_attributes(val, test, evidence.columns, seed)
-    yield of_numbers(f"{evidence.kind.wanted}s", _counts(val), _counts(test))
-    common = np.argsort(-np.bincount(val.findings.wanted.label, minlength=len(evidence.classes)), kind="stable")
-    for label in common[:_CLASSES].tolist():
-        yield of_texts(f"has {evidence.classes[label]}", _having(val, label), _having(test, label))
+    val, test, classes = evidence.val, evidence.test, evidence.classes
+    common = np.argsort(-np.bincount(val.findings.wanted.label, minlength=len(classes)), kind="stable")[:_CLASSES]
+    of_things = [
+        of_numbers(f"{evidence.kind.wanted}s", _counts(val), _counts(test)),
+        *(of_texts(f"has {classes[i]}", _having(val, i), _having(test, i)) for i in common.tolist()),
+    ]
+    yield from image_attributes(val, test, evidence.columns, seed, [each.name for each in of_things])
+    yield from of_things
 
 
 def _counts(split: SplitFindings) -> NDArray[np.int64]:

@@ -18,6 +18,8 @@ from raytl.metrics.confusion import Floats
 from raytl.metrics.intervals import RESAMPLES, Interval
 from raytl.metrics.unfamiliar import knn_distance, neighbors
 
+_DRAWS_AT_ONCE = 2_000_000
+
 
 class FindingUnfamiliarSection:
     """See `raytl.assessment.section.Section`."""
@@ -67,9 +69,16 @@ def _loss(score: Floats, flagged: NDArray[np.bool_], seed: int) -> Interval | No
     if min(map(len, parts)) < 2:
         return None
     draw = np.random.default_rng(seed)
-    others, own = (part[draw.integers(0, len(part), (RESAMPLES, len(part)))].mean(axis=1) for part in parts)
+    others, own = (_resampled_means(part, draw) for part in parts)
     low, high = np.quantile(others - own, (0.025, 0.975))
     return Interval(float(parts[0].mean() - parts[1].mean()), float(low), float(high))
+
+
+def _resampled_means(values: Floats, draw: np.random.Generator) -> Floats:
+    """Return the mean of each resample, `(RESAMPLES,)`, computed in blocks that fit in memory."""
+    count, step = len(values), max(1, _DRAWS_AT_ONCE // len(values))
+    sizes = [min(step, RESAMPLES - start) for start in range(0, RESAMPLES, step)]
+    return np.concatenate([values[draw.integers(0, count, (size, count))].mean(axis=1) for size in sizes])
 
 
 def _sentences(score: Floats, flagged: NDArray[np.bool_], loss: Interval | None, name: str) -> Iterator[str]:

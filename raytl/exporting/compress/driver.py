@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from raytl.config.machine import Machine
+from raytl.cpus import usable_cpus
 from raytl.errors import UserError
 from raytl.events import Message, OnEvent, ignore
 from raytl.exporting.compress.candidate import REFERENCE, UNTRAINED, Candidate, requested
@@ -89,7 +90,7 @@ def check_options(
     Raises:
         UserError: one cannot.
     """
-    cpus = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cpus = usable_cpus()
     if target_ms is not None and not 0 < target_ms < 1e6:
         raise UserError(f"--target-ms {target_ms:g}: expected more than 0")
     if not 0 <= max_drop <= 100:

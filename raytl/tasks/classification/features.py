@@ -9,19 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from raytl.config.schema import ModelConfig
 from raytl.data.cache import source_images
 from raytl.data.loader import EvalLoader
 from raytl.data.manifest import Sample
 from raytl.events import OnEvent, Work
 from raytl.metrics.scores import softmax
-from raytl.models.backbone import build
-from raytl.models.card import read_card
 from raytl.models.forward import EVAL_BATCH, pick_device
-from raytl.models.heads import inherit
 from raytl.models.probe import head_inputs, head_layer
 from raytl.store.s3_settings import ENVIRONMENT, S3Settings
-from raytl.tasks.features import FeatureTable
+from raytl.tasks.features import FeatureTable, in_half
+from raytl.tasks.saved import load_saved
 from raytl.world import World
 
 
@@ -38,9 +35,8 @@ def extract(
     Raises:
         ModelError: the head is not linear in the inputs of its last layer.
     """
-    card, at = read_card(model_folder), pick_device(device)
-    backbone = build(ModelConfig(name=card.model, weights=str(model_folder)), len(card.classes))
-    inherit(backbone, str(model_folder), card.classes)
+    saved, at = load_saved(model_folder), pick_device(device)
+    card, backbone = saved.card, saved.backbone
     backbone.module.to(at)
     images = source_images(samples, card.preprocess, max_pixels, s3)
     loader = EvalLoader(images, card.preprocess, batch=EVAL_BATCH[at.type], world=World.solo())
@@ -52,7 +48,7 @@ def extract(
         logits = inputs @ layer.weight.cpu().flatten(1).T + (0 if layer.bias is None else layer.bias.cpu())
     probabilities = softmax(logits.numpy() / (card.temperature or 1.0))
     return FeatureTable(
-        features=inputs.numpy(),
+        features=in_half(inputs.numpy()),
         labels=np.array([sample.label for sample in samples]),
         predicted=np.array(card.classes)[probabilities.argmax(1)],
         confidence=probabilities.max(1),

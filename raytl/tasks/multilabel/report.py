@@ -41,7 +41,8 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
         kind=KIND,
         subject=occasion.subject,
         images=len(facts.targets),
-        overall={name: intervals[name][0] for name in _OVERALL} | _mean_ends(intervals, present, evaluated.groups),
+        overall={name: intervals[name][0] for name in _OVERALL}
+        | _mean_ends(intervals, present | called, evaluated.groups),
         by_class=ClassScores(
             classes,
             tuple(present.sum(axis=0).tolist()),
@@ -60,13 +61,13 @@ def report(occasion: Occasion, evaluated: Evaluated) -> ScoreReport:
 
 
 def _mean_ends(
-    intervals: Mapping[str, Sequence[Interval]], present: NDArray[np.bool_], groups: Groups | None
+    intervals: Mapping[str, Sequence[Interval]], either: NDArray[np.bool_], groups: Groups | None
 ) -> dict[str, Interval]:
-    """Return the F1 over all labels, with exact bounds where it is 1 or 0."""
-    images, labels = present.shape
+    """Return the F1 over all labels, with exact bounds where it is 1 or 0; `either (n, labels)` are present or predicted."""
+    images, labels = either.shape
     whole = images if groups is None else len(np.unique(groups))
     return {
-        "macro_f1": mean_end(intervals["macro_f1"][0], units(np.nonzero(present), labels, groups)),
+        "macro_f1": mean_end(intervals["macro_f1"][0], units(np.nonzero(either), labels, groups)),
         "micro_f1": f1_end(intervals["micro_f1"][0], whole),
     }
 

@@ -30,18 +30,17 @@ def evidence(answers: Sequence[ClassMap], truths: Sequence[ClassMap]) -> Rows:
 
 def facts(rows: Rows, classes: Sequence[str]) -> Facts:
     """Return the facts that `segmentation.measure` scores."""
-    return segmentation.facts(*_counts(rows, len(classes)))
+    return _facts_and_confusion(rows, len(classes))[0]
 
 
 def validation(truths: Sequence[ClassMap], rows: Rows, classes: Sequence[str]) -> Validation:
     """Return the scores over the split, without intervals, and the confusion of pixels."""
     del truths
-    confusions, boundaries = _counts(rows, len(classes))
-    image_facts = segmentation.facts(confusions, boundaries)
-    measured = values(lambda draws: segmentation.measure(image_facts, draws, METRICS), len(confusions))
+    image_facts, confusion = _facts_and_confusion(rows, len(classes))
+    measured = values(lambda draws: segmentation.measure(image_facts, draws, METRICS), len(image_facts.hits))
     return Validation(
         {f"val/{name}": float(value) for name, value in measured.items()},
-        Confusion(tuple(classes), confusions.sum(axis=0)),
+        Confusion(tuple(classes), confusion),
     )
 
 
@@ -54,14 +53,25 @@ def _record(answer: ClassMap, truth: ClassMap) -> str:
     return "|".join(" ".join(map(str, table.ravel().tolist())) for table in tables)
 
 
-def _counts(rows: Rows, classes: int) -> tuple[Ints, Ints]:
-    """Return the confusion `(n, classes, classes)` and the boundary counts `(n, 4, classes)` of the images."""
-    confusions = np.zeros((len(rows[0]), classes, classes), dtype=np.int64)
+def _facts_and_confusion(rows: Rows, classes: int) -> tuple[Facts, Ints]:
+    """Return the facts of the images, and the confusion `(classes, classes)` of all their pixels.
+
+    An image has few of the cells; those of all images and classes would not fit in memory.
+    """
+    hits, calls, support = (np.zeros((len(rows[0]), classes), dtype=np.int64) for _ in range(3))
     boundaries = np.zeros((len(rows[0]), 4, classes), dtype=np.int64)
+    confusion = np.zeros((classes, classes), dtype=np.int64)
     for image, text in enumerate(rows[0]):
         cells, edges = (np.array(part.split(), dtype=np.int64) for part in text.decode().split("|"))
         true, predicted, counts = cells.reshape(-1, 3).T
-        confusions[image, true, predicted] = counts
+        same = true == predicted
+        for table, label, part in (
+            (hits, true[same], counts[same]),
+            (calls, predicted, counts),
+            (support, true, counts),
+        ):
+            np.add.at(table[image], label, part)
+        confusion[true, predicted] += counts
         label, *kinds = edges.reshape(-1, 5).T
         boundaries[image][:, label] = kinds
-    return confusions, boundaries
+    return Facts(hits, calls, support, *np.moveaxis(boundaries, 1, 0)), confusion

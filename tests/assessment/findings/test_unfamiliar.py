@@ -3,7 +3,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from raytl.assessment.findings import unfamiliar
 from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.findings.unfamiliar import SECTION
 from raytl.assessment.section import Options
@@ -44,3 +46,10 @@ def test_what_is_missing_is_said() -> None:
     assert "--quick" in SECTION(replace(evidence, train=None), Options()).sentences[0]
     bare = replace(evidence, val=replace(evidence.val, features=np.zeros((24, 0), np.float16)))
     assert "stored no features" in SECTION(bare, Options()).sentences[0]
+
+
+def test_the_interval_of_the_loss_does_not_depend_on_the_blocks_of_its_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    evidence = strange(map_evidence(), 0.3)
+    whole = SECTION(evidence, Options()).json["loss"]
+    monkeypatch.setattr(unfamiliar, "_DRAWS_AT_ONCE", 1000)
+    assert SECTION(evidence, Options()).json["loss"] == pytest.approx(whole)

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 from scipy.special import logit
 
-from raytl.metrics.findings import BACKGROUND, CORRECT, Findings
+from raytl.data.manifest import Sample
+from raytl.data.targets import Labels
+from raytl.evaluation.findings import in_order
+from raytl.metrics.findings import BACKGROUND, CORRECT, Findings, image_sums
 from raytl.metrics.multilabel import facts, image_f1
-from raytl.tasks.multilabel.findings import LEAST, findings
+from raytl.tasks.multilabel.findings import LEAST, findings, unknown_labels
 
 CLASSES = ("a", "b", "c")
 THRESHOLDS = np.array([0.5, 0.3, 0.9], np.float32)
@@ -29,6 +32,14 @@ def test_known_labels_that_are_not_nearly_excluded_are_findings() -> None:
     assert result.confidence.min() >= LEAST and result.boxes.shape == (6, 0)
 
 
+def test_labels_that_are_reported_at_a_low_probability_are_findings() -> None:
+    thresholds = np.tile(np.array([0.5, 0.004, 0.9], np.float32), (3, 1))
+    result = findings(list(VECTORS), (logit(TABLE).astype(np.float32), thresholds), CLASSES)
+    place = np.flatnonzero((result.image == 1) & (result.label == 1))
+    assert result.reported[place].tolist() == [True] and result.error[place].tolist() == [CORRECT]
+    assert image_sums(result)[:, 1].tolist() == [2, 1, 2], "those that its F1 counts"
+
+
 def test_a_finding_names_the_label_that_it_finds_and_misses_are_counted_at_the_thresholds() -> None:
     result, wanted = made(), made().wanted
     assert list(zip(wanted.image.tolist(), wanted.label.tolist(), strict=True)) == [(0, 0), (1, 1), (1, 2)]
@@ -41,3 +52,14 @@ def test_a_finding_names_the_label_that_it_finds_and_misses_are_counted_at_the_t
 def test_the_score_of_an_image_is_its_f1() -> None:
     expected = image_f1(facts(VECTORS, TABLE, THRESHOLDS))
     assert made().score == pytest.approx(expected) and expected.tolist() == pytest.approx([2 / 3, 0, 0])
+
+
+def test_the_annotations_say_which_labels_are_unknown() -> None:
+    samples = [
+        Sample("0.jpg", "0.jpg", Labels(("a",), ("c",))),
+        Sample("1.jpg", "1.jpg", Labels(("b", "c"))),
+        Sample("2.jpg", "2.jpg", Labels(())),
+    ]
+    assert np.array_equal(unknown_labels(samples, CLASSES), VECTORS == -1)
+    turned = in_order(made(), np.array([2, 1, 0]))
+    assert np.array_equal(made().unknown, VECTORS == -1) and np.array_equal(turned.unknown, VECTORS[::-1] == -1)

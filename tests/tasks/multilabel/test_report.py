@@ -53,6 +53,13 @@ def test_a_split_without_a_known_label_has_dashes_and_no_reliability(tmp_path: P
         assert "reliability.png" not in f"{each.to_markdown()} {each.pictures}"
 
 
+def test_a_split_in_which_no_label_is_present_is_reported(tmp_path: Path) -> None:
+    images = replace(evaluated(), truths=[np.zeros(2, np.int8)] * 4, rows=(np.full((4, 2), 3.0), evaluated().rows[1]))
+    scored = report(occasion(tmp_path), images)
+    assert scored.overall["macro_f1"].value == 0 and 0 < scored.overall["macro_f1"].high < 1
+    assert np.isnan(scored.overall["map"].value)
+
+
 def test_a_calibrated_model_is_compared_with_its_answers_as_trained(tmp_path: Path) -> None:
     """Answers divided by 2 that were as sure as they are right, and their report as it is read back."""
     images = replace(evaluated(), temperature=2.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,20 @@ def test_an_image_of_void_counts_nothing() -> None:
     void = np.full((5, 5), 255, dtype=np.uint8)
     counts = facts(evidence([np.zeros((5, 5), np.uint8)], [void]), NAMES)
     assert counts.support.sum() == counts.calls.sum() == counts.edges.sum() == 0
+
+
+def test_the_facts_of_many_classes_are_those_of_the_confusions_without_a_table_of_all_of_them() -> None:
+    rng = np.random.default_rng(2)
+    truths, predicted = (list(rng.choice([0, 7, 149], (60, 8, 8)).astype(np.uint8)) for _ in range(2))
+    rows, names = evidence(predicted, truths), tuple(map(str, range(150)))
+    tracemalloc.start()
+    counts = facts(rows, names)
+    assert tracemalloc.get_traced_memory()[1] < 60 * 150**2, "a byte for each image and pair of classes"
+    tracemalloc.stop()
+    confusions = np.stack([pixel_confusion(t, p, 150) for t, p in zip(truths, predicted, strict=True)])
+    np.testing.assert_array_equal(counts.hits, np.diagonal(confusions, axis1=1, axis2=2))
+    np.testing.assert_array_equal(counts.calls, confusions.sum(axis=1))
+    np.testing.assert_array_equal(counts.support, confusions.sum(axis=2))
 
 
 def test_a_map_of_another_size_is_a_mistake_of_the_task() -> None:
