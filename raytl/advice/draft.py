@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from raytl.advice.result import Advice
 from raytl.config.choice import Choice
-from raytl.config.override import assignments
+from raytl.config.override import assignments, by_leaf
 from raytl.starter.draft import Draft
 
 _RECIPE = (
@@ -21,7 +21,7 @@ def advised_draft(advice: Advice, images: Draft, overrides: Sequence[str]) -> Dr
     """Return `images`, the draft for the images and the advised model, with the other `overrides` and the advice."""
     weights, *others = advice.sentences
     own = {choice.key for choice in images.choices}
-    given = {key: value for key, value in assignments(overrides).items() if key not in _MODEL}
+    given = {key: value for key, value in by_leaf(assignments(overrides)).items() if key not in _MODEL}
     rest = (replace(choice, value=given.get(choice.key, choice.value)) for choice in images.choices)
     choices = [replace(choice, why=weights) if choice.key == "model.name" else choice for choice in rest]
     choices += [Choice(key, value, "Set for this advice.") for key, value in given.items() if key not in own]

@@ -68,18 +68,19 @@ def doubtful_labels(
     experiment: Experiment,
     weights: Sequence[str] = (),
     out: Path | None = None,
-    source: str = "",
+    words: Sequence[str] = ("experiment.yaml",),
     on_event: OnEvent = ignore,
 ) -> DoubtfulLabels:
     """Return the doubtful labels of the data of `experiment`, and write them to the folder `out`.
 
-    `weights` name further networks, as `raytl advise --weights` does. `source` is the experiment as the user named it.
+    `weights` name further networks, as `raytl advise --weights` does. `words` name the experiment on a command line.
 
     Raises:
-        DataError: a task whose images have no single class; the data is wrong; or the table in `out` has labels.
+        DataError: a task whose images have no single class; the data is wrong; `out` is a file, or its table has labels.
         ModelError: a network is not available.
     """
     if out is not None:
+        sheet.check_folder(out)
         sheet.check_replaceable(out / sheet.TABLE)
     experiment = completed(with_task(experiment, on_event))
     task, s3 = task_named(experiment.task), S3Settings.of(experiment.storage)
@@ -92,9 +93,9 @@ def doubtful_labels(
     own = Candidate(model.name if model.weights == "pretrained" else model.weights, model.name, model.weights)
     networks = tuple(dict.fromkeys((own, *named_candidates(weights, None, s3))))
     read = _read(experiment, task.head_solver, networks, on_event)
-    result = _ranked(experiment, task.head_solver, read, on_event)
-    result = replace(result, networks=tuple(each.label for each in networks), notes=(*result.notes, *_notes(networks)))
-    return result if out is None or not result.trusted else _written(experiment, read.dataset, result, out, source)
+    result = _ranked(experiment, task.head_solver, read, [each.label for each in networks], on_event)
+    result = replace(result, notes=(*result.notes, *_notes(networks)))
+    return result if out is None or not result.trusted else _written(experiment, read.dataset, result, out, words)
 
 
 def _read(experiment: Experiment, solver: HeadSolver, networks: Sequence[Candidate], on_event: OnEvent) -> _Read:
@@ -112,7 +113,9 @@ def _read(experiment: Experiment, solver: HeadSolver, networks: Sequence[Candida
     return read
 
 
-def _ranked(experiment: Experiment, solver: HeadSolver, read: _Read, on_event: OnEvent) -> DoubtfulLabels:
+def _ranked(
+    experiment: Experiment, solver: HeadSolver, read: _Read, networks: Sequence[str], on_event: OnEvent
+) -> DoubtfulLabels:
     """Rank train by train alone, as `labels.noise` does, and val by both."""
     splits, seed = read.dataset.splits, experiment.train.seed
     train, both = splits.train, SampleTable.of([*splits.train, *splits.val])
@@ -127,7 +130,10 @@ def _ranked(experiment: Experiment, solver: HeadSolver, read: _Read, on_event: O
     every = [*of_train.listed, *(each for each in of_both.listed if each.split == "val")]
     listed = tuple(sorted((each for each in every if each.key not in reviewed), key=lambda each: each.probability))
     whole = Doubts(listed, len(both), of_train.accuracy, of_train.trusted, of_train.unjudged)
-    notes = (f"classes with too few images to judge: {', '.join(whole.unjudged[:5])}",) if whole.unjudged else ()
+    notes = [f"classes with too few images to judge: {', '.join(whole.unjudged[:5])}"] if whole.unjudged else []
+    if of_train.passed_over:
+        idle = ", ".join(networks[place] for place in of_train.passed_over)
+        notes.append(f"not used, as a classifier of the features is wrong too often: {idle}")
     return DoubtfulLabels(
         uri=experiment.data.uri,
         listed=listed if whole.trusted else (),
@@ -135,9 +141,9 @@ def _ranked(experiment: Experiment, solver: HeadSolver, read: _Read, on_event: O
         accuracy=whole.accuracy,
         trusted=whole.trusted,
         sentence=whole.sentence,
-        networks=(),
+        networks=tuple(name for place, name in enumerate(networks) if place not in of_train.passed_over),
         reviewed=len(reviewed),
-        notes=notes,
+        notes=tuple(notes),
     )
 
 
@@ -152,7 +158,7 @@ def _notes(networks: Sequence[Candidate]) -> tuple[str, ...]:
 
 
 def _written(
-    experiment: Experiment, dataset: Dataset, result: DoubtfulLabels, out: Path, source: str
+    experiment: Experiment, dataset: Dataset, result: DoubtfulLabels, out: Path, words: Sequence[str]
 ) -> DoubtfulLabels:
     """Write the table, unless it is there with labels that would be lost, and the page."""
     table, page = out / sheet.TABLE, out / sheet.PAGE
@@ -170,6 +176,6 @@ def _written(
         dataset.depth.depth,
         experiment.data.max_pixels,
         S3Settings.of(experiment.storage),
-        command("raytl", "labels", source or "experiment.yaml", "--apply", str(table)),
+        command("raytl", "labels", *words, "--apply", str(table)),
     )
     return replace(result, table=str(table), page=str(page))

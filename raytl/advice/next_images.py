@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from raytl.advice.curve import probe_curve
+from raytl.advice.driver import LIMIT
 from raytl.advice.next_sheet import table, write_page
 from raytl.config.schema import Experiment
 from raytl.data.group_split import group_columns, kept_together
@@ -31,6 +32,7 @@ from raytl.store.s3_settings import S3Settings
 from raytl.tasks.cached_features import cached_features
 from raytl.tasks.defaults import completed
 from raytl.tasks.detect import with_task
+from raytl.tasks.probe_solver import measured_rows
 from raytl.tasks.registry import task_named
 from raytl.training.dataset import read_dataset
 from raytl.training.label_plan import unlabelled_images
@@ -120,13 +122,13 @@ def next_images(
     )
     train = Labelled(labelled, classes, groups)
     given = Labelled(val, solver.targets_of(splits.val, names))
-    sentences = _sentences(train, given, others, len(names), len(images), experiment, on_event)
+    lines = sentences(train, given, others, len(names), len(images), experiment, on_event)
     page: Path | None = None
     if out is not None:
         write_text(out, table(images))
         page = write_page(out, images, experiment)
     places = [None if place is None else str(place) for place in (out, page)]
-    return NextImages(images, len(others), len(labelled), sentences, unlabelled.notes, *places)
+    return NextImages(images, len(others), len(labelled), lines, unlabelled.notes, *places)
 
 
 def _check(experiment: Experiment, count: int, out: Path | None, force: bool) -> None:
@@ -173,7 +175,7 @@ def object_uri(sample: Sample, experiment: Experiment) -> str | None:
     return None
 
 
-def _sentences(
+def sentences(
     train: Labelled, val: Labelled, others: Any, count: int, more: int, experiment: Experiment, on_event: OnEvent
 ) -> tuple[str, ...]:
     """Return what `more` labels are expected to bring, beside what the methods of `few.method` bring without any."""
@@ -184,18 +186,31 @@ def _sentences(
     lines = [f"few.method: {chosen.text}"]
     if min(np.bincount(train.classes, minlength=count)) < 2:
         return (*lines, "what more labels bring is unknown: a class has a single training image")
-    curve = probe_curve(from_numpy(train.features), train.classes, on_event, groups=train.groups)
-    gain = expected_gain(curve, len(train.classes), more)
+    part = _measured(train)
+    curve = probe_curve(from_numpy(part.features), part.classes, on_event, groups=part.groups)
+    gain = expected_gain(curve, len(train.classes), more, len(part.classes))
     if gain is None:
         return (*lines, f"what {more} more labels bring is unknown: {curve.why or 'the learning curve is unsure'}")
     best = 100 * max((one.gain for one in chosen.compared.values()), default=0.0) if chosen.method != "none" else 0.0
     verdict = "label first" if gain > best else f"few.method: {chosen.method} brings more at once; labels add to it"
-    lines.append(f"{more} more labels are expected to bring {gain:+.1f} points by the learning curve: {verdict}")
+    of = "" if part is train else f" of {len(part.classes):,} of {len(train.classes):,} labelled images"
+    lines.append(f"{more} more labels are expected to bring {gain:+.1f} points by the learning curve{of}: {verdict}")
     return tuple(lines)
 
 
-def expected_gain(curve: LearningCurve, images: int, more: int) -> float | None:
-    """Return the fall of the error, in points, if a curve of `images` goes on for `more`; None if it cannot tell."""
+def _measured(train: Labelled) -> Labelled:
+    """Return the images of the learning curve: of many an even part of each class, as the time of a fit grows with their cube."""
+    rows = measured_rows(train.classes, LIMIT) if len(train.classes) > LIMIT else None
+    if rows is None:
+        return train
+    groups = None if train.groups is None else train.groups[rows]
+    return Labelled(train.features[rows], np.unique(train.classes[rows], return_inverse=True)[1], groups)
+
+
+def expected_gain(curve: LearningCurve, images: int, more: int, measured: int) -> float | None:
+    """Return the fall of the error, in points, if a curve of `measured` of `images` goes on to all and for `more`; None if it
+    cannot tell."""
     if curve.exponent is None or curve.exponent.low <= 0:
         return None
-    return float(100 * curve.errors[-1] * (1 - (1 + more / images) ** -curve.exponent.value))
+    error = curve.errors[-1] * (images / measured) ** -curve.exponent.value
+    return float(100 * error * (1 - (1 + more / images) ** -curve.exponent.value))

@@ -9,7 +9,7 @@ from raytl.advice.draft import advised_draft
 from raytl.advice.driver import advise
 from raytl.advice.result import Advice
 from raytl.config.machine import assignment
-from raytl.config.override import assignments
+from raytl.config.override import assignments, by_leaf
 from raytl.config.schema import Experiment
 from raytl.events import OnEvent
 from raytl.starter import Draft, draft_from, experiment_from
@@ -31,7 +31,8 @@ def draft_of(advice: Advice, source: str, overrides: Sequence[str], on_event: On
     """Return the experiment file for the images at `source` that the advice stands for."""
     chosen = advice.advised
     weights = [] if chosen.weights == "pretrained" else [assignment("model.weights", chosen.weights)]
-    rest = [text for text in overrides if next(iter(assignments([text]))) != "model.weights"]
+    values = by_leaf(assignments(overrides))
+    rest = [assignment(key, value) for key, value in values.items() if key != "model.weights"]
     return advised_draft(advice, draft_from(source, chosen.model, [*rest, *weights], on_event), overrides)
 
 

@@ -30,7 +30,8 @@ def collect(
     """Choose `budget` images of the feedback at `uri` to label, and write them to the table `out` and a page beside it.
 
     The fraction `random_share` is drawn at random, for an unbiased estimate of the accuracy in use; the rest is uncertain and
-    diverse. Images of `model`, a run or a version, and copies of them are not chosen.
+    diverse. Images of `model`, a run or a version, and copies of them are not chosen. `machine` says how buckets are reached: by
+    default as the experiment of a `Run` says.
 
     Raises:
         UserError: an option is wrong, or there is nothing to label.
@@ -46,7 +47,7 @@ def collect(
             Path(out),
             model=name,
             random_share=random_share,
-            machine=machine or _machine(name),
+            machine=machine or machine_of(model),
             on_event=emit,
         )
 
@@ -71,9 +72,5 @@ def return_labels(
     name = None if model is None else os.fspath(model)
     with watched(progress, on_event) as emit:
         return driver.returned(
-            os.fspath(uri), Path(labels), model=name, machine=machine or _machine(name), on_event=emit
+            os.fspath(uri), Path(labels), model=name, machine=machine or machine_of(model), on_event=emit
         )
-
-
-def _machine(model: str | None) -> Machine | None:
-    return None if model is None else machine_of(model)

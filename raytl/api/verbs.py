@@ -210,7 +210,7 @@ def retrain(
 ) -> Retraining:
     """Run one retraining tick: observe, decide, train if there is a reason, compare, promote or keep.
 
-    With `dry_run`, observe and decide only.
+    Its page is written, and `retrain.notify` called, as by `raytl retrain`. With `dry_run`, observe and decide only.
 
     Raises:
         ConfigError: `retrain.registry` is not set.
@@ -219,8 +219,10 @@ def retrain(
     with watched(progress, on_event) as emit:
         experiment = source_experiment(source, None, overrides, emit)
         from raytl.retraining import tick
+        from raytl.retraining.after import after_tick
 
-        return tick.retrain(experiment, dry_run=dry_run, now=now, on_event=emit)
+        after = after_tick(experiment, emit)
+        return tick.retrain(experiment, dry_run=dry_run, now=now, on_event=emit, after=after)
 
 
 def evaluate(

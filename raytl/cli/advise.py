@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ from raytl.cli.advice_tables import advice_tables
 from raytl.cli.init import check_out
 from raytl.cli.options import Json, Model, Overrides, Source
 from raytl.cli.progress import watching
+from raytl.cli.sources import as_words
 from raytl.cli.terminal import Terminal, guarded
 from raytl.errors import ConfigError
 from raytl.run.atomic import write_text
@@ -57,7 +59,7 @@ def advise(
             draft = None if out is None else draft_of(advice, source, set_ or [], on_event)
         if out is not None and draft is not None:
             write_text(out, draft.text())
-        terminal.show(*advice_tables(advice, out, _next(source, out)))
+        terminal.show(*advice_tables(advice, out, _next(as_words(source, model, set_), weights, out)))
         terminal.result(advice_json(advice, out))
 
 
@@ -65,12 +67,12 @@ def _listed(weights: str | None) -> list[str] | None:
     return None if weights is None else weights.split(",")
 
 
-def _next(source: str, out: Path | None) -> str:
+def _next(words: Sequence[str], weights: str | None, out: Path | None) -> str:
     if out is not None:
         return command("raytl", "check", out)
-    if is_experiment_file(source):
-        return command("raytl", "check", source)
-    return command("raytl", "advise", source, "--out", "experiment.yaml")
+    if is_experiment_file(words[0]):
+        return command("raytl", "check", *words)
+    return command("raytl", "advise", *words, *(["--weights", weights] if weights else []), "--out", "experiment.yaml")
 
 
 def advice_json(advice: Advice, out: Path | None) -> dict[str, Any]:

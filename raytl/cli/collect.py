@@ -15,6 +15,7 @@ from raytl.cli.completion import run_folders
 from raytl.cli.numbers import plural
 from raytl.cli.options import RUN_HELP, Json, Settings
 from raytl.cli.progress import watching
+from raytl.cli.sources import as_words
 from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
@@ -83,7 +84,11 @@ def collect(
     with guarded(terminal, None, "interrupted; nothing was recorded"):
         machine = load_machine(set_ or [])
         if labels is None:
-            _choose(terminal, uri, budget, random_share, model, out or _OUT, machine)
+            chosen = _choose(terminal, uri, budget, random_share, model, out or _OUT, machine)
+            terminal.show(
+                *_chosen(chosen, command("raytl", "collect", *as_words(uri, model, set_), "--labels", chosen.out))
+            )
+            terminal.result(chosen.to_json())
             return
         idle = {"--budget": budget, "--random-share": random_share, "--out": out}
         if given := [name for name, value in idle.items() if value is not None]:
@@ -104,11 +109,11 @@ def _choose(
     model: str | None,
     out: Path,
     machine: Machine,
-) -> None:
+) -> Collected:
     with watching(terminal.err) as on_event:
         from raytl.feedback import driver
 
-        chosen = driver.collect(
+        return driver.collect(
             uri,
             _BUDGET if budget is None else budget,
             out,
@@ -117,11 +122,9 @@ def _choose(
             machine=machine,
             on_event=on_event,
         )
-    terminal.show(*_chosen(chosen))
-    terminal.result(chosen.to_json())
 
 
-def _chosen(result: Collected) -> Iterator[RenderableType]:
+def _chosen(result: Collected, returning: str) -> Iterator[RenderableType]:
     total = sum(result.images.values())
     reasons = ", ".join(f"{count:,} {why}" for why, count in result.images.items())
     rows = [
@@ -130,7 +133,7 @@ def _chosen(result: Collected) -> Iterator[RenderableType]:
         ("left out", ", ".join(f"{count:,} {why}" for why, count in result.left_out.items())),
         ("table", result.out),
         ("page", result.page),
-        ("next", command("raytl", "collect", result.uri, "--labels", result.out)),
+        ("next", returning),
     ]
     yield facts([row for row in rows if row[1]])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ from rich.text import Text
 from raytl.cli.numbers import plural
 from raytl.cli.options import Json, Overrides, Source
 from raytl.cli.progress import watching
-from raytl.cli.sources import named_experiment
+from raytl.cli.sources import as_words, named_experiment
 from raytl.cli.tables import facts, table, titled
 from raytl.cli.terminal import Terminal, guarded
 from raytl.errors import ConfigError
@@ -71,23 +71,24 @@ def labels(
         given = [name for name, value in {"--weights": weights, "--out": out}.items() if value is not None]
         if apply is not None and given:
             raise ConfigError(f"{given[0]} ranks labels, and --apply takes corrections back; give one of them")
+        words = as_words(source, None, set_)
         experiment = named_experiment(terminal, source, None, set_)
         with watching(terminal.err) as on_event:
             if apply is not None:
                 from raytl.labelling.fixes import apply_fixes
 
                 fixes = apply_fixes(experiment, apply, on_event=on_event)
-                terminal.show(*_applied(fixes, source))
+                terminal.show(*_applied(fixes, words))
                 terminal.result(asdict(fixes))
                 return
             from raytl.advice.labels import doubtful_labels
 
-            result = doubtful_labels(experiment, weights.split(",") if weights else (), out or _OUT, source, on_event)
-        terminal.show(*_ranked(result, source))
+            result = doubtful_labels(experiment, weights.split(",") if weights else (), out or _OUT, words, on_event)
+        terminal.show(*_ranked(result, words))
         terminal.result(asdict(result))
 
 
-def _ranked(result: DoubtfulLabels, source: str) -> Iterator[RenderableType]:
+def _ranked(result: DoubtfulLabels, words: Sequence[str]) -> Iterator[RenderableType]:
     if result.listed:
         columns = ("image", "split", "label", "suggested", "probability", "margin")
         rows = table(columns, right_aligned=columns[4:])
@@ -104,14 +105,14 @@ def _ranked(result: DoubtfulLabels, source: str) -> Iterator[RenderableType]:
             ("images", f"{counts} (test images are never listed){reviewed}"),
             ("networks", ", ".join(result.networks)),
             *([("table", result.table), ("page", result.page)] if result.table else []),
-            *([("next", command("raytl", "labels", source, "--apply", result.table))] if result.table else []),
+            *([("next", command("raytl", "labels", *words, "--apply", result.table))] if result.table else []),
         ]
     )
     yield Text(f"{result.sentence[0].upper()}{result.sentence[1:]}.", style="" if result.trusted else "yellow")
     yield from (Text(note, style="yellow") for note in result.notes)
 
 
-def _applied(fixes: AppliedFixes, source: str) -> Iterator[RenderableType]:
+def _applied(fixes: AppliedFixes, words: Sequence[str]) -> Iterator[RenderableType]:
     replaced = f"; {fixes.replaced:,} replace an earlier one" if fixes.replaced else ""
     yield facts(
         [
@@ -121,6 +122,6 @@ def _applied(fixes: AppliedFixes, source: str) -> Iterator[RenderableType]:
             ),
             *([("blank", f"{plural(fixes.blank, 'row')} without a label")] if fixes.blank else []),
             ("file", f"{fixes.uri}: {plural(fixes.total, 'correction')}{replaced}"),
-            ("next", f"{command('raytl', 'check', source)}: the data has another snapshot ID now"),
+            ("next", f"{command('raytl', 'check', *words)}: the data has another snapshot ID now"),
         ]
     )

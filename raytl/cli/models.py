@@ -155,7 +155,7 @@ def gc(
         from raytl.retraining.ticks import versions_in_use
 
         registry = opened(place, set_, PlainWatcher(terminal.err))
-        plan = plan_cleanup(registry, keep or _keep(place), versions_in_use(registry.store))
+        plan = plan_cleanup(registry, keep or _keep(place, set_), versions_in_use(registry.store))
         if not dry_run:
             clean(registry, plan)
         terminal.show(*_cleanup(plan, dry_run))
@@ -167,11 +167,11 @@ def models_next(registry: str) -> str:
     return f"next: {command('raytl', 'models', 'list', registry)}    {registry}/index.html"
 
 
-def _keep(place: str) -> int:
+def _keep(place: str, overrides: list[str] | None) -> int:
     from raytl.config.retrain import RetrainConfig
 
     named = place.endswith((".yaml", ".yml"))
-    return (load_experiment(Path(place)).retrain if named else RetrainConfig()).keep
+    return (load_experiment(Path(place), overrides or []).retrain if named else RetrainConfig()).keep
 
 
 def _check_alias(alias: str) -> None:

@@ -67,15 +67,15 @@ def data_table(counts: Mapping[str, Mapping[str, int]], uri: str, images: Mappin
     """
     train, val = counts.get("train", {}), counts.get("val", {})
     rows = table(("class", "train", "val", "test"), right_aligned=("train", "val", "test"))
-    names = sorted(train)
-    by_size = sorted(names, key=lambda name: (-train[name], name))
+    names = sorted({*train, *val})
+    by_size = sorted(names, key=lambda name: (-train.get(name, 0), name))
     listed = names if len(names) <= MOST_ROWS else by_size[: MOST_ROWS // 2]
     for name in listed:
-        rows.add_row(Text(name), f"{train[name]:,}", f"{val.get(name, 0):,}", "")
+        rows.add_row(Text(name), f"{train.get(name, 0):,}", f"{val.get(name, 0):,}", "")
     if len(listed) < len(names):
         rows.add_row(f"… {len(names) - len(listed) - 5} more", "", "", "")
         for name in by_size[-5:]:
-            rows.add_row(Text(name), f"{train[name]:,}", f"{val.get(name, 0):,}", "")
+            rows.add_row(Text(name), f"{train.get(name, 0):,}", f"{val.get(name, 0):,}", "")
     rows.add_section()
     images = images or {split: sum(by_class.values()) for split, by_class in counts.items()}
     totals = [f"{images.get(split, 0):,}" for split in ("train", "val", "test")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from raytl.cli.options import Device, Json, Run, Settings
 from raytl.cli.progress import watching
+from raytl.cli.sources import as_words
 from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
@@ -83,7 +85,7 @@ def report(
                 machine=machine,
                 on_event=on_event,
             )
-        terminal.show(*_tables(result, run))
+        terminal.show(*_tables(result, as_words(run, None, set_)))
         terminal.result(result.to_json())
         if result.unmet:
             raise typer.Exit(1)
@@ -93,7 +95,7 @@ def _listed(sections: str | None) -> list[str] | None:
     return None if sections is None else [name.strip() for name in sections.split(",")]
 
 
-def _tables(result: Assessment, run: str) -> list[RenderableType]:
+def _tables(result: Assessment, run: Sequence[str]) -> list[RenderableType]:
     """Return the conclusions of each section, the files, and the command that uses them."""
     parts: list[RenderableType] = []
     for section in result.sections.values():
@@ -106,11 +108,11 @@ def _tables(result: Assessment, run: str) -> list[RenderableType]:
     return parts
 
 
-def _next(result: Assessment, run: str) -> list[tuple[str, str]]:
+def _next(result: Assessment, run: Sequence[str]) -> list[tuple[str, str]]:
     """Return the command that applies the report: with the highest accuracy that it certifies, else with its sets."""
     if "sets" not in result.sections:
         return []
     aims = result.sections["thresholds"].json["aims"] if "thresholds" in result.sections else ()
     met = [aim["at_least"] for aim in aims if aim["met"] and aim["recall_of"] is None]
     options = ["--require", f"accuracy>={max(met):g}"] if met else ["--uncertainty"]
-    return [("next", command("raytl", "predict", run, "PHOTOS", *options))]
+    return [("next", command("raytl", "predict", run[0], "PHOTOS", *options, *run[1:]))]

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from raytl.retraining.tick import Retraining
     from raytl.retraining.ticks import Tick
 
-_INTERRUPTED = "interrupted; the next tick resumes from here"
+_INTERRUPTED = "interrupted; the next tick resumes from what was recorded"
+_DRY = "interrupted; nothing was written"
 _COLOURS = {"promote": "green", "keep": "cyan", "reject": "yellow", "attention": "yellow", "failure": "red"}
 
 
@@ -62,7 +63,7 @@ def retrain(
             )
         experiment = load_experiment(file, set_ or [])
         at = _time(now)
-    with guarded(terminal, None, _INTERRUPTED):
+    with guarded(terminal, None, _DRY if dry_run else _INTERRUPTED):
         if watch:
             _watch(terminal, experiment, watch)
         else:

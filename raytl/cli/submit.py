@@ -79,7 +79,7 @@ def submit(
     The cluster uses its own credentials.
     """
     terminal = Terminal.open(json)
-    with guarded(terminal, interrupted="detached; the job continues: raytl jobs"):
+    with guarded(terminal, interrupted="interrupted; nothing was submitted"):
         experiment = load_experiment(file, set_ or [])
         spec, packed = described(verb, experiment, code, cpus, new)
         _refuse_local_rows(experiment, terminal)
@@ -87,6 +87,7 @@ def submit(
             terminal.show(*spec_tables(spec, packed))
             terminal.result(asdict(spec))
             return
+    with guarded(terminal, interrupted="detached; a job that was submitted continues: raytl jobs"):
         state = _submit(terminal, spec, packed, address, new, wait)
         terminal.show(*job_facts(state))
         terminal.result(asdict(state))

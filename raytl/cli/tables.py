@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isnan
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -186,6 +187,8 @@ def _class_counts(counts: Mapping[str, int], unit: str) -> Group:
     rows = table(("class", unit), right_aligned=(unit,))
     for name, number in list(counts.items())[:MOST_ROWS]:
         rows.add_row(Text(name), f"{number:,}")
+    if len(counts) > MOST_ROWS:
+        rows.add_row(f"… {len(counts) - MOST_ROWS:,} more", f"{sum(list(counts.values())[MOST_ROWS:]):,}")
     return titled("predictions", rows)
 
 
@@ -237,7 +240,8 @@ def _classes(report: TaskReport) -> Group:
     scores = report.by_class
     columns = ("class", scores.unit, *map(title, scores.columns))
     ranking = scores.columns[scores.ranked_by]
-    order = sorted(range(len(scores.classes)), key=lambda place: (ranking[place].value, place))[:MOST_ROWS]
+    worst = sorted(range(len(ranking)), key=lambda place: (isnan(ranking[place].value), ranking[place].value, place))
+    order = worst[:MOST_ROWS]
     hidden = len(scores.classes) - len(order)
     grid = table(columns, right_aligned=columns[1:])
     for place in sorted(order) if not hidden else order:

@@ -95,6 +95,19 @@ def assignments(overrides: Sequence[str] | Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
+def by_leaf(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return overrides with a value for each key that a section names: `data: {val_fraction: 0.1}` is `data.val_fraction: 0.1`."""
+    leaves: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping) and shape.keys_of(path_of(key)):
+            leaves |= by_leaf({f"{key}.{inner}": one for inner, one in value.items()})
+        elif isinstance(value, str) and key in SHORTHANDS:
+            leaves[f"{key}.{SHORTHANDS[key]}"] = value
+        else:
+            leaves[key] = value
+    return leaves
+
+
 def put_all(raw: dict[str, Any], values: Mapping[str, Any], label: str) -> list[Problem]:
     """Write out the shorthands in `raw` and set every value; return the problems of values that have no place."""
     for section, key in SHORTHANDS.items():

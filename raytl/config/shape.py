@@ -91,6 +91,12 @@ def accepts_switch(path: Sequence[str | int]) -> bool:
     )
 
 
+def accepts_any_text(path: Sequence[str | int]) -> bool:
+    """Return whether text that the schema does not list is allowed at `path`."""
+    node = node_at(path)
+    return node is not None and any(choice.get("type") == "string" and not _words(choice) for choice in _choices(node))
+
+
 def choices_at(path: Sequence[str | int]) -> list[str]:
     """Return the words that are allowed at `path`, if the schema lists any."""
     node = node_at(path)

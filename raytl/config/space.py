@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -182,6 +182,35 @@ def space_of(experiment: Experiment) -> Space:
     return space
 
 
+def word_faults(experiment: Experiment) -> Iterator[str]:
+    """Yield a line for each condition that compares a key with a word that the key can never have."""
+    dimensions = {dimension.key: dimension for dimension in read(experiment)[0].dimensions}
+    for dimension in dimensions.values():
+        when = dimension.when
+        if when is None or isinstance(when.value, float):
+            continue
+        searched = dimensions.get(when.key)
+        values = _fixed_values(when.key) if searched is None else searched.choices
+        if values is None or any(_is(value, when.value) for value in values):
+            continue
+        if searched is None:
+            expected = shape.expectation(when.key.split("."))
+        else:
+            expected = (
+                " | ".join(map(str, searched.choices)) or "a comparison with a number, as the space gives it numbers"
+            )
+        yield f"search.space: {dimension.key}: when: {when.text}: {when.key} is never {when.value}; expected {expected}"
+
+
+def _fixed_values(key: str) -> Sequence[Any] | None:
+    """Return the words, switches and null that a key may have which no trial varies; None if it takes any text."""
+    path = key.split(".")
+    if shape.accepts_any_text(path):
+        return None
+    switches = (True, False) if shape.accepts_switch(path) else ()
+    return [*shape.choices_at(path), *switches, *([None] if shape.accepts_type(path, "null") else [])]
+
+
 def read(experiment: Experiment) -> tuple[Space, list[str]]:
     """Return the space and its problems, one line each."""
     given = experiment.search.space
@@ -194,7 +223,7 @@ def read(experiment: Experiment) -> tuple[Space, list[str]]:
     keys = {dimension.key for dimension in dimensions}
     for dimension in dimensions:
         when = dimension.when
-        if when and when.key not in keys and shape.node_at(when.key.split(".")) is None:
+        if when and when.key not in keys and when.key not in shape.all_keys():
             problems.append(f"{dimension.key}: when: {_unknown(when.key)}")
     if problems:
         return Space(()), problems

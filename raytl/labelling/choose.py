@@ -19,11 +19,10 @@ from raytl.labelling.propagate import propagated
 from raytl.labelling.pseudo import fitted, pseudo_labelled
 from raytl.metrics.confusion import Ints
 from raytl.metrics.paired import Paired, paired_classes
-from raytl.models.frozen import folds_of
+from raytl.models.frozen import probe_folds
 from raytl.tasks.probe_solver import even_rows
 
 METHODS = ("propagate", "pseudo")
-FOLDS = 5
 LEVEL = 0.05
 """One-tailed level of all comparisons together."""
 MARGIN = 0.01
@@ -88,12 +87,13 @@ def choose(
 ) -> Chosen:
     """Return the method that wins over none beyond noise; `others (m, d)` are features of unlabelled images.
 
-    A class with a single image cannot be learned without it, and does not count.
+    A class with a single image cannot be learned without it, and does not count. Images of a group are in one fold, except of a
+    class that no other group has (see `probe_folds`).
     """
     train = _part(train)
     rows = np.random.default_rng(seed).permutation(len(others))[:MOST_UNLABELLED]
     others = others[np.sort(rows)]
-    folds = folds_of(train.classes, FOLDS, train.groups)
+    folds = probe_folds(train.classes, train.groups)
     counted = np.bincount(train.classes, minlength=count)[train.classes] > 1
     truth = np.concatenate([train.classes[counted], val.classes])
     if not len(truth) or not counted.any():

@@ -28,7 +28,7 @@ class Doubts:
     """The doubtful labels among `images`, the most doubtful first; none if the classifier is not `trusted`.
 
     `accuracy` is its balanced accuracy on images that it did not learn, by their given labels. `unjudged` are the classes
-    with too few images, and `networks` those whose features were used.
+    with too few images, and `passed_over` the places of networks whose own classifier is not trusted, where another one's is.
     """
 
     listed: tuple[SuspectLabel, ...]
@@ -36,7 +36,7 @@ class Doubts:
     accuracy: float
     trusted: bool
     unjudged: tuple[str, ...] = ()
-    networks: int = 1
+    passed_over: tuple[int, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -73,7 +73,8 @@ def doubts(
         left_out_in_parts(table, targets, len(classes), lambda places: groups[places], seed, on_event)
         for table in tables
     ]
-    trusted = [table for table in probabilities if is_trusted(_accuracy(targets, table), len(classes))]
+    are_trusted = [is_trusted(_accuracy(targets, table), len(classes)) for table in probabilities]
+    trusted = [table for table, is_one in zip(probabilities, are_trusted, strict=True) if is_one]
     table = pooled(trusted or probabilities)
     accuracy = _accuracy(targets, table)
     counts = np.bincount(targets, minlength=len(classes))
@@ -90,7 +91,8 @@ def doubts(
         )
         for each in suspected
     )
-    return Doubts(tuple(listed), len(samples), accuracy, bool(trusted), unjudged, len(trusted))
+    passed_over = tuple(place for place, is_one in enumerate(are_trusted) if trusted and not is_one)
+    return Doubts(tuple(listed), len(samples), accuracy, bool(trusted), unjudged, passed_over)
 
 
 def spared(listed: Sequence[SuspectLabel], targets: Ints, classes: Sequence[str]) -> tuple[SuspectLabel, ...]:

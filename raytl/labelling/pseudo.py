@@ -15,11 +15,12 @@ from raytl.metrics.calibration import fit_temperature
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.scores import softmax
 from raytl.models.frozen import Ridge
+from raytl.tasks.probe_solver import even_rows
 
 ROUNDS = 2
 PENALTY = 1.0
 MOST_IMAGES = 4000
-"""The classifier learns from this many images at most: its time grows with their cube."""
+"""The classifier learns from about this many images at most: its time grows with their cube."""
 
 
 def pseudo_labelled(
@@ -52,12 +53,10 @@ def learned(
 
 
 def fitted(inputs: NDArray[np.float32], classes: Ints, count: int, certain: int) -> tuple[Ridge, Ints]:
-    """Return a classifier that learned from at most `MOST_IMAGES` rows of `inputs (n, d)`, and these rows: the first `certain`
-    ones if they fit, and of the others evenly."""
-    n = len(classes)
-    rows = np.arange(n)
-    if n > MOST_IMAGES:
+    """Return a classifier that learned from about `MOST_IMAGES` rows of `inputs (n, d)` at most, and these rows: the first `certain`
+    ones if they fit, and of the others an even part of each class, at least one."""
+    rows = np.arange(len(classes))
+    if len(rows) > MOST_IMAGES:
         first = certain if certain < MOST_IMAGES else 0
-        drawn = np.linspace(first, n - 1, MOST_IMAGES - first).astype(np.int64)
-        rows = np.unique(np.concatenate([rows[:first], drawn]))
+        rows = np.concatenate([rows[:first], first + even_rows(classes[first:], MOST_IMAGES - first)])
     return Ridge(torch.from_numpy(inputs[rows]).double(), classes[rows], count, PENALTY), rows

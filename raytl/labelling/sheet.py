@@ -28,6 +28,19 @@ def table(listed: Sequence[SuspectLabel]) -> str:
     return "".join(",".join(map(csv_cell, row)) + "\n" for row in [HEAD, *map(_row, listed)])
 
 
+def check_folder(out: Path) -> None:
+    """Check that the table and the page can be written to the folder `out`.
+
+    Raises:
+        DataError: it, or a folder that it is in, is a file.
+    """
+    there = next(each for each in (out, *out.absolute().parents) if each.exists())
+    if not there.is_dir():
+        raise DataError(
+            f"--out {out}: {there} is a file; expected a folder, to which {TABLE} and {PAGE} are written. Name another"
+        )
+
+
 def check_replaceable(file: Path) -> None:
     """Check that a new table at `file` replaces no row that was filled in.
 

@@ -19,9 +19,12 @@ from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.paired import Paired, paired_classes
 from raytl.metrics.unfamiliar import auroc
 from raytl.models.frozen import FOLDS, PENALTIES, Ridge, folds_of, held_out_scores
+from raytl.tasks.probe_solver import even_rows
 
 LARGEST = 2_000
 """Images of each kind that are compared: a dual problem of more takes minutes."""
+FEWEST_PAIRS = 2 * FOLDS
+"""Real and made images of the same classes below which nobody can tell whether they look alike."""
 NOISE = 0.05
 _LISTED = 10
 _DOMAIN_PENALTY = 0.1
@@ -41,10 +44,10 @@ class LabelledFeatures:
 
 @dataclass(frozen=True)
 class SyntheticFit:
-    """The comparison of made images with real ones: `auc` of a classifier between them, 0.5 if they look alike; the accuracy of a
-    probe on real validation images that learned real images alone, and made ones too."""
+    """The comparison of made images with real ones: `auc` of a classifier between them, 0.5 if they look alike, None if too few
+    are of the same classes; the accuracy of a probe on real validation images that learned real images alone, and made ones too."""
 
-    auc: float
+    auc: float | None
     accuracy: Paired
     by_class: tuple[tuple[int, int, float, float], ...]
     """Class, its real validation images, and the accuracy on them without and with made images."""
@@ -64,11 +67,11 @@ def synthetic_fit(
 ) -> SyntheticFit:
     """Return how `synthetic` images compare with `real` ones; the probe learns as many as make up this `fraction` of its images."""
     rng = np.random.default_rng(seed)
-    real, synthetic = (each.rows(_sampled(len(each.classes), LARGEST, rng)) for each in (real, synthetic))
+    auc = domain_auc(real, synthetic, rng)
+    real = real.rows(even_rows(real.classes, LARGEST))
     count = 1 + int(max(each.classes.max() for each in (real, synthetic, val)))
-    learned = synthetic.rows(
-        _sampled(len(synthetic.classes), max(1, round(len(real.classes) * fraction / (1 - fraction))), rng)
-    )
+    wanted = max(1, round(len(real.classes) * fraction / (1 - fraction)))
+    learned = synthetic.rows(_sampled(len(synthetic.classes), min(LARGEST, wanted), rng))
     both = LabelledFeatures(
         torch.cat([real.features, learned.features]), np.concatenate([real.classes, learned.classes])
     )
@@ -80,13 +83,18 @@ def synthetic_fit(
         accuracies = [float((answers[own] == name).mean()) for answers in (before, after)]
         by_class.append((name, int(own.sum()), accuracies[0], accuracies[1]))
     compared = paired_classes(val.classes, before, after, "accuracy")
-    return SyntheticFit(domain_auc(real, synthetic, rng), compared, tuple(by_class))
+    return SyntheticFit(auc, compared, tuple(by_class))
 
 
-def domain_auc(real: LabelledFeatures, synthetic: LabelledFeatures, rng: np.random.Generator) -> float:
-    """Return the AUC of a cross-validated classifier between real and made images, as many of each in every class."""
+def domain_auc(real: LabelledFeatures, synthetic: LabelledFeatures, rng: np.random.Generator) -> float | None:
+    """Return the AUC of a cross-validated classifier between real and made images, as many of each in every class; None if these
+    are fewer than `FEWEST_PAIRS`."""
     pairs = [_matched(real.classes, synthetic.classes, name, rng) for name in np.unique(synthetic.classes)]
     own, other = (np.concatenate([pair[side] for pair in pairs]) for side in (0, 1))
+    if len(own) < FEWEST_PAIRS:
+        return None
+    places = _sampled(len(own), LARGEST, rng)
+    own, other = own[places], other[places]
     features = torch.cat([real.rows(own).features, synthetic.rows(other).features])
     domain = np.repeat([0, 1], [len(own), len(other)])
     scores = held_out_scores(features, domain, folds_of(domain), _DOMAIN_PENALTY)[""]
@@ -107,13 +115,16 @@ def synthetic_notes(inputs: LabelInputs, synthetic: Sequence[Sample]) -> tuple[s
         for samples in (inputs.train, synthetic, inputs.val)
     )
     fit = synthetic_fit(real, others, val, inputs.experiment.data.synthetic.share or 0.5)
-    return (_in_words(fit, inputs.classes, key),)
+    return (in_words(fit, inputs.classes, key),)
 
 
-def _in_words(fit: SyntheticFit, classes: Sequence[str], key: str) -> str:
+def in_words(fit: SyntheticFit, classes: Sequence[str], key: str) -> str:
+    """Return the comparison in lines, with the classes that changed most."""
     score = fit.accuracy
     lines = [
-        f"{key}: on frozen features, a classifier tells made from real images with AUC {fit.auc:.2f} (0.5 = they look alike)",
+        f"{key}: cannot tell whether made images look like real ones: fewer than {FEWEST_PAIRS} real images of their classes"
+        if fit.auc is None
+        else f"{key}: on frozen features, a classifier tells made from real images with AUC {fit.auc:.2f} (0.5 = they look alike)",
         f"  a probe is right on {100 * score.before:.1f} % of {sum(row[1] for row in fit.by_class)} real validation images "
         f"without made images, on {100 * score.after:.1f} % with them (95 % {100 * score.low:+.1f} to {100 * score.high:+.1f}): "
         f"{fit.verdict}",

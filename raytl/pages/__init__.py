@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 import re
 from functools import cache
 from pathlib import Path
@@ -81,8 +82,8 @@ def _count(value: int) -> str:
 
 
 def score(value: float | None, metric: str) -> str:
-    """Return a score for people: a percentage, or a number; a dash if there is none."""
-    if value is None:
+    """Return a score for people: a percentage, or a number; a dash if there is none, or it is undefined."""
+    if value is None or not math.isfinite(value):
         return "–"
     return f"{100 * value:.1f} %" if is_fraction(metric) else f"{value:.3f}"
 

@@ -30,8 +30,8 @@ MAX_CLOCK_ERROR = timedelta(days=1)
 
 @dataclass
 class TickContext:
-    """The state of one `retrain` call. `tick` is the record as last written, `promoting` the version that an alias is being
-    moved to, and `reported` the tick that `after` is called with once the lease is released."""
+    """The state of one `retrain` call. `tick` is the record as last written, or to be written until it `is_recorded`; `promoting`
+    the version that an alias is being moved to, and `reported` the tick that `after` is called with once the lease is released."""
 
     experiment: Experiment
     registry: Registry
@@ -39,6 +39,7 @@ class TickContext:
     on_event: OnEvent
     lease: Lease | None = None
     tick: Tick | None = None
+    is_recorded: bool = False
     promoting: int | None = None
     reported: Tick | None = None
     warn_once: OnEvent = field(init=False)
@@ -103,6 +104,7 @@ class TickContext:
         self.tick = tick = replace(tick, generation=self.registry.generation)
         self.check_lease()
         write_tick(self.registry.store, tick)
+        self.is_recorded = True
         return tick
 
     def put(self, name: str, tick: Tick, content: bytes) -> None:

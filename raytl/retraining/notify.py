@@ -21,11 +21,12 @@ _TITLES = {
     "failure": ":rotating_light: the tick failed; the champion is unchanged",
 }
 _INTERRUPTED = ":rotating_light: the tick was interrupted; the next one resumes it"
+_NOT_BEGUN = ":rotating_light: the tick could not begin; the next one tries again"
 
 
 def webhook_payload(tick: Tick, name: str, registry: str) -> dict[str, Any]:
     """Return the message about a tick: `text` for the notification, `blocks` for the channel."""
-    title = _TITLES[tick.outcome].format(version=tick.version, champion=tick.champion) if tick.over else _INTERRUPTED
+    title = _title(tick)
     lines = "\n".join(f"• {_escaped(reason)}" for reason in tick.reasons)
     worse = tick.verdict.worse if tick.verdict is not None else ()
     more = f"\nworse: {_escaped('; '.join(worse[:3]))}" if worse else ""
@@ -42,6 +43,12 @@ def webhook_payload(tick: Tick, name: str, registry: str) -> dict[str, Any]:
     }
     masked: dict[str, Any] = for_people(message)
     return masked
+
+
+def _title(tick: Tick) -> str:
+    if tick.over:
+        return _TITLES[tick.outcome].format(version=tick.version, champion=tick.champion)
+    return _NOT_BEGUN if tick.decision is None else _INTERRUPTED
 
 
 def notify(

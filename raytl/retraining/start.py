@@ -57,6 +57,7 @@ def resume(context: TickContext, tick: Tick) -> Tick:
         TrainingError: it was interrupted too often.
     """
     context.on_event(Message(f"Resuming tick {tick.id}, interrupted after {tick.stage!r}"))
+    context.is_recorded = True
     tick = context.save(replace(tick, interruptions=tick.interruptions + 1))
     if tick.interruptions > _MAX_INTERRUPTIONS:
         raise TrainingError(f"tick {tick.id} was interrupted {tick.interruptions} times; giving up")

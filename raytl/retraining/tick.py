@@ -78,7 +78,12 @@ def retrain(
             _report_interruption(context, error, after)
         if not isinstance(error, _TRANSIENT):
             raise
-        raise TickFailed(f"{error}\n  {context.champion_status}; the next tick resumes this one.") from error
+        later = (
+            "the next tick resumes this one"
+            if context.is_recorded
+            else "nothing was recorded, and the next one tries again"
+        )
+        raise TickFailed(f"{error}\n  {context.champion_status}; {later}.") from error
 
 
 def _prepared(experiment: Experiment, on_event: OnEvent) -> Experiment:
@@ -162,8 +167,10 @@ def _failures_recorded(context: TickContext) -> Iterator[None]:
 
 
 def _report_interruption(context: TickContext, error: RaytlError, after: AfterTick | None) -> None:
-    """Report an error that stopped this call before the tick was over."""
+    """Report an error that stopped this call before the tick was over; a tick that was not recorded has no decision."""
     tick = context.tick or new_tick(context.now, user(), None)
+    if not context.is_recorded:
+        tick = replace(tick, decision=None)
     stage = "published" if tick.over else tick.stage  # its end could not be written
     context.reported = replace(tick, stage=stage, outcome="failure", error=first_line(error))
     _report(context, after)

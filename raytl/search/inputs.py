@@ -13,7 +13,7 @@ from raytl.config.override import with_defaults
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.config.space import Space, space_of
+from raytl.config.space import Space, space_of, word_faults
 from raytl.config.stored import stored_experiment
 from raytl.data.group_split import group_columns
 from raytl.data.sample_table import SampleTable
@@ -69,7 +69,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     """
     _refuse_warmup(experiment)
     root = sweep_root(experiment)
-    _check_shared_head(experiment, root, on_event)
+    _check_space(experiment, root, on_event)
     train_plan = plan(adopted(root, _as_long_as_a_trial(experiment)), on_event, recorded=stored_changes(root))
     experiment = train_plan.experiment
     for line in train_plan.notes:
@@ -112,9 +112,11 @@ def _refuse_warmup(experiment: Experiment) -> None:
         )
 
 
-def _check_shared_head(experiment: Experiment, folder: Path, on_event: OnEvent) -> None:
-    """Refuse keys of the space that contradict the head that all trials start from."""
-    _refuse_new(shared_head_fault(experiment), folder, on_event)
+def _check_space(experiment: Experiment, folder: Path, on_event: OnEvent) -> None:
+    """Refuse keys of the space that contradict the head that all trials start from, and conditions with words that a key never
+    has."""
+    for fault in (shared_head_fault(experiment), "\n".join(word_faults(experiment))):
+        _refuse_new(fault, folder, on_event)
 
 
 def _refuse_new(fault: str, folder: Path, on_event: OnEvent) -> None:

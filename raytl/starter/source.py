@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from raytl.config.environment import escape
 from raytl.config.load import experiment_of, load_experiment, load_machine
 from raytl.config.machine import SETTINGS, assignment
-from raytl.config.override import assignments
+from raytl.config.override import assignments, by_leaf
 from raytl.errors import ConfigError
 from raytl.events import OnEvent, ignore
 from raytl.store.s3_settings import S3Settings
@@ -75,7 +75,7 @@ def draft_from(
 
     uri = str(source)
     _refuse_other_files(uri)
-    values = assignments(overrides)
+    values = by_leaf(assignments(overrides))
     s3 = S3Settings.of(load_machine({key: value for key, value in values.items() if key in _STORAGE}).storage)
     name = str(model or values.get("model.name") or DEFAULT_MODEL)
     data_facts = facts.look(uri, name, on_event, s3, values.get("task"))

@@ -203,6 +203,12 @@ def measured_images(backbone: Backbone) -> int:
 
 def measured_sample(samples: Sequence[Sample], targets: NDArray[np.int64], limit: int) -> list[Sample] | None:
     """Return at most about `limit` samples, evenly spaced in each class that has two or more; None of fewer than two classes."""
+    rows = measured_rows(targets, limit)
+    return None if rows is None else [samples[row] for row in rows.tolist()]
+
+
+def measured_rows(targets: NDArray[np.int64], limit: int) -> NDArray[np.int64] | None:
+    """Return the rows of `targets (n,)` that `measured_sample` takes."""
     by_class = {name: np.flatnonzero(targets == name) for name in np.unique(targets)}
     usable = [places for places in by_class.values() if len(places) >= _PAIR]
     if len(usable) < 2:
@@ -210,7 +216,7 @@ def measured_sample(samples: Sequence[Sample], targets: NDArray[np.int64], limit
     usable = usable[:: -(-len(usable) * _PAIR // limit)]
     quota = max(_PAIR, limit // len(usable))
     chosen = [places[:: -(-len(places) // quota)] for places in usable]
-    return [samples[place] for place in sorted(int(each) for places in chosen for each in places)]
+    return np.sort(np.concatenate(chosen))
 
 
 def even_sample(samples: Sequence[Sample], targets: NDArray[np.int64] | None, limit: int) -> Sequence[Sample]:

@@ -24,3 +24,12 @@ def test_the_advice_stands_in_the_file_and_the_file_loads(tmp_path: Path) -> Non
     assert "# Not measured: latency.\n" in text
     assert "#   transfer.unfreeze: all\n#       Few images: every stage learns.\n" in text
     assert "`raytl advise` measured" in " ".join(line.strip("# ") for line in text.splitlines())
+
+
+def test_an_override_of_a_section_keeps_its_other_keys(tmp_path: Path) -> None:
+    given = replace(advice(), sentences=sentences(advice()))
+    overrides = ["data={val_fraction: 0.3}", "model={name: other, preprocess: {image_px: 96}}"]
+    (tmp_path / "x.yaml").write_text(advised_draft(given, IMAGES, overrides).text())
+    experiment = load_experiment(tmp_path / "x.yaml")
+    assert (experiment.data.uri, experiment.data.val_fraction) == ("photos", 0.3)
+    assert (experiment.model.name, experiment.model.preprocess.image_px) == ("big", 96)

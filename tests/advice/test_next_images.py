@@ -5,18 +5,23 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
+from torch import Tensor
 
-from raytl.advice.next_images import NextImage, NextImages, expected_gain, next_images, object_uri
+from raytl.advice.next_images import NextImage, NextImages, expected_gain, next_images, object_uri, sentences
 from raytl.advice.next_sheet import table, write_page
 from raytl.config.schema import Experiment
 from raytl.data.sample import Sample
 from raytl.errors import ConfigError, DataError, ModelError
 from raytl.events import ignore
+from raytl.labelling.choose import Labelled
 from raytl.metrics.intervals import Interval
 from raytl.metrics.learning_curve import LearningCurve
 from raytl.store.pulled import place_of
 from raytl.store.s3_settings import S3Settings
+from tests.labelling.blobs import blobs
 
 IMAGES = (
     NextImage("data.unlabelled:a/1.jpg", "/all/a/1.jpg", "cat", 0.4, 0.9),
@@ -88,10 +93,28 @@ def test_neither_the_table_nor_its_page_is_overwritten_without_force(tmp_path: P
 
 def test_the_gain_of_labels_follows_the_learning_curve() -> None:
     curve = LearningCurve((10, 20, 40), (0.4, 0.3, 0.2), Interval(0.5, 0.3, 0.7), None)
-    assert expected_gain(curve, 100, 300) == pytest.approx(10.0)
-    assert expected_gain(LearningCurve((10,), (0.4,), None, None, "few"), 100, 300) is None
+    assert expected_gain(curve, 100, 300, 100) == pytest.approx(10.0)
+    assert expected_gain(curve, 400, 1200, 100) == pytest.approx(5.0), "half the error at four times the images"
+    assert expected_gain(LearningCurve((10,), (0.4,), None, None, "few"), 100, 300, 100) is None
     flat = LearningCurve((10, 20, 40), (0.4, 0.3, 0.2), Interval(0.1, -0.1, 0.3), None)
-    assert expected_gain(flat, 100, 300) is None
+    assert expected_gain(flat, 100, 300, 100) is None
+
+
+def test_a_learning_curve_of_many_images_is_that_of_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("raytl.advice.next_images.LIMIT", 60)
+    features, classes = blobs(200, count=3, spread=3.0)
+    rare = np.flatnonzero((classes != 2) | (np.arange(len(classes)) < 12))
+    train = Labelled(features[rare], classes[rare], np.arange(len(rare)))
+    learned: list[int] = []
+
+    def curve(features: Tensor, classes: NDArray[np.int64], *_: object, **__: object) -> LearningCurve:
+        learned.extend((len(features), int(np.bincount(classes).min())))
+        return LearningCurve((10, 20, 40), (0.4, 0.3, 0.2), Interval(0.5, 0.3, 0.7), None)
+
+    monkeypatch.setattr("raytl.advice.next_images.probe_curve", curve)
+    lines = sentences(train, train, features[:50], 3, 35, experiment(unlabelled="all/"), ignore)
+    assert learned == [44, 4]
+    assert "by the learning curve of 44 of 404 labelled images: label first" in lines[-1]
 
 
 def test_json_has_every_image() -> None:

@@ -98,6 +98,18 @@ def test_a_plan_of_a_sweep_counts_its_trials(story: Story) -> None:
     assert plan.trials == 5
 
 
+def test_a_tick_from_python_is_reported_as_that_of_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "photos").mkdir()
+    retraining = {"registry": str(tmp_path / "models"), "notify": {"webhook_env": "HOOK"}}
+    reported: list[str] = []
+    monkeypatch.setattr(
+        "raytl.retraining.after.notify", lambda tick, name, *_: reported.append(f"{name}: {tick.outcome}")
+    )
+    with pytest.raises(raytl.RaytlError, match="photos"):
+        raytl.retrain(small(tmp_path, retrain=retraining), progress=False)
+    assert reported == ["toy: failure"]
+
+
 def test_retraining_needs_a_registry(story: Story) -> None:
     with pytest.raises(raytl.UserError, match="retrain.registry: not set"):
         raytl.retrain(story.experiment, progress=False)

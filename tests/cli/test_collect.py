@@ -28,9 +28,12 @@ def run(*words: object) -> tuple[int, str, str]:
 
 def test_images_are_chosen_and_labels_return(store: LocalStore, tmp_path: Path) -> None:
     out = tmp_path / "to_label.csv"
-    code, text, errors = run(store.root, "--budget", 8, "--random-share", 0.5, "--out", out)
+    code, text, errors = run(
+        store.root, "--budget", 8, "--random-share", 0.5, "--out", out, "--set", "storage.profile=mine"
+    )
     assert code == 0, errors
-    assert "8 images: 4 random, 4 uncertain" in text and "--labels" in text
+    assert "8 images: 4 random, 4 uncertain" in text
+    assert f"feedback --set storage.profile=mine --labels {out}".replace(" ", "") in "".join(text.split())
     with out.open(newline="") as file:
         rows = list(csv.DictReader(file))
     write_csv(out, [(row["photo"], row["suggested"]) for row in rows])

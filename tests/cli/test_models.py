@@ -133,6 +133,18 @@ def test_gc_shows_what_it_would_remove(raytl: Raytl, registry: Registry, tmp_pat
     assert registry.numbers() == [1, 2, 4]
 
 
+def test_gc_keeps_as_many_versions_as_the_command_line_sets(raytl: Raytl, registry: Registry, tmp_path: Path) -> None:
+    for _ in range(3):
+        registry.publish(tmp_path / "made" / "1", about())
+    (tmp_path / "e.yaml").write_text(
+        "name: x\ndata: {uri: x}\nmodel: {name: y}\nretrain: {registry: ./models/trash, keep: 1}\n"
+    )
+    planned = json.loads(raytl("models", "gc", "e.yaml", "--dry-run", "--json").out)
+    assert planned["removed"] == [3, 4]
+    assert raytl("models", "gc", "e.yaml", "--set", "retrain.keep=3").code == 0
+    assert registry.numbers() == [1, 2, 3, 4, 5]
+
+
 def test_a_registry_can_be_named_by_its_experiment_or_below_a_root(
     raytl: Raytl, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

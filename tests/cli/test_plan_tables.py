@@ -29,6 +29,14 @@ def test_of_many_classes_the_largest_and_the_smallest_are_shown() -> None:
     assert "50 locked" in shown
 
 
+def test_a_class_that_only_validation_has_is_counted() -> None:
+    shown = [
+        row.split() for row in text(data_table({"train": {"a": 3}, "val": {"b": 2}, "test": {}}, "p")).splitlines()
+    ]
+    assert ["b", "0", "2"] in shown
+    assert ["2", "classes", "3", "2", "0", "locked"] in shown
+
+
 def test_a_class_named_like_markup_stays_as_it_is() -> None:
     assert "[red]x[/red]" in text(data_table({"train": {"[red]x[/red]": 1}, "val": {}, "test": {"": 0}}, "p"))
 

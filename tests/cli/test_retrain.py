@@ -100,7 +100,7 @@ def test_watch_runs_ticks_until_ctrl_c_even_if_one_fails(
     assert "next tick at 2026-11-20 06:00" in done.err
     assert "the bucket is away" in done.err
     assert "ZeroDivisionError: a bug" in done.err
-    assert "interrupted; the next tick resumes from here" in done.err
+    assert "interrupted; the next tick resumes from what was recorded" in done.err
     results = [json.loads(line) for line in done.out.splitlines()]
     assert [line.get("held") or line["error"] for line in results] == [
         "somebody",
@@ -108,6 +108,17 @@ def test_watch_runs_ticks_until_ctrl_c_even_if_one_fails(
         "Unexpected",
         "somebody",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["--dry-run"], "nothing was written"), ([], "the next tick resumes from what was recorded")]
+)
+def test_ctrl_c_promises_only_what_was_recorded(
+    raytl: Raytl, file: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], said: str
+) -> None:
+    monkeypatch.setattr(ticking, "retrain", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    done = raytl("retrain", file, *words)
+    assert (done.code, done.err.strip()) == (130, f"interrupted; {said}")
 
 
 def test_ctrl_c_in_a_tick_ends_the_watch_too(raytl: Raytl, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,3 +55,18 @@ def test_a_manifest_of_images_on_this_machine_is_refused_before_the_upload(raytl
     )
     Path("rows.csv").write_text("path,label\ns3://crops/1.jpg,red\n")
     assert raytl("submit", "train", experiment, "--set", "data.uri=rows.csv", "--code", "image", "--dry-run").code == 0
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("raytl.cli.submit.described", "interrupted; nothing was submitted"),
+        ("raytl.cli.submit._submit", "detached; a job that was submitted continues: raytl jobs"),
+    ],
+)
+def test_ctrl_c_says_whether_a_job_may_run(
+    raytl: Raytl, experiment: Path, monkeypatch: pytest.MonkeyPatch, at: str, said: str
+) -> None:
+    monkeypatch.setattr(at, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    done = raytl("submit", "train", experiment, "--code", "image")
+    assert (done.code, done.err.strip()) == (130, said)

@@ -14,7 +14,7 @@ from raytl.cli.tables import MOST_ROWS, evaluation_tables, predictions_tables, t
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.metrics.confusion import confusion_matrix
-from raytl.metrics.intervals import bootstrap
+from raytl.metrics.intervals import Interval, bootstrap
 from raytl.tasks.classification.report import Report
 from raytl.tasks.classification.table import Predictions
 from raytl.tasks.reliability import Calibration
@@ -48,6 +48,13 @@ def test_written_predictions_are_counted() -> None:
     shown = text(predictions_tables(predictions(3), Path("p.csv")))
     assert ["dog", "3"] in [row.split() for row in shown.splitlines()]
     assert "p.csv: 3 photos" in shown
+
+
+def test_classes_beyond_the_first_are_counted() -> None:
+    classes = tuple(f"c{place:02d}" for place in range(MOST_ROWS + 3))
+    many = Predictions(tuple(map(str, range(len(classes)))), classes, np.eye(len(classes)), (), "abc")
+    shown = [row.split() for row in text(predictions_tables(many, Path("p.csv"))).splitlines()]
+    assert ["…", "3", "more", "3"] in shown
 
 
 def test_the_first_unreadable_photos_are_named_and_the_rest_counted() -> None:
@@ -162,6 +169,15 @@ def test_of_many_classes_the_hardest_are_shown() -> None:
     assert "c01" in shown
     assert "c39" not in shown
     assert "run: test split\n" in shown
+
+
+def test_classes_without_a_score_are_not_the_hardest() -> None:
+    report = evaluation(40, 1)
+    undefined = Interval(np.nan, np.nan, np.nan)
+    scores = tuple(undefined if place % 3 == 1 else Interval(1 - place / 40, 0, 1) for place in range(40))
+    shown = text(evaluation_tables(replace(report, estimates=replace(report.estimates, f1=scores))))
+    listed = [line.split()[0] for line in shown.splitlines() if line.startswith("c") and line[1:3].isdecimal()]
+    assert listed == [f"c{place:02d}" for place in reversed(range(40)) if place % 3 != 1] + ["c01", "c04", "c07"]
 
 
 def test_the_temperature_of_an_evaluated_model_is_shown() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from raytl.config.override import override, parse_assignment, with_defaults
+from raytl.config.override import by_leaf, override, parse_assignment, with_defaults
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
 
@@ -113,3 +113,15 @@ def test_a_default_that_cannot_take_effect_is_left_out() -> None:
     whole = with_defaults(frozen, {"transfer.lr_decay": 0.5, "train.epochs": 9})
     assert whole.train.epochs == 9
     assert whole.transfer.lr_decay == BASE.transfer.lr_decay
+
+
+def test_sections_are_written_out_by_key() -> None:
+    given = {
+        "data": "photos",
+        "model": {"name": "m", "preprocess": {"image_px": 96}},
+        "optim.lr": 0.1,
+        "search.space": {},
+    }
+    assert by_leaf(given) == {
+        "data.uri": "photos", "model.name": "m", "model.preprocess.image_px": 96, "optim.lr": 0.1, "search.space": {}
+    }  # fmt: skip

@@ -9,7 +9,7 @@ import pytest
 from raytl.config import space as spaces
 from raytl.config.override import override
 from raytl.config.schema import Experiment
-from raytl.config.space import space_of
+from raytl.config.space import space_of, word_faults
 from raytl.errors import ConfigError
 
 BASE = Experiment.model_validate({"name": "x", "data": {"uri": "photos"}, "model": {"name": "resnet18"}})
@@ -70,6 +70,10 @@ def test_dimensions_come_after_what_their_conditions_speak_of() -> None:
         ({"train.batch_size": {"int": [1.5, 4]}}, "whole numbers"),
         ({"transfer.lr_decay": {"float": [0.3, 1], "when": "depth"}}, "expected a comparison"),
         ({"transfer.lr_decay": {"float": [0.3, 1], "when": "transfer.unfreez > 1"}}, "did you mean transfer.unfreeze"),
+        (
+            {"transfer.lr_decay": {"float": [0.3, 1], "when": "transfer != null"}},
+            "transfer is not a key of an experiment",
+        ),
     ],
 )
 def test_a_wrong_space_is_reported(space: dict[str, Any], expected: str) -> None:
@@ -128,3 +132,33 @@ def test_a_condition_reads_true_false_and_null_as_the_file_does(condition: str, 
 def test_a_sweep_in_which_a_negated_switch_held_for_every_value_still_opens() -> None:
     space = space_of(with_space({"optim.lr": {"log": [1e-4, 1e-2], "when": "transfer.gradual != false"}}))
     assert space.fault({"optim.lr": 1e-3}, {"transfer.gradual": False}) == ""
+
+
+@pytest.mark.parametrize(
+    ("condition", "others", "expected"),
+    [
+        ("train.sampler == balancd", {}, "train.sampler is never balancd; expected shuffle or balanced"),
+        ("train.sampler != Balanced", {}, "train.sampler is never Balanced; expected shuffle or balanced"),
+        ("train.channels_last == on", {}, ""),
+        ("train.channels_last == none", {}, "train.channels_last is never none; expected true or false, or auto"),
+        ("optim.ema == none", {}, "optim.ema is never none; expected a number above 0 and below 1, or null"),
+        ("optim.ema != null", {}, ""),
+        ("transfer.unfreeze == all", {}, ""),
+        ("model.name == any_network", {}, ""),
+        ("train.sampler > 1", {}, ""),
+        (
+            "optim.name == sgd",
+            {"optim.name": {"choice": ["adamw", "lion"]}},
+            "optim.name is never sgd; expected adamw | lion",
+        ),
+        ("optim.name == lion", {"optim.name": {"choice": ["adamw", "lion"]}}, ""),
+        (
+            "transfer.unfreeze == all",
+            {"transfer.unfreeze": {"int": [0, "all"]}},
+            "transfer.unfreeze is never all; expected a comparison with a number, as the space gives it numbers",
+        ),
+    ],
+)
+def test_a_word_that_a_key_never_has_is_a_fault(condition: str, others: dict[str, Any], expected: str) -> None:
+    faults = word_faults(with_space({**others, "optim.lr": {"log": [1e-4, 1e-2], "when": condition}}))
+    assert [*faults] == ([f"search.space: optim.lr: when: {condition}: {expected}"] if expected else [])

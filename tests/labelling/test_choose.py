@@ -54,6 +54,17 @@ def test_images_of_one_label_compare_nothing() -> None:
     assert chosen.text == "none, as there are too few labelled images to compare methods"
 
 
+@pytest.mark.parametrize("kind", ["one group", "a group for each class"])
+def test_a_class_that_one_group_has_is_learned_from_its_other_images(kind: str) -> None:
+    train, val, others = divided(10, 1.0, 0, pool=50)
+    groups = np.zeros(50, np.int64) if kind == "one group" else train.classes
+    apart = choose(train, val, others, count=5, fraction=0.8).compared["propagate"].before
+    assert (
+        choose(replace(train, groups=groups), val, others, count=5, fraction=0.8).compared["propagate"].before == apart
+    )
+    assert apart > 0.95
+
+
 def test_of_many_labelled_images_an_even_part_is_compared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("raytl.labelling.choose.MOST_LABELLED", 20)
     train, val, others = divided(12, 2.0, 0, pool=50)

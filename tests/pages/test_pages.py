@@ -56,7 +56,12 @@ def test_a_missing_value_is_an_error(page: Callable[..., str]) -> None:
 
 @pytest.mark.parametrize(
     ("value", "metric", "text"),
-    [(0.925, "accuracy", "92.5 %"), (0.3456, "log_loss", "0.346"), (None, "accuracy", "–")],
+    [
+        (0.925, "accuracy", "92.5 %"),
+        (0.3456, "log_loss", "0.346"),
+        (None, "accuracy", "–"),
+        (float("nan"), "accuracy", "–"),
+    ],
 )
 def test_a_score_is_a_percentage_or_a_loss(value: float | None, metric: str, text: str) -> None:
     assert pages.score(value, metric) == text

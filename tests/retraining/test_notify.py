@@ -7,18 +7,22 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from raytl.config.retrain import NotifyConfig
+from raytl.config.schema import Experiment
 from raytl.errors import Unavailable
 from raytl.events import Message, Recorder, ignore
 from raytl.retraining import context, steps
+from raytl.retraining import tick as ticking
 from raytl.retraining.after import after_tick
 from raytl.retraining.gate import Promote
 from raytl.retraining.notify import notify, webhook_payload
-from raytl.retraining.tick import TickFailed
+from raytl.retraining.policy import Train
+from raytl.retraining.tick import TickFailed, retrain
 from raytl.retraining.ticks import Tick
 from raytl.store import s3
 from tests.retraining.conftest import MakeDays
@@ -117,13 +121,47 @@ def test_a_tick_with_an_unreachable_bucket_is_reported(
     with pytest.raises(TickFailed, match="Could not connect"):
         days.tick(dry_run=True, after=after_tick(days.experiment, watcher))
     assert hook.got == []
-    with pytest.raises(TickFailed, match=r"Could not connect[\s\S]*the next tick resumes this one"):
+    with pytest.raises(TickFailed, match=r"Could not connect[\s\S]*nothing was recorded, and the next one"):
         days.tick(after=after_tick(days.experiment, watcher))
     s3.forget_client()
     [said] = hook.got
-    assert said["text"].startswith("toy: :rotating_light: the tick was interrupted; the next one resumes it")
+    assert said["text"].startswith("toy: :rotating_light: the tick could not begin; the next one tries again")
     assert 'Could not connect to the endpoint URL: "http://127.0.0.1:9/bucket' in said["blocks"][0]["text"]["text"]
     assert watcher.events == [], "no page is tried where it cannot be written"
+
+
+@pytest.mark.parametrize(
+    ("stage", "decision", "said"),
+    [
+        ("decided", None, "could not begin; the next one tries again"),
+        ("decided", Train(("140 new images",), None), "was interrupted; the next one resumes it"),
+        ("failed", None, "failed; the champion is unchanged"),
+    ],
+)
+def test_a_tick_is_resumed_only_if_its_decision_is_recorded(stage: Any, decision: Train | None, said: str) -> None:
+    tick = replace(TICK, stage=stage, outcome="failure", error="no answer", verdict=None, decision=decision)
+    assert webhook_payload(tick, "trash", "s3://b/m")["text"] == f"trash: :rotating_light: the tick {said}"
+
+
+@pytest.mark.parametrize("away", ["observing", "recording"])
+def test_a_tick_that_was_not_recorded_is_not_resumed(
+    away: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise Unavailable("the bucket is away")
+
+    tick = replace(TICK, stage="decided", outcome="", verdict=None, decision=Train(("140 new images",), None))
+    if away == "observing":
+        monkeypatch.setattr(ticking, "_prepared", fails)
+    else:
+        monkeypatch.setattr(ticking, "_prepared", lambda experiment, _: experiment)
+        monkeypatch.setattr(ticking, "begin", lambda given, _: given.save(tick))
+        monkeypatch.setattr(context, "write_tick", fails)
+    reported: list[Tick] = []
+    experiment = Experiment(name="toy", data="photos", model="m", retrain={"registry": str(tmp_path / "models")})
+    with pytest.raises(TickFailed, match="the bucket is away\n  The champion is unchanged; nothing was recorded"):
+        retrain(experiment, after=lambda _, tick: reported.append(tick))
+    assert [(each.over, each.decision) for each in reported] == [(False, None)]
 
 
 def test_an_interrupted_tick_is_reported_and_so_is_its_end(

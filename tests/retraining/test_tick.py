@@ -69,7 +69,7 @@ def test_data_that_cannot_be_listed_are_reported_also_where_the_task_is_not_set(
 
     monkeypatch.setattr(tick_module, "with_task", fails)
     reported: list[Tick] = []
-    with pytest.raises(TickFailed, match="s3://photos: no answer\n  The champion is unchanged; the next tick resumes"):
+    with pytest.raises(TickFailed, match="s3://photos: no answer\n  The champion is unchanged; nothing was recorded"):
         make_days(per_class=1).tick(after=lambda _, tick: reported.append(tick))
     assert [(tick.outcome, tick.over, tick.error) for tick in reported] == [
         ("failure", False, "s3://photos: no answer")

@@ -24,7 +24,7 @@ from raytl.search.inputs import (
     SweepInputs,
     _advice,
     _by_key,
-    _check_shared_head,
+    _check_space,
     _learned_columns,
     _storage_fault,
     ended_trials,
@@ -201,10 +201,21 @@ def test_a_key_that_contradicts_the_head_of_all_trials_is_refused(
     experiment = override(BASE, {"search.space": {"optim.lr": {"log": [1e-4, 1e-2]}, key: value}})
     events, folder = Recorder(), tmp_path / "sweep"
     with pytest.raises(ConfigError, match=f"found {key}, and search.linear_probe is true.*Remove {key}"):
-        _check_shared_head(experiment, folder, events)
-    _check_shared_head(override(experiment, {"search.linear_probe": False}), folder, events)
+        _check_space(experiment, folder, events)
+    _check_space(override(experiment, {"search.linear_probe": False}), folder, events)
     assert not events.events
     folder.mkdir()
     (folder / "study.log").touch()
-    _check_shared_head(experiment, folder, events)
+    _check_space(experiment, folder, events)
+    assert [event.level for event in events.events if isinstance(event, Message)] == ["warning"]
+
+
+def test_a_condition_with_a_word_that_a_key_never_has_is_refused(tmp_path: Path) -> None:
+    space = {"optim.lr": {"log": [1e-4, 1e-2], "when": "train.sampler == balancd"}}
+    experiment, events, folder = override(BASE, {"search.space": space}), Recorder(), tmp_path / "sweep"
+    with pytest.raises(ConfigError, match=r"train\.sampler is never balancd; expected shuffle or balanced"):
+        _check_space(experiment, folder, events)
+    folder.mkdir()
+    (folder / "study.log").touch()
+    _check_space(experiment, folder, events)
     assert [event.level for event in events.events if isinstance(event, Message)] == ["warning"]
