@@ -87,6 +87,7 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
     on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore.of(experiment)
     folder = run_store.folder
+    run_plan = plan(experiment, on_event) if new else None  # a fault is found before the old run is renamed
     if new:
         run_store.set_aside(on_event)
     run_store.fetch()
@@ -96,8 +97,9 @@ def train(experiment: Experiment, *, new: bool = False, on_event: OnEvent = igno
         if folder.finished:
             sweep(folder.root)
             return _result(run_store, experiment, "already finished")
-    recorded = stored_changes(folder.root) if _has_begun(folder) else None
-    run_plan = plan(experiment, on_event, recorded=recorded)
+    if run_plan is None:
+        recorded = stored_changes(folder.root) if _has_begun(folder) else None
+        run_plan = plan(experiment, on_event, recorded=recorded)
     with run_store.owned(on_event), log_to(folder.log, experiment.name):
         resumed = _train(run_store, run_plan, logged(on_event))
     return _result(run_store, experiment, "resumed" if resumed else "trained")

@@ -142,6 +142,14 @@ def test_new_starts_over_and_renames_the_old_run(trained: Trained, tmp_path: Pat
     assert (aside.finished, aside.verify()) == (True, [])
 
 
+def test_new_renames_nothing_if_the_data_is_wrong(trained: Trained, tmp_path: Path) -> None:
+    shutil.copytree(trained.folder.root, tmp_path / "runs" / "toy")
+    values = {"storage.uri": str(tmp_path / "runs"), "data.uri": str(tmp_path / "nowhere"), **SHORT}
+    with pytest.raises(DataError, match="nowhere"):
+        train(override(trained.experiment, values), new=True)
+    assert [each.name for each in (tmp_path / "runs").iterdir()] == ["toy"]
+
+
 def test_another_experiment_in_the_same_folder_is_refused_with_the_differences(trained: Trained) -> None:
     with pytest.raises(RunError, match=r"optim.lr: 0.02 -> 0.5\n.*--new"):
         train(override(trained.experiment, {"optim.lr": 0.5}))
