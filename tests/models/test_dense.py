@@ -127,4 +127,4 @@ def test_networks_that_read_other_maps_of_the_same_stages_have_other_traces() ->
 
 def test_parameters_that_a_vit_excludes_from_decay_are_found_by_their_full_names() -> None:
     dense = build_dense(config("test_vit"), parts, 8)
-    assert "pyramid.body.pos_embed" in _undecayed(dense.module)
+    assert "pyramid.body.pos_embed" in _undecayed(dense)
