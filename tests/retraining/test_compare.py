@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,17 +26,21 @@ def with_temperature(run: RunFolder, folder: Path, temperature: float) -> SavedM
     return SavedModel(folder, str(folder))
 
 
+def compared_by_log_loss(data: Path) -> Experiment:
+    values = {
+        "name": "x",
+        "data": {"uri": str(data)},
+        "model": {"name": "test_resnet"},
+        "compute": {"device": "cpu"},
+    }
+    return override(Experiment.model_validate(values), {"retrain.gate.metric": "log_loss"})
+
+
 def test_calibrated_answers_are_compared_with_calibrated_ones(
     evaluated_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("raytl.retraining.compare._latency_ms", lambda *_: 1.0)
-    values = {
-        "name": "x",
-        "data": {"uri": str(tmp_path)},
-        "model": {"name": "test_resnet"},
-        "compute": {"device": "cpu"},
-    }
-    experiment = override(Experiment.model_validate(values), {"retrain.gate.metric": "log_loss"})
+    experiment = compared_by_log_loss(tmp_path)
     samples = recorded(evaluated_run, "test")
     scores = {}
     for temperature in (1.0, 4.0):
@@ -48,3 +53,18 @@ def test_calibrated_answers_are_compared_with_calibrated_ones(
     assert scores[1.0]["accuracy"] == scores[4.0]["accuracy"] and scores[1.0]["ece"] != scores[4.0]["ece"]
     assert result.paired is not None
     assert result.paired.gain == pytest.approx(scores[1.0]["log_loss"] - scores[4.0]["log_loss"])
+
+
+def test_evaluation_images_of_a_group_are_one_witness(
+    evaluated_run: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("raytl.retraining.compare._latency_ms", lambda *_: 1.0)
+    experiment = override(compared_by_log_loss(tmp_path / "images.csv"), {"data.columns": {"patient": "group"}})
+    samples = [
+        replace(sample, columns=(("patient", "xy"[place % 2]),))
+        for place, sample in enumerate(recorded(evaluated_run, "test"))
+    ]
+    soft, sharp = (with_temperature(evaluated_run, tmp_path / str(each), each) for each in (4.0, 1.0))
+    result, _ = compare(experiment, samples, soft, sharp, (), tmp_path, ignore)
+    assert result.groups == 2
+    assert result.paired is not None and {result.paired.p_better, result.paired.p_worse} <= {0.25, 0.5, 0.75, 1.0}
