@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from raytl.assessment.report import report
@@ -16,6 +17,7 @@ from raytl.evaluation.evidence import EVIDENCE
 from raytl.events import Recorder, Work
 from raytl.registry.registry import Registry
 from raytl.run import RunFolder, journal
+from raytl.run.operating import OperatingPoints, read_operating
 from raytl.run.run_store import RunStore
 from tests.registry.conftest import about
 
@@ -47,6 +49,22 @@ def test_a_report_is_one_whole_folder_and_reads_no_test_image(run: RunFolder) ->
     assert stored["sections"].keys() == result.sections.keys()
     again = report(run.root, sections=["unfamiliar"]).to_json()["sections"]["unfamiliar"]
     assert again == result.to_json()["sections"]["unfamiliar"], "train and validation are scored once"
+
+
+def test_the_operating_points_of_a_run_with_groups_count_groups(
+    made: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def points() -> OperatingPoints | None:
+        report(made.root, sections=SOME)
+        return read_operating(made.evaluation)
+
+    images = points()
+    assert images is not None and not images.of_groups
+    monkeypatch.setattr("raytl.assessment.collect.group_columns", lambda _: ("patient",))
+    monkeypatch.setattr("raytl.assessment.collect.kept_together", lambda samples, _: np.arange(len(samples)) % 2)
+    groups = points()
+    assert groups is not None and groups.of_groups
+    assert max(groups.answers.test.images) == 2 < max(images.answers.test.images)
 
 
 def test_a_run_that_was_not_evaluated_says_so(run: RunFolder) -> None:
