@@ -58,6 +58,17 @@ def simulated() -> Iterator[Row]:
         text = f"{percent(by_groups)} (swapping images: {percent(by_images)})"
         about = f"equal models, {patients} groups of {images} images, 1,000 sets"
         yield Row(about, "one better in at most 5 %", text, by_groups <= 0.065)
+        by_images, by_groups = groups.false_alarms(patients, images, 0.08, 1000)
+        text = f"{percent(by_groups)} (counting images: {percent(by_images)})"
+        about = f"calibrated on average over {patients} groups of {images} images, 1,000 sets"
+        yield Row(about, "evidence in at most 5 %", text, by_groups <= 0.065)
+        by_images, by_groups = groups.temperature_coverage(patients, images, 0.4, 300)
+        text = f"{percent(by_groups)} (counting images: {percent(by_images)})"
+        about = f"interval of a temperature over {patients} groups of {images} images, 300 sets"
+        yield Row(about, "holds it in about 95 %", text, by_groups >= 0.87)
+        held = groups.set_coverage(patients, images, 0.5, promises.ALPHA, 1000)
+        about = f"sets calibrated by {patients} groups of up to {2 * images} images, 1,000 sets"
+        yield Row(about, "hold about 90 % of new groups", percent(held), held >= 0.89)
     by_images, by_groups = groups.broken_promises(100, 100, (2.67, 0.33), 0.9, 1000)
     text = f"{percent(by_groups)} (counting images: {percent(by_images)})"
     about = "threshold for an accuracy of 90 % where it is 89, 100 groups of 100 images, 1,000 sets"

@@ -25,9 +25,11 @@ from raytl.metrics.miscalibration import (
 
 _STATES = {("val", "calibrated"): "calibrated on these images"}
 _CAPTION = (
-    "How often the class that the model chose is right, by its confidence, on the test split. Gray: 95 % of perfectly "
-    "calibrated models with the same confidences lie inside. Dotted: as right as confident."
+    "How often the class that the model chose is right, by its confidence, on the test split. Gray: 95 % of {models} lie inside. "
+    "Dotted: as right as confident."
 )
+_PERFECT = "perfectly calibrated models with the same confidences"
+_OF_GROUPS = "calibrated models that err by groups as this one does"
 
 
 class CalibrationSection:
@@ -40,15 +42,18 @@ class CalibrationSection:
         """Return the scores of the probabilities, and whether the errors are more than noise."""
         temperature = evidence.temperature or 1.0
         raw = evidence.val.logits.astype(np.float64) * temperature
-        fitted = temperature_interval(evidence.val.targets, raw)
-        gain, error = cross_fitted_gain(evidence.val.targets, raw, evidence.expected_temperature, options.seed)
+        val, test = evidence.val, evidence.test
+        fitted = temperature_interval(val.targets, raw, val.sampling_groups)
+        gain, error = cross_fitted_gain(
+            val.targets, raw, evidence.expected_temperature, options.seed, val.sampling_groups
+        )
         splits = {"val": evidence.val, "test": evidence.test}
         scores = {name: _scores(split, temperature, options.seed) for name, split in splits.items()}
         calibrated: dict[str, Any] = scores["test"]["calibrated" if evidence.temperature else "as_answered"]
         return SectionResult(
             title="Calibration: are the probabilities right?",
             sentences=(
-                _verdict(calibrated["ece"], len(evidence.test)),
+                _verdict(calibrated["ece"], test),
                 _gain_text(evidence.temperature, fitted, gain, error, len(evidence.val)),
                 *_change(scores["test"]),
             ),
@@ -57,8 +62,8 @@ class CalibrationSection:
                 Figure(
                     "reliability-band",
                     "Reliability",
-                    _CAPTION,
-                    reliability_chart(evidence.test.targets, evidence.test.logits, options.seed),
+                    _CAPTION.format(models=_PERFECT if test.sampling_groups is None else _OF_GROUPS),
+                    reliability_chart(test.targets, test.logits, options.seed, test.sampling_groups),
                 ),
             ),
             json={
@@ -77,18 +82,18 @@ SECTION = CalibrationSection()
 def _scores(split: SplitEvidence, temperature: float, seed: int) -> dict[str, dict[str, Any]]:
     """Return the scores of the answers, and if there is a temperature, of the answers without it."""
     if temperature == 1.0:
-        return {"as_answered": _measured(split.targets, split.logits, seed)}
+        return {"as_answered": _measured(split, split.logits, seed)}
     return {
-        "uncalibrated": _measured(split.targets, split.logits.astype(np.float64) * temperature, seed),
-        "calibrated": _measured(split.targets, split.logits, seed),
+        "uncalibrated": _measured(split, split.logits.astype(np.float64) * temperature, seed),
+        "calibrated": _measured(split, split.logits, seed),
     }
 
 
-def _measured(targets: NDArray[np.int64], logits: NDArray[Any], seed: int) -> dict[str, Any]:
+def _measured(split: SplitEvidence, logits: NDArray[Any], seed: int) -> dict[str, Any]:
     return {
-        "log_loss": float(decision_losses(targets, logits).mean()),
-        "brier": brier_score(targets, logits),
-        **calibration_errors(targets, logits, seed),
+        "log_loss": float(decision_losses(split.targets, logits).mean()),
+        "brier": brier_score(split.targets, logits),
+        **calibration_errors(split.targets, logits, seed, split.sampling_groups),
     }
 
 
@@ -99,10 +104,13 @@ def _plain(scores: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _verdict(error: CalibrationError, images: int) -> str:
+def _verdict(error: CalibrationError, test: SplitEvidence) -> str:
+    models, images = "a perfectly calibrated model shows", f"{len(test):,} images"
+    if test.sampling_groups is not None:
+        models, images = f"{_OF_GROUPS} show", f"{images} of {len(np.unique(test.sampling_groups)):,} groups"
     band = (
-        f"calibration error {100 * error.value:.1f} %, where a perfectly calibrated model shows "
-        f"{100 * error.mean:.1f} % on {images:,} images, and up to {100 * error.high:.1f} % by chance"
+        f"calibration error {100 * error.value:.1f} %, where {models} {100 * error.mean:.1f} % on {images}, and up to "
+        f"{100 * error.high:.1f} % by chance"
     )
     if error.is_evidence:
         return f"The probabilities are not calibrated on test (p = {error.p:.3f}): {band}."

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from raytl.assessment.collect import Source
+from raytl.data.group_split import sampling_groups
 from raytl.evaluation.corrupted import corruptions_for, read_corrupted, write_corrupted
 from raytl.evaluation.predictor import load
 from raytl.evaluation.record import recorded, verified
@@ -46,7 +47,8 @@ def collected_robustness(source: Source, suite: str, photos: int) -> Robustness 
         answers = corrupted_answers(predictor, present, suite, source.on_event)
         write_corrupted(folder, answers, source.card)
         source.run_store.push()
+    groups = sampling_groups(chosen, source.recipe.data.columns)
     if has_findings:
-        return judged_scores(answers, corruptions_for(task, suite))
+        return judged_scores(answers, corruptions_for(task, suite), groups)
     place = {name: i for i, name in enumerate(source.card.classes)}
-    return judged(answers, np.array([place[sample.label] for sample in chosen]))
+    return judged(answers, np.array([place[sample.label] for sample in chosen]), groups)

@@ -1,4 +1,4 @@
-"""The curves of thresholds: accuracy by coverage and precision by recall, with exact intervals."""
+"""The curves of thresholds: accuracy by coverage and precision by recall, with exact intervals where images are independent."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ _POINTS = 120
 """Points of a drawn or stored curve."""
 
 
-def points(curve: Curve) -> list[dict[str, float]]:
-    """Return the curve for report.json: threshold, coverage, and accuracy with its interval."""
+def points(curve: Curve, has_intervals: bool = True) -> list[dict[str, float]]:
+    """Return the curve for report.json: threshold, coverage, and accuracy with its interval, NaN if images are not independent."""
     thin = thinned(curve)
-    low, high = clopper_pearson(thin.hits, thin.taken)
     total = curve.taken[-1]
+    low, high = clopper_pearson(thin.hits, thin.taken) if has_intervals else np.full((2, len(thin.taken)), np.nan)
     columns = (thin.threshold, thin.taken / total, thin.hits / thin.taken, low, high)
     names = ("threshold", "coverage", "accuracy", "low", "high")
     return [dict(zip(names, (round(float(v), 6) for v in row), strict=True)) for row in zip(*columns, strict=True)]
@@ -31,8 +31,8 @@ def thinned(curve: Curve) -> Curve:
     return Curve(curve.threshold[places], curve.taken[places], curve.hits[places])
 
 
-def coverage_chart(val: Curve, test: Curve) -> Draw:
-    """Return the chart of the accuracy of the answered images by their fraction, of both splits."""
+def coverage_chart(val: Curve, test: Curve, has_interval: bool = True) -> Draw:
+    """Return the chart of the accuracy of the answered images by their fraction, of both splits; with the interval of test."""
 
     def chart(width: float) -> Any:
         figure = new_figure(width, 3.4)
@@ -40,7 +40,7 @@ def coverage_chart(val: Curve, test: Curve) -> Draw:
         for each, color, line, name in ((val, ORANGE, "--", "validation"), (test, BLUE, "-", "test")):
             thin = thinned(each)
             x, y = thin.taken / each.taken[-1], thin.hits / thin.taken
-            if name == "test":
+            if has_interval and name == "test":
                 axes.fill_between(x, *clopper_pearson(thin.hits, thin.taken), color=color, alpha=0.2, linewidth=0)
             axes.plot(x, y, color=color, linestyle=line, linewidth=1.6, label=name)
         dress(axes, x="fraction of the images that is answered", y="fraction of the answers that is right")

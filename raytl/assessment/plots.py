@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from raytl.metrics.finding_calibration import BandedReliability
+from raytl.metrics.draws import Groups
+from raytl.metrics.finding_calibration import BandedReliability, finding_reliability
 from raytl.metrics.scores import ECE_BINS, confidence_bin, facts, softmax
 from raytl.pages.figures import BLUE, SOFT, dots, dress, legend_above, new_figure
 
@@ -16,10 +17,13 @@ Chart = Callable[[float], Any]
 _SIMULATIONS = 400
 
 
-def reliability_chart(targets: ArrayLike, logits: ArrayLike, seed: int) -> Chart:
-    """Return the chart of how often decisions are right by confidence, with the band of perfectly calibrated models."""
+def reliability_chart(targets: ArrayLike, logits: ArrayLike, seed: int, groups: Groups | None = None) -> Chart:
+    """Return the chart of how often decisions are right by confidence, with the band of perfectly calibrated models; with `groups
+    (n,)`, of those that err by groups."""
     decisions = facts(targets, softmax(logits))
     sure, hits = decisions.confidence, decisions.targets == decisions.predicted
+    if groups is not None:
+        return banded_chart(finding_reliability(groups, sure, hits, seed), "images")
     members = np.eye(ECE_BINS)[confidence_bin(sure)]
     members = members[:, members.any(axis=0)]
     count = members.sum(axis=0)

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from raytl.assessment.section import Evidence, Options, SectionResult, Table
 from raytl.assessment.texts import bounds, percent
-from raytl.metrics.binomial import fraction
 from raytl.metrics.conformal import Scores, aps, class_cuts, lac, marginal_cuts, min_images, sets
+from raytl.metrics.draws import Groups
+from raytl.metrics.grouped import fraction_of
 from raytl.metrics.intervals import Interval
 
 ALPHAS = (0.1, 0.05)
@@ -78,7 +79,7 @@ def _all(evidence: Evidence, alpha: float) -> list[_Sets]:
 
 
 def _measured(evidence: Evidence, alpha: float, method: str, score: Scores, *, by_class: bool) -> _Sets:
-    val, test = evidence.val, evidence.test
+    val, test, groups = evidence.val, evidence.test, evidence.test.sampling_groups
     chosen = (class_cuts if by_class else marginal_cuts)(score(val.probabilities), val.targets, alpha)
     members = sets(score(test.probabilities), chosen)
     own = members[np.arange(len(test)), test.targets]
@@ -88,20 +89,23 @@ def _measured(evidence: Evidence, alpha: float, method: str, score: Scores, *, b
         method=method,
         alpha=alpha,
         cuts=tuple(chosen.tolist()),
-        coverage=fraction(int(own.sum()), len(own)),
-        worst=_worst(own, test.targets, evidence.classes),
+        coverage=fraction_of(own, groups),
+        worst=_worst(own, test.targets, evidence.classes, groups),
         size=float(sizes.mean()),
         empty=float((sizes == 0).mean()),
-        single=fraction(int(single.sum()), len(single)),
-        single_right=fraction(int(own[single].sum()), int(single.sum())),
+        single=fraction_of(single, groups),
+        single_right=fraction_of(own[single], None if groups is None else groups[single]),
     )
 
 
-def _worst(own: NDArray[np.bool_], targets: NDArray[np.int64], classes: tuple[str, ...]) -> tuple[str, Interval]:
+def _worst(
+    own: NDArray[np.bool_], targets: NDArray[np.int64], classes: tuple[str, ...], groups: Groups | None
+) -> tuple[str, Interval]:
     images = np.bincount(targets, minlength=len(classes))
     covered = np.bincount(targets, own, minlength=len(classes))
     place = int(np.argmin(np.where(images > 0, covered / np.maximum(images, 1), 2.0)))
-    return classes[place], fraction(int(covered[place]), int(images[place]))
+    rows = targets == place
+    return classes[place], fraction_of(own[rows], None if groups is None else groups[rows])
 
 
 def _warnings(evidence: Evidence) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from raytl.evaluation.robustness import A, Response, Robustness
 from raytl.metrics.robustness import Answered
 
 _CHART = (
-    "Accuracy on {images} validation photos by severity (0 = unchanged), with exact 95 % intervals, and the mean confidence "
+    "Accuracy on {images} validation photos by severity (0 = unchanged), with {intervals}, and the mean confidence "
     "of the model. Confidence above accuracy is overconfidence. A cross marks the first severity at which accuracy is lower "
     "by more than chance."
 )
@@ -40,7 +40,10 @@ class RobustnessSection:
                 Figure(
                     "robustness",
                     "Accuracy and confidence by severity",
-                    _CHART.format(images=result.images),
+                    _CHART.format(
+                        images=result.images,
+                        intervals="exact 95 % intervals" if result.groups is None else "95 % intervals over groups",
+                    ),
                     response_chart(result),
                 ),
             ),
@@ -64,9 +67,12 @@ def _verdict(result: Robustness) -> tuple[str, ...]:
     """Return what breaks the model first, the others by severity, and what the tests could not have seen."""
     broken = sorted((each for each in result.responses if each.breaks_at), key=_order)
     clean, tests = _percent(result.clean.accuracy.value), 3 * len(result.responses)
+    photos, lost = f"{result.images} validation photos", f"{result.smallest_loss} photos or more"
+    if result.groups is not None:
+        photos, lost = f"{photos} of {result.groups} groups", f"photos in {result.smallest_loss} groups or more"
     note = (
-        f"{result.images} validation photos, {clean} right unchanged; {tests} exact tests, corrected for their number (Holm). "
-        f"They can confirm a loss of {result.smallest_loss} photos or more."
+        f"{photos}, {clean} right unchanged; {tests} exact tests, corrected for their number (Holm). "
+        f"They can confirm a loss of {lost}."
     )
     if not broken:
         return f"No corruption is shown to lower accuracy, up to severity 3 of {len(result.responses)} kinds.", note
@@ -137,6 +143,11 @@ def _table(result: Robustness) -> Table:
 
 def _warnings(result: Robustness) -> tuple[str, ...]:
     intact = round(result.clean.accuracy.value * result.images)
+    if result.groups is not None and result.groups < result.smallest_loss:
+        return (
+            f"The tests need a loss in {result.smallest_loss} groups, and the photos are of {result.groups}: nothing can be shown "
+            "to break the model. Use photos of more groups.",
+        )
     if intact >= result.smallest_loss:
         return ()
     return (

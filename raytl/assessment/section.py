@@ -17,6 +17,7 @@ from PIL import Image
 
 from raytl.assessment.left_out import FineTunedGap
 from raytl.config.schema import ColumnRole
+from raytl.data.group_split import unless_one
 from raytl.data.manifest import Sample
 from raytl.evaluation.robustness import PHOTOS, SUITE, Robustness
 from raytl.events import OnEvent, ignore
@@ -49,6 +50,11 @@ class SplitEvidence:
     def column(self, name: str) -> list[str]:
         """Return the value of each image in a column of the manifest; empty where it has none."""
         return column_of(self.samples, name)
+
+    @property
+    def sampling_groups(self) -> NDArray[np.int64] | None:
+        """The group of each image, `(n,)`, for intervals and tests; None if images are independent, or all of one group."""
+        return unless_one(self.groups)
 
     def groups_of(self, places: NDArray[np.bool_]) -> NDArray[np.int64] | None:
         """Return the groups of the images at `places (n,)`; None if images are independent."""

@@ -20,23 +20,20 @@ from raytl.metrics.certified import (
     Certificate,
     certified_accuracy,
     certified_recall,
-    counted,
     curve,
     is_confirmed,
 )
+from raytl.metrics.certified_images import fractions, mean_fraction
 from raytl.metrics.intervals import Interval
 
 ACCURACIES, RECALL = (0.9, 0.95, 0.99), 0.9
 """Aims that every report tries: accuracies of the answers, and the recall of each class."""
 _CLASSES, _PANELS = 30, 6
 _COVERAGE = (
-    "How many of the answered images are right, if only the most confident ones are answered. Blue: test, with its exact 95 % "
-    "interval. Orange, dashed: validation."
+    "How many of the answered images are right, if only the most confident ones are answered. Blue: test{interval}. Orange, "
+    "dashed: validation."
 )
-_RECALL = (
-    "Precision by recall of the {count} classes with the lowest recall, on the test split, with exact 95 % intervals of the "
-    "precision."
-)
+_RECALL = "Precision by recall of the {count} classes with the lowest recall, on the test split{interval}."
 _IMAGES, _GROUPS = "images", "groups of images"
 _GROUPED = (
     "Images of a group ({names}) are not independent, so a group counts once, with its own fraction: promises are averages over "
@@ -128,7 +125,7 @@ class ThresholdSection:
             json={
                 "delta": DELTA,
                 "aims": [_plain(each, required) for each in dict.fromkeys((*required, *usual, *recalls))],
-                "coverage": {name: points(_coverage(split)) for name, split in _splits(evidence)},
+                "coverage": {name: points(_coverage(split), split.groups is None) for name, split in _splits(evidence)},
             },
             unmet=tuple(f"Aim not met: {each.text}" for each in required if not each.is_met),
         )
@@ -162,9 +159,10 @@ def _is_grouped(evidence: Evidence) -> bool:
 
 
 def _fraction(taken: NDArray[np.bool_], good: NDArray[np.bool_], split: SplitEvidence) -> Interval:
-    """Return the fraction of the taken images that are good, or its average over groups, with its exact interval."""
-    hits, trials = counted(taken[:, None], good[:, None], split.groups)
-    return fraction(int(hits[0]), int(trials[0]))
+    """Return the fraction of the taken images that are good, or its average over groups, with its interval."""
+    if split.groups is None:
+        return fraction(int((taken & good).sum()), int(taken.sum()))
+    return mean_fraction(fractions(split.groups[taken], good[taken]))
 
 
 def _coverage(split: SplitEvidence) -> Any:
@@ -185,14 +183,16 @@ def _figures(evidence: Evidence) -> tuple[Figure, ...]:
     curves = {
         names[i]: (curve(test.probabilities[:, i], test.targets == i), int((test.targets == i).sum())) for i in worst
     }
+    is_exact = test.groups is None
+    without = ", without intervals: images of a group are not independent"
+    by_coverage = coverage_chart(_coverage(evidence.val), _coverage(test), has_interval=is_exact)
+    of_coverage = _COVERAGE.format(interval=", with its exact 95 % interval" if is_exact else without)
+    of_recall = _RECALL.format(
+        count=len(curves), interval=", with exact 95 % intervals of the precision" if is_exact else without
+    )
     return (
-        Figure(
-            "coverage",
-            "Accuracy by coverage",
-            _COVERAGE,
-            coverage_chart(*(_coverage(each) for _, each in _splits(evidence))),
-        ),
-        Figure("precision-recall", "Precision by recall", _RECALL.format(count=len(curves)), recall_chart(curves)),
+        Figure("coverage", "Accuracy by coverage", of_coverage, by_coverage),
+        Figure("precision-recall", "Precision by recall", of_recall, recall_chart(curves, has_intervals=is_exact)),
     )
 
 

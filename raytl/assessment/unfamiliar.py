@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from raytl.assessment.section import Evidence, Options, SectionResult, Table
 from raytl.assessment.texts import bounds, percent
-from raytl.metrics.binomial import fraction
 from raytl.metrics.conformal import set_cut
+from raytl.metrics.grouped import fraction_of
 from raytl.metrics.unfamiliar import auroc, balanced_rows, knn_distance, neighbors
 from raytl.run.operating import MAX_REFERENCE_BYTES, Features
 
@@ -66,9 +66,9 @@ class UnfamiliarSection:
         k, distance = limit.neighbors, limit.distance
         flagged = knn_distance(test.features, limit.features, k) > distance
         correct = test.correct
-        alarms = fraction(int(flagged.sum()), len(flagged))
+        alarms = fraction_of(flagged, test.sampling_groups)
         near = knn_distance(val.features, limit.features, k, (val.targets, limit.targets))
-        caught = fraction(int((near > distance).sum()), len(near))
+        caught = fraction_of(near > distance, val.sampling_groups)
         apart = auroc(limit.familiar, near)
         return SectionResult(
             title=TITLE,

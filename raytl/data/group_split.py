@@ -82,8 +82,12 @@ def sampling_groups(samples: Sequence[Sample], columns: Mapping[str, ColumnRole]
     The samples of a group are not independent, so a bootstrap draws whole groups, and a test swaps them.
     """
     names = group_columns(columns)
-    groups = kept_together(samples, names) if names and len(samples) else None
-    return None if groups is None or groups.min() == groups.max() else groups
+    return unless_one(kept_together(samples, names)) if names else None
+
+
+def unless_one(groups: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
+    """Return the groups of samples, `(n,)`; None if there are none, or all samples are of one: then there are no others to draw."""
+    return None if groups is None or not len(groups) or groups.min() == groups.max() else groups
 
 
 def joined(*labels: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -31,6 +31,7 @@ from raytl.evaluation.corrupted import EXAMPLE_PX, CorruptedAnswers, corruptions
 from raytl.evaluation.predictor import Predictor, network_of, saved_of
 from raytl.events import OnEvent, Work, ignore
 from raytl.metrics.confusion import Ints
+from raytl.metrics.draws import Groups
 from raytl.metrics.findings import image_sums
 from raytl.metrics.robustness import Answered, Scored, answered, scored, smallest_loss
 from raytl.models.forward import EVAL_BATCH
@@ -74,10 +75,12 @@ class Robustness:
         repr=False, compare=False, default_factory=lambda: np.zeros((0, 1, 1, 3), np.uint8)
     )
     """A few of the photos, unchanged, to show the corruptions: `(e, px, px, 3)`."""
+    groups: int | None = None
+    """The number of groups of the photos, which the tests count; None if photos are independent."""
 
     @property
     def smallest_loss(self) -> int:
-        """The smallest number of photos whose loss the tests can confirm."""
+        """The smallest number of photos, or of groups of them, whose loss the tests can confirm."""
         return smallest_loss(sum(len(each.severities) for each in self.responses))
 
     def to_json(self) -> dict[str, Any]:
@@ -85,6 +88,7 @@ class Robustness:
         return {
             "suite": self.suite,
             "images": self.images,
+            "groups": self.groups,
             "smallest_loss": self.smallest_loss,
             "clean": asdict(self.clean),
             "responses": [{**asdict(each), "breaks_at": each.breaks_at} for each in self.responses],
@@ -100,11 +104,19 @@ class ScoreRobustness:
     clean: Scored
     responses: tuple[Response[Scored], ...]
     examples: NDArray[np.uint8] = field(repr=False, compare=False)
+    groups: int | None = None
+    """The number of groups of the photos, which the tests count; None if photos are independent."""
 
     def to_json(self) -> dict[str, Any]:
         """Return plain JSON values, with `breaks_at` of each corruption, and without the examples."""
         responses = [{**asdict(each), "breaks_at": each.breaks_at} for each in self.responses]
-        return {"suite": self.suite, "images": self.images, "clean": asdict(self.clean), "responses": responses}
+        return {
+            "suite": self.suite,
+            "images": self.images,
+            "groups": self.groups,
+            "clean": asdict(self.clean),
+            "responses": responses,
+        }
 
 
 def robustness(
@@ -160,19 +172,25 @@ def chosen_photos(samples: Sequence[Sample], count: int) -> tuple[Sample, ...]:
     return tuple(ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(count))
 
 
-def judged(answers: CorruptedAnswers, targets: Ints) -> Robustness:
-    """Return what the answers say, for the classes `targets (n,)` of the photos."""
-    clean, others = answered(targets, answers.logits[0], list(answers.logits[1:]))
+def judged(answers: CorruptedAnswers, targets: Ints, groups: Groups | None = None) -> Robustness:
+    """Return what the answers say, for the classes `targets (n,)` of the photos, and their `groups (n,)`."""
+    clean, others = answered(targets, answers.logits[0], list(answers.logits[1:]), groups)
     responses = _responses(suite_named(answers.suite), others)
-    return Robustness(answers.suite, len(answers.keys), clean, responses, answers.examples)
+    return Robustness(answers.suite, len(answers.keys), clean, responses, answers.examples, _count(groups))
 
 
-def judged_scores(answers: CorruptedAnswers, corruptions: Sequence[Corruption]) -> ScoreRobustness:
-    """Return what the sums of photos under `corruptions` say."""
+def judged_scores(
+    answers: CorruptedAnswers, corruptions: Sequence[Corruption], groups: Groups | None = None
+) -> ScoreRobustness:
+    """Return what the sums of photos under `corruptions` say; `groups (n,)` are those of the photos."""
     unchanged, *changed = answers.logits.astype(np.float64)
-    clean, others = scored(unchanged, changed)
+    clean, others = scored(unchanged, changed, groups=groups)
     responses = _responses(corruptions, others)
-    return ScoreRobustness(answers.suite, len(answers.keys), clean, responses, answers.examples)
+    return ScoreRobustness(answers.suite, len(answers.keys), clean, responses, answers.examples, _count(groups))
+
+
+def _count(groups: Groups | None) -> int | None:
+    return None if groups is None else len(np.unique(groups))
 
 
 def _responses(corruptions: Sequence[Corruption], answers: tuple[A, ...]) -> tuple[Response[A], ...]:

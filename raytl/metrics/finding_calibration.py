@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from raytl.metrics.confusion import Floats, Ints
 from raytl.metrics.miscalibration import SIMULATIONS, CalibrationError, compared
 from raytl.metrics.scores import ECE_BINS, confidence_bin
+from raytl.metrics.sign_flips import random_sums
 
 Bools = NDArray[np.bool_]
 LEAST_IMAGES = 8
 """Images below which no pattern of signs is rare enough to be evidence of miscalibration."""
-_SIGNS_AT_ONCE = 4_000_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ def binned_error(bins: Floats, seed: int = 0) -> CalibrationError:
     if not total:
         return CalibrationError(np.nan, np.nan, np.nan, 1.0)
     value = float(np.abs(gaps.sum(axis=0)).sum() / total)
-    return compared(value, np.abs(_flipped(gaps, seed)).sum(axis=1) / total)
+    return compared(value, np.abs(random_sums(gaps, SIMULATIONS, seed)).sum(axis=1) / total)
 
 
 def finding_reliability(image: Ints, confidence: Floats, correct: Bools, seed: int = 0) -> BandedReliability:
@@ -62,7 +62,7 @@ def binned_reliability(bins: Floats, seed: int = 0) -> BandedReliability:
     count, correct, confidence = bins.sum(axis=0).T
     some = count > 0
     middle = confidence[some] / count[some]
-    simulated = _flipped(bins[:, some, 1] - bins[:, some, 2], seed) / count[some]
+    simulated = random_sums(bins[:, some, 1] - bins[:, some, 2], SIMULATIONS, seed) / count[some]
     low, high = np.clip(middle + np.quantile(simulated, (0.025, 0.975), axis=0), 0, 1)
     return BandedReliability(middle, correct[some] / count[some], count[some].astype(np.int64), low, high)
 
@@ -74,14 +74,3 @@ def _binned(image: Ints, confidence: Floats, correct: Bools) -> Floats:
     cells, count = places * ECE_BINS + confidence_bin(confidence), int(places.max(initial=-1)) + 1
     sums = [np.bincount(cells, weights, count * ECE_BINS) for weights in (None, correct, confidence)]
     return np.stack(sums, axis=-1).reshape(count, ECE_BINS, 3).astype(np.float64)
-
-
-def _flipped(gaps: Floats, seed: int) -> Floats:
-    """Return the sums of `gaps (images, bins)` over the images, with random signs of the images: `(SIMULATIONS, bins)`."""
-    draw = np.random.default_rng(seed)
-    step = max(1, _SIGNS_AT_ONCE // len(gaps))
-    parts = [
-        draw.choice([-1.0, 1.0], (min(step, SIMULATIONS - start), len(gaps))) @ gaps
-        for start in range(0, SIMULATIONS, step)
-    ]
-    return np.concatenate(parts)

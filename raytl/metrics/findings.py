@@ -113,12 +113,15 @@ def sizes_of(areas: Floats) -> Ints:
 def mean_by_images(image: Ints, values: Floats, seed: int = 0) -> Interval:
     """Return the mean of `values (m,)` of findings or things in `image (m,)`, with its 95 % bootstrap interval over images.
 
-    If it is 1 or 0, the bound is that of as many images (`fraction_end`): all resamples are equal then.
+    If it is 1 or 0, the bound is that of as many images (`fraction_end`): all resamples are equal then. Of one image with another
+    mean, there is no interval, and the bounds are NaN.
     """
     if not len(image):
         return Interval(np.nan, np.nan, np.nan)
     places = np.unique(image, return_inverse=True)[1]
     total, count = np.bincount(places, values), np.bincount(places)
+    if len(total) == 1:
+        return fraction_end(Interval(float(total[0] / count[0]), np.nan, np.nan), 1)
     rng = np.random.default_rng(seed)
     step = max(1, _DRAWS_AT_ONCE // len(total))
     means = [

@@ -1,8 +1,9 @@
 """Compare a classifier's answers to changed images with those to the same images unchanged: accuracy, calibration, and tests.
 
-Each change is tested by McNemar's exact test, one-tailed, and all p-values of a comparison are corrected by Holm's procedure:
+Each change is tested by McNemar's exact test (of groups, by exact sign flips), one-tailed, and all p-values of a comparison are corrected by Holm's procedure:
 at most 5 % of comparisons name a change that harms nothing. Scores of images are compared by random signs of their differences
-instead (Fisher 1935), and their confidence by bootstrap draws of images with Bonferroni's correction.
+instead (Fisher 1935), and their confidence by bootstrap draws of images with Bonferroni's correction. Images of a group (a patient,
+a site) suffer together, so whole groups are swapped and drawn.
 """
 
 from __future__ import annotations
@@ -14,14 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.metrics.binomial import fraction
 from raytl.metrics.confusion import Floats, Ints
-from raytl.metrics.draws import ratio
+from raytl.metrics.draws import Groups, ratio
+from raytl.metrics.grouped import fraction_of
 from raytl.metrics.intervals import Interval
 from raytl.metrics.miscalibration import CalibrationError, calibration_errors
 from raytl.metrics.multiple import holm
-from raytl.metrics.paired import mcnemar
 from raytl.metrics.scores import softmax
+from raytl.metrics.sign_flips import flipped, net_changes
 
 LEVEL = 0.05
 _DRAWS, _SIGNS = 5_000, 20_000
@@ -32,8 +33,8 @@ Logits = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """Answers to one version of n images: `accuracy` with its exact 95 % interval, the mean `confidence`, and the calibration
-    error beside that of a perfectly calibrated model.
+    """Answers to one version of n images: `accuracy` with its 95 % interval (`fraction_of`), the mean `confidence`, and the
+    calibration error beside that of a calibrated model.
 
     `gained` images are right only changed, `lost` ones only unchanged. `p` is the corrected p-value of the loss; 1 for the
     unchanged images.
@@ -52,23 +53,29 @@ class Answered:
         return self.p < LEVEL
 
 
-def answered(targets: Ints, unchanged: Logits, changed: Sequence[Logits]) -> tuple[Answered, tuple[Answered, ...]]:
+def answered(
+    targets: Ints, unchanged: Logits, changed: Sequence[Logits], groups: Groups | None = None
+) -> tuple[Answered, tuple[Answered, ...]]:
     """Return the answers to the unchanged images, and to each changed version of them, in order.
 
-    `targets (n,)` are classes, logits `(n, classes)`, as calibrated as the model answers.
+    `targets (n,)` are classes, logits `(n, classes)`, as calibrated as the model answers; `groups (n,)` are those of the images.
     """
     correct = [targets == logits.argmax(axis=1) for logits in (unchanged, *changed)]
-    changes = [(int((~correct[0] & hits).sum()), int((correct[0] & ~hits).sum())) for hits in correct]
-    p_values = holm([mcnemar(*each)[1] for each in changes[1:]]).tolist()
+    changes = [(~correct[0] & hits, correct[0] & ~hits) for hits in correct]
+    units = np.arange(len(targets)) if groups is None else groups
+    p_values = holm([flipped(net_changes(*each, units))[1] for each in changes[1:]]).tolist()
     first, *others = (
         Answered(
-            fraction(int(hits.sum()), len(hits)),
+            fraction_of(hits, groups),
             float(softmax(logits).max(axis=1).mean()),
-            calibration_errors(targets, logits)["ece"],
-            *change,
+            calibration_errors(targets, logits, groups=groups)["ece"],
+            int(gained.sum()),
+            int(lost.sum()),
             p,
         )
-        for logits, hits, change, p in zip((unchanged, *changed), correct, changes, [1.0, *p_values], strict=True)
+        for logits, hits, (gained, lost), p in zip(
+            (unchanged, *changed), correct, changes, [1.0, *p_values], strict=True
+        )
     )
     return first, tuple(others)
 
@@ -94,24 +101,38 @@ class Scored:
         return self.p < LEVEL
 
 
-def scored(unchanged: Floats, changed: Sequence[Floats], seed: int = 0) -> tuple[Scored, tuple[Scored, ...]]:
-    """Return the scores of the unchanged images, and of each changed version of them, in order, from their `image_sums (n, 4)`."""
+def scored(
+    unchanged: Floats, changed: Sequence[Floats], seed: int = 0, groups: Groups | None = None
+) -> tuple[Scored, tuple[Scored, ...]]:
+    """Return the scores of the unchanged images, and of each changed version of them, in order, from their `image_sums (n, 4)`;
+    `groups (n,)` are those of the images."""
     rng = np.random.default_rng(seed)
     versions = np.stack([unchanged, *changed])
-    drawn = _drawn(versions, rng)
-    p_values = holm(_p_of_losses(unchanged[:, 0] - versions[1:, :, 0], rng)).tolist()
+    sums = _summed(versions, np.arange(len(unchanged)) if groups is None else groups)
+    drawn = _drawn(sums, rng)
+    p_values = holm(_p_of_losses(sums[0, :, 0] - sums[1:, :, 0], rng)).tolist()
     gaps, level = ratio(drawn[..., 2] - drawn[..., 3], drawn[..., 1]), LEVEL / max(1, len(changed))
     first, *others = (
-        Scored(_mean(sums[:, 0], means), *_fractions(sums), p, bool(np.quantile(_defined(excess), level) > 0))
-        for sums, means, p, excess in zip(
-            versions, drawn[..., 0] / len(unchanged), [1.0, *p_values], gaps - gaps[0], strict=True
+        Scored(_mean(own[:, 0], means), *_fractions(own), p, bool(np.quantile(_defined(excess), level) > 0))
+        for own, means, p, excess in zip(
+            versions, drawn[..., 0] / drawn[..., 4], [1.0, *p_values], gaps - gaps[0], strict=True
         )
     )
     return first, tuple(others)
 
 
+def _summed(versions: Floats, groups: Groups) -> Floats:
+    """Return the sums over each group of `versions (v, n, 4)`, and last its number of images, `(v, groups, 5)`."""
+    owners = np.unique(groups, return_inverse=True)[1]
+    sums = np.zeros((len(versions), int(owners.max()) + 1, versions.shape[2] + 1))
+    for version, own in zip(versions, sums, strict=True):
+        np.add.at(own[:, :-1], owners, version)
+    sums[..., -1] = np.bincount(owners)
+    return sums
+
+
 def _drawn(versions: Floats, rng: np.random.Generator) -> Floats:
-    """Return the sums over each draw of images of `versions (v, n, 4)`, `(v, _DRAWS, 4)`, computed in blocks that fit in memory."""
+    """Return the sums over each draw of units of `versions (v, n, 5)`, `(v, _DRAWS, 5)`, computed in blocks that fit in memory."""
     count = versions.shape[1]
     draws = (rng.integers(0, count, (size, count)) for size in _block_sizes(_DRAWS, count))
     return np.concatenate([np.stack([each[block].sum(axis=1) for each in versions]) for block in draws], axis=1)
@@ -149,5 +170,5 @@ def _p_of_losses(losses: Floats, rng: np.random.Generator) -> Floats:
 
 
 def smallest_loss(comparisons: int) -> int:
-    """Return the smallest number of lost images, without a gained one, that the test of so many comparisons can confirm."""
+    """Return the smallest number of lost images, or of groups that lose some, without a gain, that so many comparisons can confirm."""
     return math.ceil(math.log2(comparisons / LEVEL) + 1e-9)

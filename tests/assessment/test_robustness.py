@@ -17,6 +17,7 @@ from raytl.errors import UserError
 from raytl.evaluation.corrupted import EXAMPLE_PX, CorruptedAnswers
 from raytl.evaluation.evaluate import evaluate
 from raytl.evaluation.robustness import judged
+from raytl.metrics.confusion import Ints
 from raytl.run import RunFolder
 from raytl.run.plain import encode
 from tests.assessment.conftest import MakeEvidence
@@ -25,7 +26,9 @@ TARGETS = np.arange(60) % 3
 EXAMPLES = np.full((3, EXAMPLE_PX, EXAMPLE_PX, 3), 90, np.uint8)
 
 
-def section_of(make_evidence: MakeEvidence, wrong: list[int], count: int = 60) -> SectionResult:
+def section_of(
+    make_evidence: MakeEvidence, wrong: list[int], count: int = 60, groups: Ints | None = None
+) -> SectionResult:
     """Return the section of answers of which so many are wrong: unchanged, then three severities of noise and of the dark."""
     versions = []
     for number in wrong:
@@ -33,7 +36,7 @@ def section_of(make_evidence: MakeEvidence, wrong: list[int], count: int = 60) -
         predicted[:number] = (predicted[:number] + 1) % 3
         versions.append(4.0 * np.eye(3)[predicted])
     logits, keys = np.stack(versions).astype(np.float32), tuple(map(str, range(count)))
-    result = judged(CorruptedAnswers("camera", keys, logits, EXAMPLES), TARGETS[:count])
+    result = judged(CorruptedAnswers("camera", keys, logits, EXAMPLES), TARGETS[:count], groups)
     return SECTION(replace(make_evidence(val=20, test=20), robustness=result), Options())
 
 
@@ -52,6 +55,20 @@ def test_what_breaks_the_model_first_is_named_with_its_amount(make_evidence: Mak
     assert rows[0][0] == "read noise" and rows[0][2:5] == ("96.7 %", "93.3 %", "50 %*") and rows[0][-1] == "3"
     assert section.warnings == ()
     json.loads(encode(dict(section.json)))
+
+
+def test_photos_of_few_groups_cannot_show_a_loss(make_evidence: MakeEvidence) -> None:
+    of_ten, of_two = (section_of(make_evidence, [0, 0, 0, 60, 0, 0, 0], groups=np.arange(60) % n) for n in (10, 2))
+    assert of_ten.sentences[0].startswith("Read noise breaks the model first, at severity 3")
+    assert "60 validation photos of 10 groups" in of_ten.sentences[2]
+    assert "a loss of photos in 7 groups or more" in of_ten.sentences[2] and not of_ten.warnings
+    assert of_two.sentences[0].startswith("No corruption is shown to lower accuracy")
+    assert of_two.warnings[0].startswith("The tests need a loss in 7 groups, and the photos are of 2: ")
+    assert "95 % intervals over groups" in of_two.figures[0].caption and of_two.json["groups"] == 2
+
+
+def test_the_groups_of_a_run_are_those_of_its_photos(grouped: RunFolder) -> None:
+    assert report(grouped.root, sections=["robustness"]).sections["robustness"].json["groups"] == 2
 
 
 def test_a_model_that_nothing_breaks_is_not_accused(make_evidence: MakeEvidence) -> None:

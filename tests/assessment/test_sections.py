@@ -14,8 +14,9 @@ import pytest
 from raytl.assessment.model_card import model_card
 from raytl.assessment.page import page
 from raytl.assessment.report import Assessment
-from raytl.assessment.section import Evidence, Options, SectionResult
+from raytl.assessment.section import Evidence, Options, SectionResult, SplitEvidence
 from raytl.assessment.sections import NEEDS_PHOTOS, SECTIONS, check_aims, chosen
+from raytl.assessment.texts import percent
 from raytl.errors import UserError
 from raytl.metrics.aim import Aim, aims, texts
 from raytl.metrics.intervals import Interval
@@ -212,3 +213,63 @@ def test_aims_without_the_section_that_checks_them_are_an_error() -> None:
 def test_one_validation_image_has_no_standard_error(make_evidence: MakeEvidence) -> None:
     result = BY_NAME["calibration"](replace(make_evidence(1, 9), temperature=1.2), Options())
     assert result.sentences[1].endswith("cross-fitted gain +0.0000 nats an image (1 validation image).")
+
+
+def copies(each: SplitEvidence, groups: bool) -> SplitEvidence:
+    """Return the split with four copies of each image, which are one group, or pass for independent images."""
+    rows = np.repeat(np.arange(len(each)), 4)
+    columns = {
+        name: getattr(each, name)[rows] for name in ("targets", "logits", "features", "thumbnails", "properties")
+    }
+    return replace(each, samples=[each.samples[i] for i in rows], groups=rows if groups else None, **columns)
+
+
+def test_intervals_and_chance_are_those_of_groups(make_evidence: MakeEvidence) -> None:
+    evidence = replace(make_evidence(60, 60, 60), temperature=1.2)
+    names = ("calibration", "thresholds", "sets", "unfamiliar")
+
+    def results(groups: bool) -> dict[str, SectionResult]:
+        test, val = (copies(each, groups) for each in (evidence.test, evidence.val))
+        grouped = replace(evidence, val=val, test=test, columns={"patient": "group"} if groups else {})
+        return {name: BY_NAME[name](grouped, Options()) for name in names}
+
+    alone, grouped = results(groups=False), results(groups=True)
+
+    def widths(name: str, *keys: str | int) -> tuple[float, float]:
+        found: Any = (alone[name].json, grouped[name].json)
+        for key in keys:
+            found = tuple(each[key] for each in found)
+        low, high = ("low", "high") if isinstance(found[0], dict) else (1, 2)
+        return tuple(each[high] - each[low] for each in found)
+
+    for path in (
+        ("calibration", "temperature_on_validation"),
+        ("sets", "sets", 0, "test_coverage"),
+        ("unfamiliar", "test_flagged"),
+    ):
+        few, many = widths(*path)
+        assert many > 1.4 * few, path
+    errors = [each["calibration"].json["cross_fitted_gain"]["standard_error"] for each in (alone, grouped)]
+    assert errors[1] > 1.4 * errors[0]
+    highs = [each["calibration"].json["splits"]["test"]["calibrated"]["ece"]["high"] for each in (alone, grouped)]
+    assert highs[1] > 1.4 * highs[0]
+    assert "err by groups as this one does show" in grouped["calibration"].sentences[0]
+    assert "on 240 images of 60 groups" in grouped["calibration"].sentences[0]
+    assert "err by groups" in grouped["calibration"].figures[0].caption
+    assert all("without intervals" in each.caption for each in grouped["thresholds"].figures)
+    assert all(np.isnan(each["low"]) for each in grouped["thresholds"].json["coverage"]["test"])
+    assert all("exact 95 %" in each.caption for each in alone["thresholds"].figures)
+    for section in (*alone.values(), *grouped.values()):
+        for figure in section.figures:
+            assert figure.draw(7.0).axes
+
+
+def test_a_fraction_of_groups_is_not_rounded(make_evidence: MakeEvidence) -> None:
+    evidence = make_evidence(200, 30, classes=2)
+    val, test = (replace(each, groups=np.arange(len(each)) // 10) for each in (evidence.val, evidence.test))
+    rows = BY_NAME["thresholds"](replace(evidence, val=val, test=test), Options()).tables[0].rows
+    for number, row in enumerate(rows):
+        own = [test.correct[(test.groups == group) & (test.targets == number)] for group in range(3)]
+        assert row[1].startswith(f"{percent(float(np.mean([each.mean() for each in own])))} ("), (
+            "no whole number of groups"
+        )

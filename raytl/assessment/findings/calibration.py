@@ -8,20 +8,20 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.findings.label_calibration import label_calibrations, label_sentences, label_table
 from raytl.assessment.plots import banded_chart
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import percent
 from raytl.metrics.finding_calibration import LEAST_IMAGES, finding_error, finding_reliability
-from raytl.metrics.findings import Findings, mean_by_images
+from raytl.metrics.findings import mean_by_images
 from raytl.metrics.intervals import Interval
 from raytl.metrics.miscalibration import CalibrationError
 
 _CLASSES = 30
 """Classes in the table, those that are reported most often."""
 _CAPTION = (
-    "How often {unit}s on the test split are right, by their confidence. Gray: 95 % of calibrated models that err by images as "
+    "How often {unit}s on the test split are right, by their confidence. Gray: 95 % of calibrated models that err by {one}s as "
     "this one does lie inside. Dotted: as right as confident."
 )
 _HEAD = ("{unit}s", "number", "confidence", "right", "overconfident by (95 % interval)", "ECE (calibrated: mean, 95 %)")
@@ -49,16 +49,21 @@ class FindingCalibrationSection:
         """Return the calibration of what is reported on both splits, and by class on test."""
         val, test, unit = evidence.val.findings, evidence.test.findings, evidence.kind.unit
         rows = [
-            _measured("validation, reported", val, val.reported, options.seed),
-            _measured("test, reported", test, test.reported, options.seed),
-            _measured("test, down to the lowest confidence", test, np.ones(len(test), bool), options.seed),
+            _measured("validation, reported", evidence.val, val.reported, options.seed),
+            _measured("test, reported", evidence.test, test.reported, options.seed),
+            _measured("test, down to the lowest confidence", evidence.test, np.ones(len(test), bool), options.seed),
         ]
         counts = np.bincount(test.label[test.reported], minlength=len(evidence.classes))
         common = np.sort(np.argsort(-counts, kind="stable")[:_CLASSES]).tolist()
         classes = [
-            _measured(evidence.classes[i], test, test.reported & (test.label == i), options.seed) for i in common
+            _measured(evidence.classes[i], evidence.test, test.reported & (test.label == i), options.seed)
+            for i in common
         ]
-        labels = [] if evidence.kind.has_places else label_calibrations(test, evidence.classes, options.seed)
+        labels = (
+            []
+            if evidence.kind.has_places
+            else (label_calibrations(test, evidence.classes, options.seed, evidence.test.sampling_groups))
+        )
         return SectionResult(
             title="Calibration: is the confidence right?",
             sentences=(*_sentences(rows[1], evidence), *(label_sentences(labels) if labels else ())),
@@ -67,7 +72,7 @@ class FindingCalibrationSection:
                 _table(f"Classes on test: reported {unit}s", classes, unit),
                 *((label_table(labels),) if labels else ()),
             ),
-            figures=(_figure(test, unit, options.seed),) if len(test) else (),
+            figures=(_figure(evidence.test, unit, options.seed),) if len(test) else (),
             json={
                 "findings": [asdict(each) for each in rows],
                 "classes": [asdict(each) for each in classes],
@@ -80,15 +85,20 @@ class FindingCalibrationSection:
 SECTION = FindingCalibrationSection()
 
 
-def _measured(name: str, findings: Findings, taken: NDArray[np.bool_], seed: int) -> _Measured:
-    image, confidence, correct = findings.image[taken], findings.confidence[taken], findings.correct[taken]
+def _measured(name: str, split: SplitFindings, taken: NDArray[np.bool_], seed: int) -> _Measured:
+    findings = split.findings
+    units, confidence, correct = (
+        split.sampling_units(findings.image[taken]),
+        findings.confidence[taken],
+        findings.correct[taken],
+    )
     return _Measured(
         name,
-        len(image),
-        float(confidence.mean()) if len(image) else np.nan,
-        float(correct.mean()) if len(image) else np.nan,
-        mean_by_images(image, confidence - correct, seed),
-        finding_error(image, confidence, correct, seed),
+        len(units),
+        float(confidence.mean()) if len(units) else np.nan,
+        float(correct.mean()) if len(units) else np.nan,
+        mean_by_images(units, confidence - correct, seed),
+        finding_error(units, confidence, correct, seed),
     )
 
 
@@ -120,17 +130,18 @@ def _sentences(test: _Measured, evidence: FindingEvidence) -> Iterator[str]:
 
 
 def _images(evidence: FindingEvidence) -> int:
-    """Return the number of test images in which anything is reported."""
+    """Return the number of test images, or of groups of them, in which anything is reported."""
     test = evidence.test.findings
-    return len(np.unique(test.image[test.reported]))
+    return len(np.unique(evidence.test.sampling_units(test.image[test.reported])))
 
 
 def _warnings(evidence: FindingEvidence) -> tuple[str, ...]:
     images, unit = _images(evidence), evidence.kind.unit
     if not 0 < images < LEAST_IMAGES:
         return ()
+    one, many = evidence.test.unit_names
     return (
-        f"The confidence of {unit}s is not judged: {unit}s of one image err together, so it takes {LEAST_IMAGES} test images with "
+        f"The confidence of {unit}s is not judged: {unit}s of one {one} err together, so it takes {LEAST_IMAGES} {many} with "
         f"reported {unit}s, and there are {images}.",
     )
 
@@ -156,6 +167,12 @@ def _points(gap: Interval) -> str:
     return f"{100 * gap.value:+.1f} points ({100 * gap.low:+.1f} to {100 * gap.high:+.1f})"
 
 
-def _figure(findings: Findings, unit: str, seed: int) -> Figure:
-    result = finding_reliability(findings.image, findings.confidence, findings.correct, seed)
-    return Figure("reliability-band", "Reliability", _CAPTION.format(unit=unit), banded_chart(result, f"{unit}s"))
+def _figure(split: SplitFindings, unit: str, seed: int) -> Figure:
+    findings = split.findings
+    result = finding_reliability(split.sampling_units(findings.image), findings.confidence, findings.correct, seed)
+    return Figure(
+        "reliability-band",
+        "Reliability",
+        _CAPTION.format(unit=unit, one=split.unit_names[0]),
+        banded_chart(result, f"{unit}s"),
+    )

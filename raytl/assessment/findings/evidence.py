@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from raytl.assessment.section import column_of
 from raytl.config.schema import ColumnRole
+from raytl.data.group_split import unless_one
 from raytl.data.manifest import Sample
 from raytl.evaluation.robustness import ScoreRobustness
 from raytl.metrics.findings import Findings
@@ -36,8 +37,22 @@ class SplitFindings:
         return len(self.samples)
 
     def units(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return what counts once for each of `images (m,)`: its group, or the image itself."""
+        """Return what counts once in a promise for each of `images (m,)`: its group, or the image itself."""
         return images if self.groups is None else self.groups[images]
+
+    @property
+    def sampling_groups(self) -> NDArray[np.int64] | None:
+        """The group of each image, `(n,)`, for intervals and tests; None if images are independent, or all of one group."""
+        return unless_one(self.groups)
+
+    def sampling_units(self, images: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return what is independent for each of `images (m,)`: its group, or the image itself."""
+        return images if self.sampling_groups is None else self.sampling_groups[images]
+
+    @property
+    def unit_names(self) -> tuple[str, str]:
+        """The names of what is independent, one and several of them on test, for sentences."""
+        return ("image", "test images") if self.sampling_groups is None else ("group", "groups of test images")
 
     def column(self, name: str) -> list[str]:
         """Return the value of each image in a column of the manifest; empty where it has none."""

@@ -1,5 +1,6 @@
 """The probability of each label: its calibration error beside that of a perfectly calibrated model. A label occurs once in an
-image, so images are independent decisions and the simulation is exact. Images in which a label is nearly excluded are no findings."""
+image, so images are independent decisions and the simulation is exact, unless they have groups: then groups change their sign.
+Images in which a label is nearly excluded are no findings."""
 
 from __future__ import annotations
 
@@ -11,6 +12,7 @@ import numpy as np
 from raytl.assessment.section import Table
 from raytl.assessment.texts import p_text, percent
 from raytl.metrics.confusion import Ints
+from raytl.metrics.draws import Groups
 from raytl.metrics.findings import Findings
 from raytl.metrics.miscalibration import SIMULATIONS, CalibrationError, hit_errors
 from raytl.metrics.multiple import holm
@@ -41,15 +43,18 @@ class LabelCalibration:
         return self.p < LEVEL
 
 
-def label_calibrations(findings: Findings, classes: Sequence[str], seed: int) -> list[LabelCalibration]:
-    """Return the calibration of the labels that have a finding, the most evident error first."""
+def label_calibrations(
+    findings: Findings, classes: Sequence[str], seed: int, groups: Groups | None = None
+) -> list[LabelCalibration]:
+    """Return the calibration of the labels that have a finding, the most evident error first; `groups (n,)` are those of images."""
     counts = np.bincount(findings.label, minlength=len(classes))
     tested = [i for i in np.argsort(-counts, kind="stable")[:_LABELS].tolist() if counts[i]]
     simulations, measured = max(SIMULATIONS, _PER_LABEL * len(tested)), []
     for number in sorted(tested):
         own = _sampled(np.flatnonzero(findings.label == number), seed)
         sure, present = findings.confidence[own].astype(np.float64), findings.correct[own]
-        error = hit_errors(present, sure, seed + number, simulations)["ece"]
+        owners = None if groups is None else groups[findings.image[own]]
+        error = hit_errors(present, sure, seed + number, simulations, owners)["ece"]
         measured.append((classes[number], int(counts[number]), float(sure.mean()), float(present.mean()), error))
     corrected = holm([row[-1].p for row in measured])
     rows = [LabelCalibration(*row, float(p)) for row, p in zip(measured, corrected, strict=True)]

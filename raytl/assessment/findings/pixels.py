@@ -8,10 +8,11 @@ from functools import partial
 
 import numpy as np
 
-from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.plots import banded_chart
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import bounds, percent
+from raytl.metrics.confusion import Floats
 from raytl.metrics.finding_calibration import LEAST_IMAGES, binned_error, binned_reliability
 from raytl.metrics.intervals import Interval, estimates
 from raytl.metrics.miscalibration import CalibrationError
@@ -22,7 +23,7 @@ _TITLE = "Pixels: how right, how sure, and where are the mistakes?"
 _CLASSES = 30
 _CAPTION = (
     "How often pixels of the test split are right, by the confidence of their answer. Gray: 95 % of calibrated models that err by "
-    "images as this one does lie inside. Dotted: as right as confident."
+    "{one}s as this one does lie inside. Dotted: as right as confident."
 )
 
 
@@ -34,24 +35,26 @@ class PixelsSection:
 
     def __call__(self, evidence: FindingEvidence, options: Options) -> SectionResult:
         """Return the calibration of the pixels, the errors near boundaries and elsewhere, and the IoU of each class on test."""
-        splits = {"val": evidence.val.findings.pixels, "test": evidence.test.findings.pixels}
-        assert splits["val"] is not None and splits["test"] is not None, "evidence of class maps has pixels"
-        pixels = splits["test"]
-        scored = estimates(partial(measure, pixels), len(pixels.bins), seed=options.seed)
-        errors = {name: binned_error(each.bins, options.seed) for name, each in splits.items() if each is not None}
+        pixels = evidence.test.findings.pixels
+        assert pixels is not None, "evidence of class maps has pixels"
+        scored = estimates(
+            partial(measure, pixels), len(pixels.bins), seed=options.seed, groups=evidence.test.sampling_groups
+        )
+        bins = {"val": _bins(evidence.val), "test": _bins(evidence.test)}
+        errors = {name: binned_error(each, options.seed) for name, each in bins.items()}
         return SectionResult(
             title=_TITLE,
             sentences=(
                 *_places({name: each[0] for name, each in scored.items() if name != "iou"}),
-                *_verdict(errors["test"], pixels),
+                *_verdict(errors["test"], bins["test"]),
             ),
             tables=(_classes(evidence, pixels, scored["iou"]),),
             figures=(
                 Figure(
                     "pixel-reliability",
                     "Reliability of pixels",
-                    _CAPTION,
-                    banded_chart(binned_reliability(pixels.bins, options.seed), "pixels"),
+                    _CAPTION.format(one=evidence.test.unit_names[0]),
+                    banded_chart(binned_reliability(bins["test"], options.seed), "pixels"),
                 ),
             ),
             json={
@@ -59,11 +62,23 @@ class PixelsSection:
                 "calibration": {name: asdict(each) for name, each in errors.items()},
                 "iou": {name: asdict(each) for name, each in zip(evidence.classes, scored["iou"], strict=True)},
             },
-            warnings=_warnings(pixels),
+            warnings=_warnings(evidence.test, len(bins["test"])),
         )
 
 
 SECTION = PixelsSection()
+
+
+def _bins(split: SplitFindings) -> Floats:
+    """Return the bins of what errs together, `(units, 15, 3)`: images, or groups of them."""
+    pixels = split.findings.pixels
+    assert pixels is not None, "evidence of class maps has pixels"
+    if split.sampling_groups is None:
+        return pixels.bins
+    owners = np.unique(split.sampling_groups, return_inverse=True)[1]
+    sums = np.zeros((int(owners.max(initial=-1)) + 1, *pixels.bins.shape[1:]))
+    np.add.at(sums, owners, pixels.bins)
+    return sums
 
 
 def _places(scored: dict[str, Interval]) -> Iterator[str]:
@@ -78,9 +93,9 @@ def _places(scored: dict[str, Interval]) -> Iterator[str]:
     )
 
 
-def _verdict(error: CalibrationError, pixels: Pixels) -> Iterator[str]:
-    count, correct, sure = pixels.bins.sum(axis=(0, 1))
-    if len(pixels.bins) < LEAST_IMAGES or not count:
+def _verdict(error: CalibrationError, bins: Floats) -> Iterator[str]:
+    count, correct, sure = bins.sum(axis=(0, 1))
+    if len(bins) < LEAST_IMAGES or not count:
         return
     measured = (
         f"confidence {percent(sure / count)} on average, {percent(correct / count)} right; calibration error {percent(error.value)}, "
@@ -106,10 +121,11 @@ def _classes(evidence: FindingEvidence, pixels: Pixels, iou: tuple[Interval, ...
     )
 
 
-def _warnings(pixels: Pixels) -> tuple[str, ...]:
-    if len(pixels.bins) >= LEAST_IMAGES:
+def _warnings(test: SplitFindings, units: int) -> tuple[str, ...]:
+    if units >= LEAST_IMAGES:
         return ()
+    one, many = test.unit_names
     return (
-        f"The confidence of pixels is not judged: pixels of one image err together, so it takes {LEAST_IMAGES} test images, and there "
-        f"are {len(pixels.bins)}.",
+        f"The confidence of pixels is not judged: pixels of one {one} err together, so it takes {LEAST_IMAGES} {many}, and there "
+        f"are {units}.",
     )

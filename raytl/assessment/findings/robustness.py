@@ -14,7 +14,7 @@ from raytl.evaluation.robustness import Response, ScoreRobustness
 from raytl.metrics.robustness import Scored, smallest_loss
 
 _CHART = (
-    "Mean {score} of {images} validation photos by severity (0 = unchanged), with 95 % bootstrap intervals over photos, and the mean "
+    "Mean {score} of {images} validation photos by severity (0 = unchanged), with 95 % bootstrap intervals over {units}, and the mean "
     "confidence of the {unit}s beside the fraction that is right. A cross marks the first severity at which {score} is lower by "
     "more than chance."
 )
@@ -45,7 +45,7 @@ class FindingRobustnessSection:
                 Figure(
                     "robustness",
                     f"{score} by severity",
-                    _CHART.format(score=score, images=result.images, unit=unit),
+                    _CHART.format(score=score, images=result.images, unit=unit, units=_units(result)),
                     score_chart(result, score),
                 ),
             ),
@@ -63,8 +63,9 @@ def _sentences(result: ScoreRobustness, score: str, has_places: bool) -> tuple[s
     broken = sorted((each for each in result.responses if each.breaks_at), key=_order)
     clean = percent(result.clean.score.value)
     left_out = " Corruptions that move pixels are left out: annotations would not fit." if has_places else ""
+    photos = f"{result.images} validation photos" + (f" of {result.groups} groups" if result.groups else "")
     note = (
-        f"{result.images} validation photos, whose {score} is {clean} on average unchanged; {3 * len(result.responses)} tests by random signs, "
+        f"{photos}, whose {score} is {clean} on average unchanged; {3 * len(result.responses)} tests by random signs, "
         f"corrected for their number (Holm).{left_out}"
     )
     if not broken:
@@ -83,12 +84,17 @@ def _warnings(result: ScoreRobustness, unit: str) -> tuple[str, ...]:
     if isnan(result.clean.confidence):
         return (f"The model reports no {unit} in the unchanged photos: nothing that it finds can be lost.",)
     needed = smallest_loss(sum(len(each.severities) for each in result.responses))
-    if result.images >= needed:
+    there, units = result.groups or result.images, _units(result)
+    if there >= needed:
         return ()
     return (
-        f"The tests need {needed} photos, and there are {result.images}: nothing can be shown to break the model. Use more validation "
-        "photos.",
+        f"The tests need {needed} {units}, and there are {there}: nothing can be shown to break the model. Use more validation "
+        f"{units}.",
     )
+
+
+def _units(result: ScoreRobustness) -> str:
+    return "photos" if result.groups is None else "groups of photos"
 
 
 def _order(response: Response[Scored]) -> tuple[int, float]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from raytl.assessment.findings.evidence import FindingEvidence
+from raytl.assessment.findings.evidence import FindingEvidence, SplitFindings
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import bounds, percent
 from raytl.metrics.findings import ERRORS, MISPLACED, SIZES, WRONG_CLASS, Findings, mean_by_images
@@ -37,7 +37,7 @@ _REGIONS = (
 @dataclass(frozen=True)
 class _Group:
     """The things and the findings of a size or class: `fates` counts things, `errors` reported findings; `recall` is the
-    fraction that is found, with an interval over images."""
+    fraction that is found, with an interval over images or groups of them."""
 
     name: str
     fates: tuple[int, ...]
@@ -54,8 +54,8 @@ class SizesSection:
     def __call__(self, evidence: FindingEvidence, options: Options) -> SectionResult:
         """Return what becomes of the things on test, and what the findings there are, by size and by class."""
         test, wanted, unit = evidence.test.findings, evidence.kind.wanted, evidence.kind.unit
-        sizes = _groups(test, test.wanted.size, test.size, SIZES, options.seed)
-        classes = _groups(test, test.wanted.label, test.label, evidence.classes, options.seed)
+        sizes = _groups(evidence.test, test.wanted.size, test.size, SIZES, options.seed)
+        classes = _groups(evidence.test, test.wanted.label, test.label, evidence.classes, options.seed)
         if len(classes) > _CLASSES:
             classes = sorted(classes, key=lambda each: np.nan_to_num(each.recall.value, nan=2.0))[:_CLASSES]
         return SectionResult(
@@ -93,8 +93,9 @@ def fates(findings: Findings) -> NDArray[np.int64]:
 
 
 def _groups(
-    findings: Findings, of_wanted: NDArray[np.int64], of_findings: NDArray[np.int64], names: Sequence[str], seed: int
+    split: SplitFindings, of_wanted: NDArray[np.int64], of_findings: NDArray[np.int64], names: Sequence[str], seed: int
 ) -> list[_Group]:
+    findings = split.findings
     fate, reported, hits = fates(findings), findings.reported, (~findings.missed).astype(np.float64)
     groups = []
     for number, name in enumerate(names):
@@ -104,7 +105,7 @@ def _groups(
                 name,
                 tuple(np.bincount(fate[things], minlength=len(FATES)).tolist()),
                 tuple(np.bincount(findings.error[taken], minlength=len(ERRORS)).tolist()),
-                mean_by_images(findings.wanted.image[things], hits[things], seed),
+                mean_by_images(split.sampling_units(findings.wanted.image[things]), hits[things], seed),
             )
         )
     return groups

@@ -274,10 +274,9 @@ def _figures(evidence: FindingEvidence) -> tuple[Figure, ...]:
         evidence.classes[i]: (curve(test.confidence[test.label == i], test.correct[test.label == i]), int(counts[i]))
         for i in worst
     }
-    unit, is_exact = evidence.kind.unit, not evidence.kind.has_places
-    intervals = (
-        ", with exact 95 % intervals" if is_exact else f", without intervals: {unit}s of one image are not independent"
-    )
+    unit, is_exact = evidence.kind.unit, not evidence.kind.has_places and evidence.test.groups is None
+    together = f"{unit}s of one image" if evidence.test.groups is None else "images of a group"
+    intervals = ", with exact 95 % intervals" if is_exact else f", without intervals: {together} are not independent"
     caption = _CURVES.format(count=len(curves), unit=unit, intervals=intervals)
     chart = recall_chart(curves, f"{evidence.kind.wanted}s", has_intervals=is_exact)
     return (Figure("precision-recall", "Precision by recall", caption, chart),)

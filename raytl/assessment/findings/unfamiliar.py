@@ -12,9 +12,9 @@ from raytl.assessment.section import Figure, Options, SectionResult
 from raytl.assessment.sheets import sheet
 from raytl.assessment.texts import bounds, percent
 from raytl.assessment.unfamiliar import ALPHA, MIN_IMAGES, TITLE
-from raytl.metrics.binomial import fraction
 from raytl.metrics.conformal import set_cut
-from raytl.metrics.confusion import Floats
+from raytl.metrics.confusion import Floats, Ints
+from raytl.metrics.grouped import fraction_of
 from raytl.metrics.intervals import RESAMPLES, Interval
 from raytl.metrics.unfamiliar import knn_distance, neighbors
 
@@ -41,7 +41,8 @@ class FindingUnfamiliarSection:
         familiar, seen = (knn_distance(split.features, train.features, k) for split in (val, test))
         limit = set_cut(familiar, ALPHA)
         flagged, score = seen > limit, test.findings.score
-        alarms, loss = fraction(int(flagged.sum()), len(flagged)), _loss(score, flagged, options.seed)
+        units = test.sampling_units(np.arange(len(test)))
+        alarms, loss = fraction_of(flagged, test.sampling_groups), _loss(score, flagged, units, options.seed)
         return SectionResult(
             title=TITLE,
             sentences=(
@@ -63,22 +64,24 @@ class FindingUnfamiliarSection:
 SECTION = FindingUnfamiliarSection()
 
 
-def _loss(score: Floats, flagged: NDArray[np.bool_], seed: int) -> Interval | None:
-    """Return how much lower the mean score of flagged images is, with its 95 % bootstrap interval; None without both kinds."""
-    parts = [score[~flagged], score[flagged]]
-    if min(map(len, parts)) < 2:
+def _loss(score: Floats, flagged: NDArray[np.bool_], units: Ints, seed: int) -> Interval | None:
+    """Return how much lower the mean score of flagged images is, with its 95 % bootstrap interval over the `units (n,)`, images or
+    groups; None without two of both kinds."""
+    parts = [(score[rows], np.unique(units[rows], return_inverse=True)[1]) for rows in (~flagged, flagged)]
+    if min(len(np.unique(owners)) for _, owners in parts) < 2:
         return None
     draw = np.random.default_rng(seed)
-    others, own = (_resampled_means(part, draw) for part in parts)
+    others, own = (_resampled_means(*part, draw) for part in parts)
     low, high = np.quantile(others - own, (0.025, 0.975))
-    return Interval(float(parts[0].mean() - parts[1].mean()), float(low), float(high))
+    return Interval(float(parts[0][0].mean() - parts[1][0].mean()), float(low), float(high))
 
 
-def _resampled_means(values: Floats, draw: np.random.Generator) -> Floats:
-    """Return the mean of each resample, `(RESAMPLES,)`, computed in blocks that fit in memory."""
-    count, step = len(values), max(1, _DRAWS_AT_ONCE // len(values))
-    sizes = [min(step, RESAMPLES - start) for start in range(0, RESAMPLES, step)]
-    return np.concatenate([values[draw.integers(0, count, (size, count))].mean(axis=1) for size in sizes])
+def _resampled_means(values: Floats, owners: Ints, draw: np.random.Generator) -> Floats:
+    """Return the mean of each resample of the `owners (n,)` of values, `(RESAMPLES,)`, computed in blocks that fit in memory."""
+    total, images = np.bincount(owners, values), np.bincount(owners)
+    count, step = len(total), max(1, _DRAWS_AT_ONCE // len(total))
+    blocks = (draw.integers(0, count, (min(step, RESAMPLES - start), count)) for start in range(0, RESAMPLES, step))
+    return np.concatenate([total[each].sum(axis=1) / images[each].sum(axis=1) for each in blocks])
 
 
 def _sentences(score: Floats, flagged: NDArray[np.bool_], loss: Interval | None, name: str) -> Iterator[str]:

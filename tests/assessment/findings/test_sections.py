@@ -174,8 +174,8 @@ def test_suspects_are_listed_with_crops_of_their_photos() -> None:
     assert BY_NAME["suspects"](given, Options()).pictures == ()
 
 
-def robustness(scores: list[list[float]], reported: int = 4) -> SectionResult:
-    """Return the section of scores of 40 photos, unchanged and at the severities of read noise and of the dark."""
+def robustness(scores: list[list[float]], reported: int = 4, groups: int | None = None) -> SectionResult:
+    """Return the section of scores of 40 photos of so many groups, unchanged and at the severities of read noise and of the dark."""
     table = np.repeat(np.array(scores, np.float32), 40 // len(scores[0]), axis=1)
     table = np.stack(
         [table, np.full_like(table, reported), np.full_like(table, 0.8 * reported), np.round(reported * table)], axis=2
@@ -183,7 +183,8 @@ def robustness(scores: list[list[float]], reported: int = 4) -> SectionResult:
     examples = np.full((3, EXAMPLE_PX, EXAMPLE_PX, 3), 90, np.uint8)
     answers = CorruptedAnswers("camera", tuple(map(str, range(table.shape[1]))), table, examples)
     section = next(each for each in FINDING_SECTIONS if each.name == "robustness")
-    result = judged_scores(answers, suite_named("camera", has_places=True))
+    owners = None if groups is None else np.arange(table.shape[1]) % groups
+    result = judged_scores(answers, suite_named("camera", has_places=True), owners)
     return section(replace(evidence(20, 20), robustness=result), Options())
 
 
@@ -191,6 +192,15 @@ def test_a_model_that_reports_nothing_is_not_called_robust_without_a_warning() -
     assert robustness([[1.0, 0.0]] * 7, reported=0).warnings == (
         "The model reports no detection in the unchanged photos: nothing that it finds can be lost.",
     )
+
+
+def test_a_detector_on_photos_of_two_groups_is_not_called_broken() -> None:
+    scores = [[0.8, 0.9]] * 5 + [[0.5, 0.6], [0.1, 0.2]]
+    assert robustness(scores).sentences[0].startswith("Dark breaks the model first")
+    section = robustness(scores, groups=2)
+    assert section.sentences[0].startswith("No corruption is shown") and "photos of 2 groups" in section.sentences[1]
+    assert section.warnings[0].startswith("The tests need 7 groups of photos, and there are 2: ")
+    assert "bootstrap intervals over groups of photos" in section.figures[0].caption
 
 
 def test_what_breaks_a_detector_is_named_and_drawn() -> None:
