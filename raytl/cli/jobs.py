@@ -15,6 +15,7 @@ from raytl.cli.numbers import duration
 from raytl.cli.options import Json
 from raytl.cli.tables import facts, table
 from raytl.cli.terminal import Terminal, guarded
+from raytl.errors import TrainingError
 from raytl.sanitize import command
 
 if TYPE_CHECKING:
@@ -84,6 +85,11 @@ def stop(job: JobId, address: Address = None, json: Json = False) -> None:
         if cluster.state(job).active:
             cluster.stop(job)
         state = wait_for_end(cluster, job, _STOP_TIMEOUT_S)
+        if state.active:
+            raise TrainingError(
+                f"{job}: still {state.status.lower()}, {_STOP_TIMEOUT_S:.0f} s after the request to stop it; "
+                f"`{command('raytl', 'status', job)}` says when it has ended"
+            )
         terminal.show(*job_facts(state))
         terminal.result(asdict(state))
 

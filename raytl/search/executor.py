@@ -21,6 +21,7 @@ from raytl.search.plan import TrialShape
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.search.sweep_state import SweepState
 from raytl.search.trial import trial_job
+from raytl.search.worker import failure
 from raytl.training.job import TrainJob
 
 _TUNE = {
@@ -174,7 +175,29 @@ class _Runner:
 
     def run(self, suggestion: Suggestion) -> list[TrialResult]:
         """Return the results of all epochs of a trial."""
-        return _all_results(self._factory(suggestion))
+        return _all_results(_opened(self._factory, suggestion))
+
+
+class _FailedTrial:
+    """A trial that could not be opened: its one result says why. Without it, Tune only reports that its process was lost."""
+
+    def __init__(self, error: Exception) -> None:
+        self._result = failure([], "", error, trainable=0)
+
+    def step(self) -> TrialResult:
+        """Return the failure."""
+        return self._result
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+def _opened(factory: TrialFactory, suggestion: Suggestion) -> Trial:
+    """Return the trial; a failed one after an error."""
+    try:
+        return factory(suggestion)
+    except Exception as error:
+        return _FailedTrial(error)
 
 
 def _all_results(trial: Trial) -> list[TrialResult]:
@@ -260,7 +283,7 @@ def _trial_actor() -> type:
 
         def setup(self, config: dict[str, Any], factory: TrialFactory) -> None:  # type: ignore[override]
             self._factory = factory
-            self._trial = factory(config[SUGGESTION])
+            self._trial = _opened(factory, config[SUGGESTION])
 
         def step(self) -> dict[str, Any]:
             result = self._trial.step()
@@ -268,7 +291,7 @@ def _trial_actor() -> type:
 
         def reset_config(self, new_config: dict[str, Any]) -> bool:
             self._trial.close()
-            self._trial = self._factory(new_config[SUGGESTION])
+            self._trial = _opened(self._factory, new_config[SUGGESTION])
             return True
 
         def cleanup(self) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 import ray
 
-from raytl.search.executor import TrialExecutor, run_replicates
+from raytl.errors import DataError
+from raytl.search.executor import SUGGESTION, Trial, TrialExecutor, _Runner, _trial_actor, run_replicates
 from raytl.search.plan import TrialShape
 from raytl.search.protocol import Suggestion, TrialResult
 from raytl.training.job import TrainJob
@@ -51,3 +52,21 @@ def test_a_replicate_whose_process_is_lost_is_restarted_and_then_fails(
     ((_, results),) = run_replicates([Suggestion(0, {})], lambda _: pytest.fail("not called"), executor)
     assert [result.status for result in results] == [status]
     assert status == "complete" or results[0].reason.startswith("its process was lost: ")
+
+
+def test_a_trial_that_cannot_be_opened_fails_with_its_reason() -> None:
+    """Tune would only report that its process was lost."""
+
+    def opens_not(suggestion: Suggestion) -> Trial:
+        raise DataError(f"bad.png: cut off, in trial {suggestion.number}")
+
+    kind = _trial_actor()
+    actor = kind.__new__(kind)
+    actor.setup({SUGGESTION: Suggestion(3, {})}, opens_not)
+    first = actor.step()
+    assert actor.reset_config({SUGGESTION: Suggestion(4, {})})
+    (result,) = _Runner(opens_not).run(Suggestion(5, {}))
+    results = [first["result"], actor.step()["result"], result]
+    assert first["done"] and {each.status for each in results} == {"failed"}
+    assert [each.reason for each in results] == [f"bad.png: cut off, in trial {number}" for number in (3, 4, 5)]
+    actor.cleanup()
