@@ -159,8 +159,10 @@ class _Measure:
 def _moments(values: Tensor) -> tuple[Tensor, Tensor]:
     """Return the mean and the variance of each channel; batch normalization is five times as fast as `torch.var_mean`."""
     mean, variance = values.new_zeros(values.shape[1]), values.new_zeros(values.shape[1])
-    nn.functional.batch_norm(values, mean, variance, training=True, momentum=1.0)
     count = values.numel() // values.shape[1]
+    if count == 1:  # one image, whose map is a pixel: torch refuses it
+        return values.reshape(-1), variance
+    nn.functional.batch_norm(values, mean, variance, training=True, momentum=1.0)
     return mean, variance * ((count - 1) / count)
 
 

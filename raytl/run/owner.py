@@ -61,7 +61,7 @@ def _locked(folder: Path) -> TextIO:
             lock.seek(0)
             with lock:
                 raise RunError(
-                    f"{folder}: another raytl (pid {lock.read().strip()}) is training in this folder.\n"
-                    "  Wait for it, stop it, or give this experiment another name."
+                    f"{folder}: another raytl (pid {lock.read().strip()}) is working in this folder.\n"
+                    "  Wait for it, stop it, or choose another name."
                 ) from exc
         lock.close()

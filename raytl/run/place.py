@@ -66,7 +66,7 @@ class Place:
 def places(uri: str, s3: S3Settings = ENVIRONMENT, depth: int = _DEPTH) -> Iterator[Place]:
     """Yield the outermost folders at or below `uri` that hold an experiment: runs and sweeps, but not trials.
 
-    Of a folder on this machine, up to `depth` levels below it are searched.
+    Of a folder on this machine, up to `depth` levels below it are searched, also through links; each folder is read once.
 
     Raises:
         RunError: `uri` is not a folder.
@@ -79,8 +79,13 @@ def places(uri: str, s3: S3Settings = ENVIRONMENT, depth: int = _DEPTH) -> Itera
     root = Path(store.uri)
     if not root.is_dir():
         raise RunError(f"{uri}: {'found a file' if root.exists() else 'no such folder'}; expected a folder with runs")
-    for folder, below, files in os.walk(root):
+    seen: set[str] = set()
+    for folder, below, files in os.walk(root, followlinks=True):
         key = Path(folder).relative_to(root)
+        if (real := os.path.realpath(folder)) in seen:
+            below.clear()
+            continue
+        seen.add(real)
         if EXPERIMENT in files:
             yield Place(uri, store, "" if folder == str(root) else key.as_posix(), frozenset(files))
         if EXPERIMENT in files or len(key.parts) >= depth:

@@ -43,6 +43,13 @@ def test_they_are_those_of_torch_in_training() -> None:
         np.testing.assert_allclose(found.layers[name][1], layer.running_var.numpy() * (count - 1) / count, rtol=1e-5)
 
 
+def test_one_image_whose_maps_are_a_pixel_has_no_variance() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 6, 8), nn.BatchNorm2d(6))
+    mean, variance = measured_statistics(module, [images(1)]).layers["1"]
+    np.testing.assert_allclose(mean, module[0](images(1)).detach().flatten().numpy(), rtol=1e-5)
+    assert not variance.any()
+
+
 def test_groups_are_pooled_with_the_variance_between_them() -> None:
     given = torch.cat([images(GROUP), images(GROUP) + 3.0])
     layer = nn.Sequential(nn.BatchNorm2d(3))

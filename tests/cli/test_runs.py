@@ -38,6 +38,15 @@ def test_programs_get_every_entry(raytl: Raytl) -> None:
     )
 
 
+def test_runs_behind_a_link_are_listed_once(raytl: Raytl) -> None:
+    put_run("disk/good")
+    Path("runs").mkdir()
+    Path("runs/there").symlink_to("../disk/good")
+    Path("runs/again").symlink_to("../runs")
+    found = json.loads(raytl("runs", "--json").out)
+    assert [entry["uri"] for entry in found["runs"]] == ["runs/there"]
+
+
 @pytest.mark.s3
 def test_runs_in_a_bucket_are_listed(raytl: Raytl, bucket: str) -> None:
     put_run(f"s3://{bucket}/runs/one")

@@ -14,7 +14,7 @@ from raytl.store.drafts import drafted
 
 def test_a_folder_in_which_another_works_is_not_set_aside(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    with sole_owner(folder), pytest.raises(RunError, match=r"another raytl \(pid \d+\) is training in this folder"):
+    with sole_owner(folder), pytest.raises(RunError, match=r"another raytl \(pid \d+\) is working in this folder"):
         set_aside(folder, Recorder())
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
 

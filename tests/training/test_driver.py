@@ -203,7 +203,7 @@ def test_two_trainings_in_one_folder_exclude_each_other(make_experiment: MakeExp
 
     def try_again(event: Event) -> None:
         if isinstance(event, Step):
-            with pytest.raises(RunError, match=r"another raytl .*pid.* is training in this folder"):
+            with pytest.raises(RunError, match=r"another raytl .*pid.* is working in this folder"):
                 train(experiment)
             raise KeyboardInterrupt
 

@@ -20,6 +20,7 @@ from raytl.exporting.compress.search import Options, Step, refuse_other_files, s
 from raytl.exporting.graph import exporting_for
 from raytl.exporting.place import local_folder
 from raytl.exporting.trained_run import TrainedRun, open_run
+from raytl.run.owner import sole_owner
 from raytl.tasks.exporting import exporting_of
 
 DISTILL, PRUNE = "distill", "prune"
@@ -47,7 +48,7 @@ def compress(
 
     Raises:
         UserError: options that cannot take effect, or a task whose models are not compressed.
-        RunError: no such run, not finished, or without validation images.
+        RunError: no such run, not finished, or without validation images; or another process searches for the same `out`.
         ModelError: its network cannot be exported, or ONNX Runtime is not installed.
     """
     distillation = Distillation(tuple(teachers), student, unlabelled, epochs)
@@ -66,11 +67,15 @@ def compress(
         prefix: (each, _student_folder(trained, each, folder))
         for prefix, each in trainings(names, distillation, prune_fractions).items()
     }
-    for each, place in students.values():  # all at first: a network that cannot be pruned ends no search after hours
-        write_start(trained, each, place, on_event)
-    for prefix, (each, place) in students.items():
-        steps += _student_steps(prefix, source, each, place, on_event)
-    return search(steps, Options(target_ms, max_drop, threads), folder, on_event)
+    with sole_owner(work_folder(folder)):
+        for (
+            each,
+            place,
+        ) in students.values():  # all at first: a network that cannot be pruned ends no search after hours
+            write_start(trained, each, place, on_event)
+        for prefix, (each, place) in students.items():
+            steps += _student_steps(prefix, source, each, place, on_event)
+        return search(steps, Options(target_ms, max_drop, threads), folder, on_event)
 
 
 def trainings(names: Sequence[str], distillation: Distillation, fractions: Sequence[float]) -> dict[str, Distillation]:

@@ -24,8 +24,10 @@ from raytl.exporting.compress import search as searching
 from raytl.exporting.compress.distill import Distillation
 from raytl.exporting.compress.driver import check_options, refuse_other_answers, trainings
 from raytl.exporting.compress.outcome import Outcome
+from raytl.exporting.compress.search import work_folder
 from raytl.exporting.trained_run import open_run
 from raytl.run.folder import RunFolder
+from raytl.run.owner import sole_owner
 from raytl.tasks.saved import Saved
 from raytl.training.job import TrainJob
 from tests.cli.conftest import Raytl
@@ -96,6 +98,14 @@ def test_a_network_that_cannot_be_pruned_ends_the_command_before_another_is_trai
     with pytest.raises(ModelError, match=r"cannot be pruned by 0.3"):
         driver.compress(str(trained), methods=["prune"], prune_fractions=[0.2, 0.3], out=tmp_path / "out")
     assert not trainings
+
+
+def test_two_searches_for_one_folder_do_not_run_at_once(trained: Path, tmp_path: Path) -> None:
+    with (
+        sole_owner(work_folder(tmp_path / "out")),
+        pytest.raises(RunError, match=r"out-search: another raytl \(pid \d+\) is working in this folder"),
+    ):
+        driver.compress(str(trained), methods=["onnx-fp32"], out=tmp_path / "out")
 
 
 def test_without_onnx_runtime_nothing_is_trained(monkeypatch: pytest.MonkeyPatch) -> None:
