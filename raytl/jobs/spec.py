@@ -60,10 +60,11 @@ def job_spec(
     else:
         words += [EXPERIMENT, "--set", f"compute.cluster={cluster_of(experiment)}"]
         words += ["--new"] if new and verb != "retrain" else []
+    runtime_env = _runtime_env(packed, code_source, version)
     return JobSpec(
-        id=f"{base_id(verb, experiment, packed)}-{attempt}",
+        id=f"{_base_id(verb, experiment, runtime_env)}-{attempt}",
         entrypoint=shlex.join(words),
-        runtime_env=_runtime_env(packed, code_source, version),
+        runtime_env=runtime_env,
         metadata={
             "raytl": version,
             "verb": verb,
@@ -86,9 +87,9 @@ def _output_uri(verb: Verb, experiment: Experiment) -> str:
     return winner_uri(experiment) if verb == "tune" else run_uri(experiment)
 
 
-def base_id(verb: Verb, experiment: Experiment, packed: Pack) -> str:
-    """Return `raytl-<verb>-<name>-<digest>`, with the digest of the verb and the package."""
-    digest = hashlib.sha256(json.dumps([verb, packed.digest]).encode()).hexdigest()[:10]
+def _base_id(verb: Verb, experiment: Experiment, runtime_env: dict[str, Any]) -> str:
+    """Return `raytl-<verb>-<name>-<digest>`, with the digest of the verb, the package, and the version of raytl from an index."""
+    digest = hashlib.sha256(json.dumps([verb, runtime_env]).encode()).hexdigest()[:10]
     name = re.sub(r"[^a-z0-9]+", "-", experiment.name.lower()).strip("-")[:40]
     return f"raytl-{verb}-{name}-{digest}"
 

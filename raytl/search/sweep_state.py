@@ -46,7 +46,6 @@ class SweepState:
     _seconds: dict[int, float] = field(default_factory=dict)
     _best: tuple[float, int] | None = None
     _finalists: list[TrialRecord] = field(default_factory=list)
-    _is_cut: bool = False
 
     def __post_init__(self) -> None:
         metric, records = self.search.metrics[0], self.study.records()
@@ -71,7 +70,7 @@ class SweepState:
 
         The time of replicates and of the refit counts toward no budget.
         """
-        return self.budget_tracker.spent() if self._is_cut or self.study.counts()[1] else None
+        return self.budget_tracker.spent() if self.study.counts()[1] else None
 
     def ask(self) -> Suggestion | None:
         """Return the next trial; None if all were suggested, or the sweep is over or stops here."""
@@ -86,13 +85,16 @@ class SweepState:
         return suggestion
 
     def advance(self, number: int, result: TrialResult) -> bool:
-        """Report a trial's result and, if it is the last or the trial is to be stopped, its end; return True at the end."""
-        is_end = result.is_last or self.report(number, result)
-        if not is_end and self.is_over:
-            is_end = self._is_cut = True
-        if is_end:
+        """Report a trial's result and, if it is the last or the trial is to be stopped, its end; return True if it trains no more.
+
+        A trial that the budget interrupts does not end: a later start with a larger budget continues it.
+        """
+        if result.is_last or self.report(number, result):
             self.tell(number, result)
-        return is_end
+            return True
+        if self.is_over:
+            write_wall_s(self.study.folder, self.budget_tracker.wall_s)
+        return self.is_over
 
     def report(self, number: int, result: TrialResult) -> bool:
         """Report the epochs of a trial; return True if it is to be stopped."""

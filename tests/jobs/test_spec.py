@@ -33,6 +33,8 @@ def test_a_jobs_id_depends_on_verb_experiment_and_code() -> None:
     assert spec().id == spec().id == spec(user="you").id
     assert spec().id.startswith("raytl-train-far-") and spec().id.endswith("-1")
     assert len({spec().id, spec("tune").id, spec(changes={"optim.lr": 0.1}).id}) == 3
+    assert spec(version="1.3").id == spec().id, "the image says which raytl it has"
+    assert spec(code_source="pip").id != spec(code_source="pip", version="1.3").id
 
 
 def test_the_entrypoint_is_the_local_command() -> None:

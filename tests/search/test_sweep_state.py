@@ -138,13 +138,20 @@ def test_a_resumed_trial_reports_epochs_that_a_killed_process_could_not(tmp_path
 
 
 @pytest.mark.parametrize("metric", [METRIC, [METRIC, "cost/trainable_parameters"]])
-def test_a_trial_that_the_budget_ends_keeps_its_scores(tmp_path: Path, metric: str | list[str]) -> None:
+def test_a_trial_that_the_budget_interrupts_keeps_its_scores_and_resumes(
+    tmp_path: Path, metric: str | list[str]
+) -> None:
     search = SearchConfig.model_validate({"metric": metric, "scheduler": "none", "budget": {"wall": 10}})
     experiment = Experiment.model_validate({"name": "x", "data": {"uri": "d"}, "model": {"name": "m"}})
     space, seconds = space_of(experiment).resolved(5), [0.0]
-    study = Study.open(tmp_path, search, name="x", space=space, base={}, stages=5, epochs=9, same={})
-    budget_tracker = BudgetTracker(search, TrialShape(1, 1, 0.0), clock=lambda: seconds[-1])
-    sweep_state = SweepState(study, search, budget_tracker, 9, 64, ignore)
+
+    def opened(budget_s: float) -> SweepState:
+        larger = search.model_copy(update={"budget": search.budget.model_copy(update={"wall": budget_s})})
+        study = Study.open(tmp_path, larger, name="x", space=space, base={}, stages=5, epochs=9, same={})
+        tracker = BudgetTracker(larger, TrialShape(1, 1, 0.0), clock=lambda: seconds[-1])
+        return SweepState(study, larger, tracker, 9, 64, ignore)
+
+    sweep_state = opened(10)
     suggestion = sweep_state.ask()
     assert suggestion is not None
     scores = {METRIC: 0.5, "cost/trainable_parameters": 10.0}
@@ -152,8 +159,14 @@ def test_a_trial_that_the_budget_ends_keeps_its_scores(tmp_path: Path, metric: s
     seconds.append(11.0)
     assert sweep_state.advance(suggestion.number, TrialResult("running", EpochScores(2, scores | {METRIC: 0.6})))
     assert wall_s(tmp_path) == 11.0, "also if the process is killed now"
-    (record,) = finalists(study.records(), METRIC)
-    assert (record.state, record.values) == ("pruned", (0.6, 10.0)[: len(search.metrics)])
+    assert sweep_state.ask() is None and sweep_state.budget_stop
+    (record,) = sweep_state.study.records()
+    assert (record.state, record.values) == ("running", (0.6, 10.0)[: len(search.metrics)])
+    again = opened(20)
+    assert again.ask() == suggestion
+    again.advance(suggestion.number, TrialResult("complete", EpochScores(9, scores | {METRIC: 0.7})))
+    (ended,) = finalists(again.study.records(), METRIC)
+    assert (ended.state, ended.values) == ("complete", (0.7, 10.0)[: len(search.metrics)])
 
 
 def test_a_score_that_is_not_finite_is_never_the_best_so_far(tmp_path: Path) -> None:
