@@ -38,6 +38,14 @@ def group_draws(groups: Groups, resamples: int, rng: np.random.Generator) -> Ite
             yield np.stack([np.concatenate([members[group] for group in row]) for row in rows])
 
 
+def group_sums(values: Floats, groups: Groups) -> Floats:
+    """Return the sums of `values (n, ...)` over the images of each group, `(groups, ...)`."""
+    owners = np.unique(groups, return_inverse=True)[1]
+    sums = np.zeros((int(owners.max(initial=-1)) + 1, *values.shape[1:]))
+    np.add.at(sums, owners, values)
+    return sums
+
+
 def blocks(draws: Ints, at_once: int) -> Iterator[Ints]:
     """Yield the draws, at most `at_once` (at least one) at a time."""
     step = max(1, at_once)

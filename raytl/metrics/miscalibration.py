@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from raytl.metrics.calibration import TEMPERATURES, decision_losses, fit_temperature
 from raytl.metrics.confusion import Floats, Ints
-from raytl.metrics.draws import Groups
+from raytl.metrics.draws import Groups, group_sums
 from raytl.metrics.intervals import Interval
 from raytl.metrics.scores import ECE_BINS, confidence_bin, facts, softmax
 from raytl.metrics.sign_flips import random_sums
@@ -90,10 +90,7 @@ def hit_errors(
 
 def _grouped_error(gaps: Floats, bins: Ints, groups: Groups, seed: int, simulations: int) -> CalibrationError:
     """Return the error of events with the differences `gaps (n,)` between what is there and its probability, in `bins (n,)`."""
-    owners = np.unique(groups, return_inverse=True)[1]
-    count = int(owners.max()) + 1
-    cells = np.bincount(owners * ECE_BINS + bins, gaps, count * ECE_BINS)
-    sums: Floats = cells.reshape(count, ECE_BINS).astype(np.float64)
+    sums = group_sums(gaps[:, None] * np.eye(ECE_BINS)[bins], groups)
     simulated = np.abs(random_sums(sums, simulations, seed)).sum(axis=1) / len(gaps)
     return compared(float(np.abs(sums.sum(axis=0)).sum() / len(gaps)), simulated)
 
@@ -143,7 +140,7 @@ def _design_effect(losses: Callable[[float], Floats], best: float, groups: Group
     step = _STEP * best
     less, at_best, more = losses(best - step), losses(best), losses(best + step)
     curvature = float((less - 2 * at_best + more).sum()) / step**2
-    slopes = np.bincount(np.unique(groups, return_inverse=True)[1], (more - less) / (2 * step))
+    slopes = group_sums((more - less) / (2 * step), groups)
     count = len(slopes)
     if count < 2:
         return math.inf

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from raytl.metrics.confusion import Floats, Ints
-from raytl.metrics.draws import Groups, ratio
+from raytl.metrics.draws import Groups, group_sums, ratio
 from raytl.metrics.grouped import fraction_of
 from raytl.metrics.intervals import Interval
 from raytl.metrics.miscalibration import CalibrationError, calibration_errors
@@ -123,12 +123,7 @@ def scored(
 
 def _summed(versions: Floats, groups: Groups) -> Floats:
     """Return the sums over each group of `versions (v, n, 4)`, and last its number of images, `(v, groups, 5)`."""
-    owners = np.unique(groups, return_inverse=True)[1]
-    sums = np.zeros((len(versions), int(owners.max()) + 1, versions.shape[2] + 1))
-    for version, own in zip(versions, sums, strict=True):
-        np.add.at(own[:, :-1], owners, version)
-    sums[..., -1] = np.bincount(owners)
-    return sums
+    return np.stack([group_sums(np.column_stack([each, np.ones(len(each))]), groups) for each in versions])
 
 
 def _drawn(versions: Floats, rng: np.random.Generator) -> Floats:

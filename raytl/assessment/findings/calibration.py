@@ -62,7 +62,7 @@ class FindingCalibrationSection:
         labels = (
             []
             if evidence.kind.has_places
-            else (label_calibrations(test, evidence.classes, options.seed, evidence.test.sampling_groups))
+            else label_calibrations(test, evidence.classes, options.seed, evidence.test.sampling_groups)
         )
         return SectionResult(
             title="Calibration: is the confidence right?",

@@ -13,6 +13,7 @@ from raytl.assessment.plots import banded_chart
 from raytl.assessment.section import Figure, Options, SectionResult, Table
 from raytl.assessment.texts import bounds, percent
 from raytl.metrics.confusion import Floats
+from raytl.metrics.draws import group_sums
 from raytl.metrics.finding_calibration import LEAST_IMAGES, binned_error, binned_reliability
 from raytl.metrics.intervals import Interval, estimates
 from raytl.metrics.miscalibration import CalibrationError
@@ -73,12 +74,7 @@ def _bins(split: SplitFindings) -> Floats:
     """Return the bins of what errs together, `(units, 15, 3)`: images, or groups of them."""
     pixels = split.findings.pixels
     assert pixels is not None, "evidence of class maps has pixels"
-    if split.sampling_groups is None:
-        return pixels.bins
-    owners = np.unique(split.sampling_groups, return_inverse=True)[1]
-    sums = np.zeros((int(owners.max(initial=-1)) + 1, *pixels.bins.shape[1:]))
-    np.add.at(sums, owners, pixels.bins)
-    return sums
+    return pixels.bins if split.sampling_groups is None else group_sums(pixels.bins, split.sampling_groups)
 
 
 def _places(scored: dict[str, Interval]) -> Iterator[str]:
