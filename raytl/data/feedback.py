@@ -20,7 +20,7 @@ from raytl.stored.bounds import Bound, Digest, Moment, Name, at_least, at_most
 PHOTOS, LABELS = "photos/", "labels/"
 KEYS = "feedback/"
 """Keys of samples begin with it."""
-SUFFIXES = ("jpg", "png", "webp", "gif", "bmp", "tif")
+SUFFIXES = ("jpg", "png", "webp", "gif", "bmp", "tif", "avif", "heic", "jp2", "ppm", "pgm", "pbm")
 MAX_LABELS = 1_000_000
 MAX_PHOTO_BYTES = 64 << 20
 _LABELS_KEY = re.compile(r"labels/\d{8}T\d{6}Z-[0-9a-f]{8}\.json")

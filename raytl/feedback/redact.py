@@ -10,11 +10,13 @@ import shlex
 import subprocess
 from collections.abc import Callable
 
+from raytl.data.heif import is_heif
 from raytl.errors import ConfigError
 
 Redact = Callable[[bytes], bytes | None]
 """From a photo to the redacted one; None = do not store it."""
 TIME_LIMIT_S = 10.0
+_NETPBM = {1: "pbm", 2: "pgm", 3: "ppm", 4: "pbm", 5: "pgm", 6: "ppm"}
 _MAGIC = (
     (b"\xff\xd8\xff", "jpg"),
     (b"\x89PNG\r\n\x1a\n", "png"),
@@ -22,13 +24,20 @@ _MAGIC = (
     (b"BM", "bmp"),
     (b"II*\0", "tif"),
     (b"MM\0*", "tif"),
+    (b"\0\0\0\x0cjP  \r\n", "jp2"),
+    *((f"P{number}{space}".encode(), suffix) for number, suffix in _NETPBM.items() for space in " \t\r\n"),
 )
+_AVIF = (b"avif", b"avis")
 
 
 def suffix_of(photo: bytes) -> str:
     """Return the suffix of a photo by its first bytes; empty if it is none that feedback keeps."""
     if photo[:4] == b"RIFF" and photo[8:12] == b"WEBP":
         return "webp"
+    if is_heif(photo):
+        return "heic"
+    if photo[4:8] == b"ftyp" and any(brand in photo[8:64] for brand in _AVIF):
+        return "avif"
     return next((suffix for magic, suffix in _MAGIC if photo.startswith(magic)), "")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 import sys
@@ -14,8 +15,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from raytl.data.feedback import photos_in
+from raytl.data.feedback import SUFFIXES, photos_in
 from raytl.errors import ConfigError, Denied, Unavailable
 from raytl.events import Message
 from raytl.feedback import recorder as recording
@@ -219,7 +221,15 @@ def test_redaction_needs_a_program_and_no_shell(tmp_path: Path) -> None:
 
 def test_suffixes_are_told_by_content() -> None:
     kinds = {b"\xff\xd8\xff\xe0": "jpg", b"RIFF1234WEBPVP8 ": "webp", b"GIF89a": "gif", b"<svg": "", b"": ""}
+    kinds |= {b"\0\0\0\x18ftypheic\0\0\0\0": "heic", b"P7 x": "", b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom": ""}
     assert {content: suffix_of(content) for content in kinds} == kinds
+
+
+@pytest.mark.parametrize("suffix", [each for each in SUFFIXES if each != "heic"])
+def test_every_kind_of_photo_that_a_server_answers_is_kept(suffix: str) -> None:
+    content, modes = io.BytesIO(), {"pgm": "L", "pbm": "1"}
+    Image.new(modes.get(suffix, "RGB"), (8, 8)).save(content, Image.registered_extensions()[f".{suffix}"])
+    assert suffix_of(content.getvalue()) == suffix
 
 
 def window(hours: int, size: int = 10) -> StoredWindow:
