@@ -4,6 +4,7 @@
     python -m experiments.bench.tune --seeds 0 --no-ablation --no-refit
     python -m experiments.bench.tune --trials 4 --epochs 2 --images 48 --seeds 0    # a smoke test
     python -m experiments.bench.tune --data data/defaults/signs/20/0 --px 112       # class folders of train, val and test
+    python -m experiments.bench.tune --seeds 3 4 --contenders nested raytl --no-ablation    # without the other pattern
 
 `nested` is the pattern of Ray's documentation (a TorchTrainer in each trial), `plain` the same without the nested
 trainer (tune_peer.py), and `raytl` is `raytl tune`. All have the same photos, space, number of trials, epochs, halving
@@ -130,7 +131,7 @@ def main() -> None:
     )
     saved: dict[str, Any] = json.loads(results.read_bytes()) if results.exists() else {}
     todo: list[tuple[str, str, int, dict[str, Any]]] = [
-        (f"{contender} {seed}", contender, seed, {}) for seed in options.seeds for contender in CONTENDERS
+        (f"{contender} {seed}", contender, seed, {}) for seed in options.seeds for contender in options.contenders
     ]
     todo += (
         [] if options.no_ablation else [(f"{name} 0", "raytl", 0, off) for name, off in ablation(root, options.seeds)]
@@ -175,6 +176,7 @@ def arguments() -> argparse.Namespace:
     """Return the command-line options."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--contenders", nargs="+", choices=CONTENDERS, default=list(CONTENDERS))
     parser.add_argument("--trials", type=int, default=16)
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--images", type=int, default=240, help="training photos, and as many validation photos")
@@ -200,9 +202,9 @@ def table(sweeps: dict[str, Sweep], seeds: list[int]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     for contender in CONTENDERS:
-        own = [sweeps[f"{contender} {seed}"] for seed in seeds if f"{contender} {seed}" in sweeps]
-        if own:
-            lines.append(row(contender, own, sweeps, seeds))
+        ran = [seed for seed in seeds if f"{contender} {seed}" in sweeps]
+        if ran:
+            lines.append(row(contender, [sweeps[f"{contender} {seed}"] for seed in ran], sweeps, ran))
     lines += ["", "| raytl, seed 0 | wall s | best | s to nested's best - 0.5 |", "|---|---|---|---|"]
     for name in ("raytl", *ABLATION):
         if (one := sweeps.get(f"{name} 0")) is not None:
@@ -222,7 +224,10 @@ def row(contender: str, own: list[Sweep], sweeps: dict[str, Sweep], seeds: list[
     """Return the line of a contender."""
     at = [one.seconds_to(target(sweeps, seed)) for seed, one in zip(seeds, own, strict=True)]
     ratios_by_peer = [
-        [None if s is None else s / sweeps[f"{other} {seed}"].seconds for seed, s in zip(seeds, at, strict=True)]
+        [
+            None if s is None or (peer := sweeps.get(f"{other} {seed}")) is None else s / peer.seconds
+            for seed, s in zip(seeds, at, strict=True)
+        ]
         for other in ("nested", "plain")
     ]
     tests = [100 * one.test for one in own if one.test is not None]
