@@ -295,7 +295,7 @@ def sweep_job(inputs: SweepInputs, write_token: WriteToken | None = None) -> Tra
         changes=inputs.plan.changes,
         feature_seed=None if experiment.search.feature_cache == "off" else experiment.train.seed,
     )
-    folds = experiment.search.folds
+    job, folds = job.with_fixed_weights(), experiment.search.folds
     return job if folds is None else replace(job, folds=fold_jobs(job, folds))
 
 

@@ -180,6 +180,7 @@ def _job(run_store: RunStore, run_plan: Plan) -> TrainJob:
         sources=run_plan.sources.samples,
         changes=run_plan.changes,
     )
+    job = job.with_fixed_weights()
     return job if runs_in_process(run_plan.experiment.compute) else job.sharing_samples()
 
 

@@ -17,6 +17,8 @@ from raytl.data.sources import located, other_sources
 from raytl.events import OnEvent, ignore
 from raytl.labelling.change import UNCHANGED, TrainChange
 from raytl.labelling.settings import Settings, settings_of
+from raytl.registry.reader import fixed
+from raytl.registry.reference import is_reference
 from raytl.run.run_store import RunStore
 from raytl.store.audited import audited_name
 from raytl.store.lease import WriteToken
@@ -83,6 +85,18 @@ class TrainJob:
         """Return the job with the training images that its experiment's label methods leave; nothing changes twice."""
         change = self.changes.get(settings_of(self.experiment), UNCHANGED)
         return replace(self, train=change.applied(self.train), changes={})
+
+    def with_fixed_weights(self) -> TrainJob:
+        """Return the job with the number of the version that `model.weights` names now: an alias that moves meanwhile changes nothing.
+
+        Raises:
+            RegistryError: no such version or alias.
+        """
+        model = self.experiment.model
+        if not is_reference(model.weights):
+            return self
+        model = model.model_copy(update={"weights": fixed(model.weights, self.s3)})
+        return replace(self, experiment=self.experiment.model_copy(update={"model": model}))
 
     def sharing_samples(self) -> TrainJob:
         """Return the job, whose workers will read large splits from a file below its location instead of a copy each."""
