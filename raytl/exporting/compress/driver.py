@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def compress(
         prefix: (each, _student_folder(trained, each, folder))
         for prefix, each in trainings(names, distillation, prune_fractions).items()
     }
-    with sole_owner(work_folder(folder)):
+    with _only_search(work_folder(folder)):
         for (
             each,
             place,
@@ -76,6 +77,17 @@ def compress(
         for prefix, (each, place) in students.items():
             steps += _student_steps(prefix, source, each, place, on_event)
         return search(steps, Options(target_ms, max_drop, threads), folder, on_event)
+
+
+@contextlib.contextmanager
+def _only_search(work: Path) -> Iterator[None]:
+    """Lock the folder of a search; one that leaves no file there leaves no lock either."""
+    with sole_owner(work):
+        try:
+            yield
+        finally:
+            if not any(path.is_file() and path != work / ".lock" for path in work.rglob("*")):
+                (work / ".lock").unlink(missing_ok=True)
 
 
 def trainings(names: Sequence[str], distillation: Distillation, fractions: Sequence[float]) -> dict[str, Distillation]:
