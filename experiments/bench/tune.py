@@ -208,21 +208,24 @@ def table(sweeps: dict[str, Sweep], seeds: list[int]) -> str:
     lines += ["", "| raytl, seed 0 | wall s | best | s to nested's best - 0.5 |", "|---|---|---|---|"]
     for name in ("raytl", *ABLATION):
         if (one := sweeps.get(f"{name} 0")) is not None:
-            at = one.seconds_to(target(sweeps, 0))
+            score = target(sweeps, 0)
+            at = None if score is None else one.seconds_to(score)
             lines.append(
                 f"| {name} | {one.seconds:.0f} | {100 * one.best:.1f} | {'-' if at is None else f'{at:.0f}'} |"
             )
     return "\n".join(lines)
 
 
-def target(sweeps: dict[str, Sweep], seed: int) -> float:
-    """Return the target score: half a point below the best of the documented pattern with that seed."""
-    return sweeps[f"nested {seed}"].best - NEAR
+def target(sweeps: dict[str, Sweep], seed: int) -> float | None:
+    """Return the target score: half a point below the best of the documented pattern with that seed, if that ran."""
+    nested = sweeps.get(f"nested {seed}")
+    return None if nested is None else nested.best - NEAR
 
 
 def row(contender: str, own: list[Sweep], sweeps: dict[str, Sweep], seeds: list[int]) -> str:
     """Return the line of a contender."""
-    at = [one.seconds_to(target(sweeps, seed)) for seed, one in zip(seeds, own, strict=True)]
+    targets = [target(sweeps, seed) for seed in seeds]
+    at = [None if score is None else one.seconds_to(score) for score, one in zip(targets, own, strict=True)]
     ratios_by_peer = [
         [
             None if s is None or (peer := sweeps.get(f"{other} {seed}")) is None else s / peer.seconds

@@ -12,11 +12,12 @@ from experiments.bench.tune_setup import Setup
 
 
 def raytl_sweep(setup: Setup, overrides: dict[str, Any]) -> dict[str, Any]:
-    """Run `raytl tune`; its time ends with its last trial, as for the others, because the refit counts as part of the test."""
+    """Run what `raytl tune` does; its time ends with its last trial, as for the others, because the refit counts as part of the test."""
     from experiments.bench.tune import experiment_of
     from raytl import load_experiment
+    from raytl.eager import defer_compiler
     from raytl.events import Event, Message, TrialChanged
-    from raytl.search.driver import tune
+    from raytl.search.early import early_trials
 
     if overrides.get("RAYTL_BENCH_REUSE") == "0":
         never_reuse()
@@ -37,7 +38,12 @@ def raytl_sweep(setup: Setup, overrides: dict[str, Any]) -> dict[str, Any]:
             with Path(setup.folder, "epochs.jsonl").open("a", encoding="utf-8") as log:
                 log.write(line + "\n")
 
-    result = tune(load_experiment(experiment_of(setup, overrides)), on_event=hear)
+    experiment = load_experiment(experiment_of(setup, overrides))
+    defer_compiler()  # this and what follows as the command does, before it imports torch
+    with early_trials(experiment):
+        from raytl.search.driver import tune
+
+        result = tune(experiment, on_event=hear)
     return {"overrides": result.overrides, "trials": sum(result.trials.values()), "seconds": times[-1]}
 
 

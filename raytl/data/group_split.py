@@ -11,8 +11,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from raytl.config.schema import ColumnRole
 from raytl.data.manifest import Sample
@@ -92,6 +90,9 @@ def unless_one(groups: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
 
 def joined(*labels: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the group of each thing, `(n,)`: things that share one of their `labels`, each `(n,)`, are in one group."""
+    from scipy.sparse import coo_array  # takes a quarter of a second to import, and few sets have groups
+    from scipy.sparse.csgraph import connected_components
+
     count = len(labels[0])
     ends = [np.unique(each, return_inverse=True)[1] + (place + 1) * count for place, each in enumerate(labels)]
     edges = (np.tile(np.arange(count), len(ends)), np.concatenate(ends))

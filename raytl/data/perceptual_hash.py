@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy.fft import dctn
 
 from raytl.cpus import usable_cpus
 from raytl.data.bit_depth import RGB, SIXTEEN_BITS, BitDepth
@@ -36,6 +35,8 @@ Hashes = NDArray[np.uint64]
 
 def phash(image: Image.Image) -> int:
     """Return the perceptual hash of the image."""
+    from scipy.fft import dctn  # takes a quarter of a second to import, and workers hash nothing
+
     gray = np.asarray(image.convert("L").resize((_SIDE, _SIDE), Image.Resampling.LANCZOS), dtype=np.float64)
     low = dctn(gray, norm="ortho")[:_LOW, :_LOW].ravel()[1:]  # without the first, the brightness
     return sum(1 << place for place in np.flatnonzero(low > np.median(low)).tolist())

@@ -15,7 +15,6 @@ import torch
 from numpy.typing import NDArray
 
 from raytl.labelling.confident import GivenLabels, confident
-from raytl.labelling.propagate import propagated
 from raytl.labelling.pseudo import fitted, pseudo_labelled
 from raytl.metrics.confusion import Ints
 from raytl.metrics.paired import Paired, paired_classes
@@ -73,6 +72,8 @@ def given_labels(
 
 
 def _propagate(features: Vectors, classes: Ints, count: int, fraction: float) -> NDArray[np.float64]:
+    from raytl.labelling.propagate import propagated  # imports SciPy, which takes a quarter of a second
+
     return propagated(features, classes, count)
 
 

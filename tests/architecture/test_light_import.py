@@ -80,6 +80,10 @@ def test_importing_a_light_part_loads_no_heavy_vendor(part: str) -> None:
     assert loaded_with([name for name in names if not name.endswith("__main__")] or ["raytl"], HEAVY) == set()
 
 
+def test_a_process_of_trials_loads_no_scipy_before_its_first_trial() -> None:
+    assert loaded_with(["raytl.search.trial_process"], ("ray", "scipy", "matplotlib", "pandas", "sklearn")) == set()
+
+
 def test_verbs_that_train_nothing_load_no_heavy_vendor(tmp_path: Path) -> None:
     (tmp_path / "wrong.yaml").write_text("name: x\ndata: photos\nmodel: resnet18\ntrain: {epoch: 3}\n")
     (tmp_path / "runs").mkdir()
