@@ -90,13 +90,15 @@ def tune(experiment: Experiment, *, new: bool = False, add: int = 0, on_event: O
     on_event = exporting_metrics(on_event, experiment.name)
     run_store = RunStore(sweep_uri(experiment), apart=TRIALS, s3=S3Settings.of(experiment.storage))
     folder = run_store.folder.root
-    if new:
+    inputs: SweepInputs | None = None
+    if new:  # a fault is found before the old sweep is renamed
+        inputs = on_smaller_images(sweep_inputs(experiment, on_event, new=True))
         run_store.set_aside(on_event)
     run_store.fetch()
-    if not add and is_finished(folder, experiment.search):
+    if inputs is None and not add and is_finished(folder, experiment.search):
         check_finished(folder, experiment)
         return finished(folder, experiment)
-    inputs = on_smaller_images(sweep_inputs(experiment, on_event))
+    inputs = inputs or on_smaller_images(sweep_inputs(experiment, on_event))
     sweep = _Sweep(inputs, run_store, logged(on_event))
     with (
         run_store.owned(on_event),

@@ -40,6 +40,9 @@ from raytl.training.job import TrainJob
 from raytl.training.plan import Plan
 from raytl.uris import is_remote
 
+_NOTHING = ".new"
+"""A folder that is not there."""
+
 
 @dataclass(frozen=True)
 class SweepInputs:
@@ -61,16 +64,16 @@ class SweepInputs:
         return replace(self, trials=experiment)
 
 
-def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
-    """Read the data, build the model and resolve the space of `experiment`.
+def sweep_inputs(experiment: Experiment, on_event: OnEvent, *, new: bool = False) -> SweepInputs:
+    """Read the data, build the model and resolve the space of `experiment`; with `new`, as if no sweep had begun in its folder.
 
     Raises:
         UserError: the data, the model or the space has a problem, or a trial of the space contradicts the experiment.
     """
     _refuse_warmup(experiment)
-    root = sweep_root(experiment)
+    root = sweep_root(experiment) / _NOTHING if new else sweep_root(experiment)
     _check_space(experiment, root, on_event)
-    train_plan = plan(adopted(root, _as_long_as_a_trial(experiment)), on_event, recorded=stored_changes(root))
+    train_plan = plan(adopted(root, _as_long_as_a_trial(experiment, root)), on_event, recorded=stored_changes(root))
     experiment = train_plan.experiment
     for line in train_plan.notes:
         on_event(Message(line))
@@ -95,7 +98,7 @@ def sweep_inputs(experiment: Experiment, on_event: OnEvent) -> SweepInputs:
     check_corners(experiment, space)
     check_turns(experiment, train_plan.preprocess, "auxiliary.rotation" in {each.key for each in space.dimensions})
     inputs = SweepInputs(experiment, train_plan, stages, space, base, sweep_root(experiment))
-    return replace(inputs, prior=_prior(inputs, on_event))
+    return replace(inputs, prior=_prior(inputs, root, on_event))
 
 
 def _learned_columns(experiment: Experiment) -> list[str]:
@@ -132,9 +135,9 @@ def _has_begun(folder: Path) -> bool:
     return any((folder / name).exists() for name in ("experiment.yaml", "study.log", "study.db"))
 
 
-def _prior(inputs: SweepInputs, on_event: OnEvent) -> Prior | None:
-    """Return the earlier sweeps that the sweep began with; read those that `search.prior` names if it has not begun."""
-    folder, locations = inputs.folder, inputs.experiment.search.prior
+def _prior(inputs: SweepInputs, folder: Path, on_event: OnEvent) -> Prior | None:
+    """Return the earlier sweeps that the sweep in `folder` began with; read those that `search.prior` names if it has not begun."""
+    locations = inputs.experiment.search.prior
     if (folder / PRIOR).exists():
         return load(folder)
     if locations is None:
@@ -186,9 +189,9 @@ def _storage_fault(experiment: Experiment) -> str:
     )
 
 
-def _as_long_as_a_trial(experiment: Experiment) -> Experiment:
+def _as_long_as_a_trial(experiment: Experiment, root: Path) -> Experiment:
     """Return the experiment with the epochs of its trials where none are set, so that the recipe fits its schedule to them."""
-    limit, root = experiment.search.budget.max_epochs, sweep_root(experiment)
+    limit = experiment.search.budget.max_epochs
     has_no_recipe = (root / "experiment.yaml").exists() and not (root / FILE).exists()
     if limit is None or experiment.recipe == "none" or has_no_recipe:
         return experiment

@@ -21,7 +21,7 @@ from raytl.config.load import load_experiment
 from raytl.config.override import override
 from raytl.config.schema import Experiment
 from raytl.config.search import SearchConfig
-from raytl.errors import RunError, TrainingError
+from raytl.errors import RunError, TrainingError, UserError
 from raytl.events import Message, Recorder, TrialChanged
 from raytl.models.backbone import Backbone
 from raytl.models.prefix import between
@@ -326,3 +326,21 @@ def test_the_report_names_the_earlier_sweeps(make_sweep: MakeSweep, tmp_path: Pa
     folder = sweep_root(experiment)
     assert "Earlier sweeps, with their numbers of trials: first-sweep (1)." in (folder / "report.html").read_text()
     assert "earlier sweep: first-sweep" in [row["source"] for row in outline(experiment)]
+
+
+def test_a_new_sweep_renames_the_old_one_only_once_its_own_inputs_are_good(make_sweep: MakeSweep, tmp_path: Path) -> None:
+    experiment = make_sweep({"search.prior": str(tmp_path)})
+    folder = sweep_root(experiment)
+    folder.mkdir(parents=True)
+    (folder / "study.log").touch()
+    (folder / "recipe.json").write_text("damaged")
+    refused = override(experiment, {"data.uri": str(tmp_path / "missing")})
+    with pytest.raises(UserError, match="missing"):
+        tune(refused, new=True)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    assert {path.name for path in folder.iterdir()} == {"study.log", "recipe.json"}
+    heard = Recorder()
+    inputs = sweep_inputs(experiment, heard, new=True)
+    lines = [event.text for event in heard.events if isinstance(event, Message)]
+    assert "search.prior: no earlier sweep of this task, model and objective; this one starts without" in lines
+    assert inputs.folder == folder
