@@ -89,7 +89,13 @@ def unless_one(groups: NDArray[np.int64] | None) -> NDArray[np.int64] | None:
 
 
 def joined(*labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the group of each thing, `(n,)`: things that share one of their `labels`, each `(n,)`, are in one group."""
+    """Return the group of each thing, `(n,)`: things that share one of their `labels`, each `(n,)`, are in one group.
+
+    Groups are numbered in the order of their first things.
+    """
+    if len(labels) == 1:
+        _, first, own = np.unique(labels[0], return_index=True, return_inverse=True)
+        return np.argsort(np.argsort(first))[own]
     from scipy.sparse import coo_array  # takes a quarter of a second to import, and few sets have groups
     from scipy.sparse.csgraph import connected_components
 

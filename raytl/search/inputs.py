@@ -208,7 +208,7 @@ def check_finished(folder: Path, experiment: Experiment) -> None:
     file = folder / "experiment.yaml"
     if not file.exists():
         return
-    resolved = adopted(folder, _as_long_as_a_trial(experiment))
+    resolved = adopted(folder, _as_long_as_a_trial(experiment, folder))
     if lines := sweep_differences(stored_experiment(file), resolved):
         raise another_experiment(folder, lines)
 

@@ -41,9 +41,10 @@ AS_IT_IS = "the experiment as it is"
 
 RECIPES: Mapping[str, Mapping[str, Any]] = {
     # Kornblith et al. 2019; Yosinski et al. 2014, whose upper layers are the specific ones; Kumar et al. 2022; Howard &
-    # Ruder 2018 and Clark et al. 2020 for the decay of rates. In this order, as the second is often the best.
-    "linear probe": {"transfer.unfreeze": 0, "augment.strength": 0.25},
+    # Ruder 2018 and Clark et al. 2020 for the decay of rates. In this order: the first is often the best, and what the second
+    # can reach is known from the solved head.
     "upper half with decay": {"transfer.unfreeze": "half", "transfer.lr_decay": 0.7},
+    "linear probe": {"transfer.unfreeze": 0, "augment.strength": 0.25},
     "last stage": {"transfer.unfreeze": 1},
     "full with decay": {"transfer.unfreeze": "all", "transfer.lr_decay": 0.7},
 }
@@ -154,10 +155,10 @@ def with_earlier(points: list[Point], earlier: list[Point], trials: int) -> list
 
 
 def first_points(space: Space, base: Mapping[str, Any], stages: int) -> list[Point]:
-    """Return named points of the space: the recipes of the literature, and after the first the values of `base`."""
+    """Return named points of the space: the values of `base`, and the recipes of the literature."""
     keys = [dimension.key for dimension in space.dimensions]
     recipes = [(f"recipe: {name}", recipe) for name, recipe in RECIPES.items() if _DEPTH in keys]
-    recipes.insert(1, (AS_IT_IS, {key: base[key] for key in keys if key in base}))
+    recipes.insert(0, (AS_IT_IS, {key: base[key] for key in keys if key in base}))
     points: list[Point] = []
     for name, recipe in recipes:
         wanted = {**_MIDDLE, **recipe}

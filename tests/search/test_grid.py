@@ -24,7 +24,7 @@ def test_each_point_of_a_grid_is_suggested_once(tmp_path: Path, sampler: str, re
     study = opened(tmp_path, **search)  # the driver was killed while two trials ran
     suggestions = run(study, epochs=1)
     assert [one and one.overrides for one in first] == [one.overrides for one in suggestions[:2]]
-    assert suggestions[0].source == ("recipe: linear probe" if recipes else "sampler")
+    assert suggestions[0].source == ("the experiment as it is" if recipes else "sampler")
     points = [(depth, strength) for depth in range(3) for strength in (0, 0.5)]
     assert sorted(tuple(one.overrides.values()) for one in suggestions) == points
     assert (study.counts(), study.limit) == ((6, 0), 6)

@@ -81,10 +81,10 @@ def test_a_sweep_with_a_prior_that_was_killed_suggests_the_same_trials(tmp_path:
 def test_the_best_of_earlier_sweeps_come_right_after_the_experiment_as_it_is(tmp_path: Path) -> None:
     first = run(opened(tmp_path, earlier(), trials=8), epochs=1)
     assert [one.source for one in first] == [
-        "recipe: linear probe", "the experiment as it is", "earlier sweep: old-sweep", "recipe: upper half with decay",
+        "the experiment as it is", "earlier sweep: old-sweep", "recipe: upper half with decay", "recipe: linear probe",
         *["sampler"] * 4,
     ]  # fmt: skip
-    assert first[2].overrides == BEST
+    assert first[1].overrides == BEST
 
 
 def test_earlier_sweeps_without_recipes_are_the_first_points(tmp_path: Path) -> None:

@@ -77,11 +77,11 @@ def reopened(folder: Path) -> optuna.Study:
 def test_the_recipes_come_first_and_then_the_sampler(tmp_path: Path) -> None:
     suggestion = run(opened(tmp_path, scheduler="none"))
     assert [one.source for one in suggestion[:5]] == [
-        "recipe: linear probe", "the experiment as it is", "recipe: upper half with decay", "recipe: last stage",
+        "the experiment as it is", "recipe: upper half with decay", "recipe: linear probe", "recipe: last stage",
         "recipe: full with decay",
     ]  # fmt: skip
-    assert [one.overrides["transfer.unfreeze"] for one in suggestion[:5]] == [0, 2, STAGES // 2, 1, STAGES]
-    assert "transfer.lr_decay" not in suggestion[0].overrides
+    assert [one.overrides["transfer.unfreeze"] for one in suggestion[:5]] == [2, STAGES // 2, 0, 1, STAGES]
+    assert "transfer.lr_decay" not in suggestion[2].overrides
     assert len(suggestion) == 8
 
 

@@ -18,7 +18,6 @@ from raytl.data.targets import Labels
 from raytl.data.transforms import Preprocess
 from raytl.errors import ConfigError
 from raytl.events import ignore
-from raytl.models import solved_head
 from raytl.models.probe import head_layer
 from raytl.run import journal
 from raytl.store.s3_settings import ENVIRONMENT
@@ -123,10 +122,7 @@ def test_a_new_head_predicts_the_frequencies_of_the_labels(samples: tuple[Sample
     assert torch.sigmoid(layer.bias).tolist() == pytest.approx(frequencies, abs=0.03)
 
 
-def test_a_solved_head_separates_the_labels_before_the_first_step(
-    samples: tuple[Sample, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(solved_head, "_ITERATIONS", 10)
+def test_a_solved_head_separates_the_labels_before_the_first_step(samples: tuple[Sample, ...], tmp_path: Path) -> None:
     start = {"head_start": "solved", "unfreeze": 0}
     rows = fitted(tmp_path, samples, transfer=start, optim={"lr": 1e-9}, train={"epochs": 1})
     assert rows[0]["val/map"] > 0.9
