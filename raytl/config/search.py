@@ -40,7 +40,7 @@ class SearchConfig(Section):
     stop: Literal["noise", "never"] = "noise"
     """noise = end before all trials have run if the remaining ones are expected to gain less than the standard error of the validation score. Sweeps with several objectives and grids run all trials. never = run all trials."""
     recipes: bool = True
-    """Start with the recipes of the literature (linear probe, last stage, upper half, everything with decay) and the experiment itself."""
+    """Start with the recipes of the literature (upper half, linear probe, last stage, everything with decay) and the experiment itself."""
     feature_cache: Literal["auto", "off"] = "auto"
     """Compute the activations of frozen stages once for all trials. auto = if reading them is faster than computing them."""
     views: Annotated[int, Field(ge=1)] = 4

@@ -1,6 +1,6 @@
 """A linear probe: the head solved as multinomial logistic regression on the features of the network.
 
-Fine-tuning starts from it (LP-FT, Kumar et al. 2022), and it is the first recipe of every sweep.
+Fine-tuning starts from it (LP-FT, Kumar et al. 2022), and it is a recipe of every sweep.
 """
 
 from __future__ import annotations

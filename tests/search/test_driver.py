@@ -326,7 +326,9 @@ def test_the_report_names_the_earlier_sweeps(make_sweep: MakeSweep, tmp_path: Pa
     assert "earlier sweep: first-sweep" in [row["source"] for row in outline(experiment)]
 
 
-def test_a_new_sweep_renames_the_old_one_only_once_its_own_inputs_are_good(make_sweep: MakeSweep, tmp_path: Path) -> None:
+def test_a_new_sweep_renames_the_old_one_only_once_its_own_inputs_are_good(
+    make_sweep: MakeSweep, tmp_path: Path
+) -> None:
     experiment = make_sweep({"search.prior": str(tmp_path)})
     folder = sweep_root(experiment)
     folder.mkdir(parents=True)
