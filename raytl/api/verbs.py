@@ -160,7 +160,7 @@ def tune(
         experiment = source_experiment(source, model, values, emit)
         from raytl.search.early import early_trials
 
-        with early_trials(experiment):
+        with early_trials(experiment, again=new or add > 0):
             from raytl.search import driver
 
             done = driver.tune(experiment, new=new, add=add, on_event=emit)

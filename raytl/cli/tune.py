@@ -43,7 +43,8 @@ def tune(
         _check(new, add, dry_run)
         experiment = named_experiment(terminal, source, model, set_)
     with guarded(terminal, None, _INTERRUPTED):
-        with watching_sweep(terminal.err) as on_event, nullcontext() if dry_run else early_trials(experiment):
+        early = nullcontext() if dry_run else early_trials(experiment, again=new or add > 0)
+        with watching_sweep(terminal.err) as on_event, early:
             from raytl.search import driver
 
             if dry_run:

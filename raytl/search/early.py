@@ -19,9 +19,11 @@ _MODULES = ("raytl.search.trial_process", "ray.tune")
 
 
 @contextlib.contextmanager
-def early_trials(experiment: Experiment) -> Iterator[None]:
-    """Start what the trials of a sweep need on this machine, for the `tune` inside the block, unless it is finished."""
-    prestart = None if (sweep_root(experiment) / SUMMARY).exists() else trial_processes(experiment)
+def early_trials(experiment: Experiment, *, again: bool = False) -> Iterator[None]:
+    """Start what the trials of a sweep need on this machine, for the `tune` inside the block; not if it is finished, unless
+    `again` starts it over or adds trials."""
+    is_finished = not again and (sweep_root(experiment) / SUMMARY).exists()
+    prestart = None if is_finished else trial_processes(experiment)
     with session_in_background(experiment.compute.cluster, prestart) if prestart else contextlib.nullcontext():
         yield
 

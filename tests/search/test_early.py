@@ -70,13 +70,18 @@ def test_nothing_disturbs_a_measurement_that_a_budget_is_compared_with(monkeypat
     assert trial_processes(experiment.model_copy(update={"search": search})) is None
 
 
-def test_a_finished_sweep_starts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(early, "trial_processes", lambda _: pytest.fail("processes for a finished sweep"))
+def test_a_finished_sweep_starts_nothing_unless_it_starts_over_or_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted: list[Experiment] = []
+    monkeypatch.setattr(early, "trial_processes", wanted.append)
     experiment = sweep(tmp_path)
     sweep_root(experiment).mkdir(parents=True)
     (sweep_root(experiment) / SUMMARY).write_text("{}")
     with early_trials(experiment):
-        pass
+        assert wanted == []
+    with early_trials(experiment, again=True):
+        assert wanted == [experiment]
 
 
 def test_what_starts_early_needs_no_torch() -> None:
