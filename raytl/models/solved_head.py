@@ -60,13 +60,13 @@ def solve_path(
     inputs, held_out = (((part - mean) / scale).to(dtype) for part in (train, val))
     basis = _basis(inputs)
     inputs, held_out = inputs @ basis, held_out @ basis
-    weight = torch.zeros(classes, inputs.shape[1], dtype=dtype, requires_grad=True)
-    bias = torch.zeros(classes, dtype=dtype, requires_grad=intercept)
+    weight, bias = torch.zeros(classes, inputs.shape[1], dtype=dtype), torch.zeros(classes, dtype=dtype)
     for strength in sorted(strengths, reverse=True):
         with _threads(inputs.numel()):
-            _minimise(weight, bias, inputs, strength, loss, on_step, evaluations)
-        head = _unscaled(weight @ basis.T, bias, mean, scale, strength)
-        yield head, (held_out @ weight.T + bias).detach()
+            learned = [weight, bias] if intercept else [weight]
+            weight, *biases = _minimum(learned, inputs, strength, loss, on_step, evaluations)
+        bias = biases[0] if intercept else bias
+        yield _unscaled(weight @ basis.T, bias, mean, scale, strength), held_out @ weight.T + bias
 
 
 def precision_of(train: Tensor, classes: int) -> torch.dtype:
@@ -103,8 +103,8 @@ def _threads(values: int) -> Iterator[None]:
 
 def _unscaled(weight: Tensor, bias: Tensor, mean: Tensor, scale: Tensor, strength: float) -> Head:
     """Convert a head for standardized features into one for raw features."""
-    folded = weight.detach().double() / scale
-    return Head(folded.float(), (bias.detach().double() - folded @ mean).float(), strength)
+    folded = weight.double() / scale
+    return Head(folded.float(), (bias.double() - folded @ mean).float(), strength)
 
 
 def _check_finite(features: dict[str, Tensor]) -> None:
@@ -125,36 +125,35 @@ def _standards(train: Tensor, centred: bool) -> tuple[Tensor, Tensor]:
     return (mean if centred else torch.zeros_like(mean)), scale
 
 
-def _minimise(
-    weight: Tensor,
-    bias: Tensor,
+def _minimum(
+    start: Sequence[Tensor],
     inputs: Tensor,
     strength: float,
     loss: Callable[[Tensor], Tensor],
     on_step: OnStep,
     max_evaluations: int,
-) -> None:
+) -> Sequence[Tensor]:
+    """Return the weight, and the bias if there is one, of the least loss with the penalty `strength`, from those of `start`."""
     from scipy.optimize import minimize  # takes a third of a second to import, and not each process solves a head
 
-    learning = [part for part in (weight, bias) if part.requires_grad]
-    sizes = [part.numel() for part in learning]
-
-    def parts_of(values: NDArray[np.float64]) -> tuple[Tensor, ...]:
-        parts = torch.from_numpy(values).to(inputs.dtype).split(sizes)
-        return tuple(part.view_as(own) for part, own in zip(parts, learning, strict=True))
+    def parts_of(values: NDArray[np.float64]) -> list[Tensor]:
+        parts = torch.from_numpy(values).to(inputs.dtype).split([part.numel() for part in start])
+        return [part.view_as(own) for part, own in zip(parts, start, strict=True)]
 
     def objective(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         on_step()
-        own, *biases = parts_of(values)
-        logits = torch.addmm(biases[0], inputs, own.T) if biases else inputs @ own.T
+        weight, *biases = parts_of(values)
+        logits = torch.addmm(biases[0], inputs, weight.T) if biases else inputs @ weight.T
         value = loss(logits.requires_grad_())
         (slope,) = torch.autograd.grad(value, logits)
-        gradient = [(slope.T @ inputs + strength * own).flatten(), *(slope.sum(0) for _ in biases)]
-        return value.item() + 0.5 * strength * own.square().sum().item(), torch.cat(gradient).double().numpy()
+        gradient = [slope.T @ inputs + strength * weight, *(slope.sum(0) for _ in biases)]
+        return value.item() + 0.5 * strength * weight.square().sum().item(), _flat(gradient)
 
-    start = torch.cat([part.detach().flatten() for part in learning]).double().numpy()
     limits = {"maxfun": max_evaluations, "maxiter": max_evaluations, "gtol": _GRADIENT, "ftol": _CHANGE}
-    solved = minimize(objective, start, jac=True, method="L-BFGS-B", options=limits).x
-    with torch.no_grad():
-        for part, values in zip(learning, parts_of(solved), strict=True):
-            part.copy_(values)
+    return parts_of(minimize(objective, _flat(start), jac=True, method="L-BFGS-B", options=limits).x)
+
+
+def _flat(parts: Sequence[Tensor]) -> NDArray[np.float64]:
+    """Return the values of all parts, `(n,)`."""
+    values: NDArray[np.float64] = torch.cat([part.flatten() for part in parts]).double().numpy()
+    return values

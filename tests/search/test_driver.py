@@ -300,13 +300,19 @@ def test_a_sweep_starts_from_earlier_ones_and_needs_them_only_once(make_sweep: M
     assert sweep_inputs(experiment, heard).prior == inputs.prior
 
 
+def begun(experiment: Experiment) -> Path:
+    """The folder of a sweep that has begun."""
+    folder = sweep_root(experiment)
+    folder.mkdir(parents=True)
+    (folder / "study.log").touch()
+    return folder
+
+
 def test_a_sweep_that_began_without_earlier_ones_goes_on_without_and_says_so(
     make_sweep: MakeSweep, tmp_path: Path
 ) -> None:
     experiment = make_sweep({"search.prior": str(tmp_path)})
-    folder = sweep_root(experiment)
-    folder.mkdir(parents=True)
-    (folder / "study.log").touch()
+    begun(experiment)
     heard = Recorder()
     assert sweep_inputs(experiment, heard).prior is None
     assert "search.prior: not used, as this sweep began without it; --new starts over" in [
@@ -330,9 +336,7 @@ def test_a_new_sweep_renames_the_old_one_only_once_its_own_inputs_are_good(
     make_sweep: MakeSweep, tmp_path: Path
 ) -> None:
     experiment = make_sweep({"search.prior": str(tmp_path)})
-    folder = sweep_root(experiment)
-    folder.mkdir(parents=True)
-    (folder / "study.log").touch()
+    folder = begun(experiment)
     (folder / "recipe.json").write_text("damaged")
     refused = override(experiment, {"data.uri": str(tmp_path / "missing")})
     with pytest.raises(UserError, match="missing"):
