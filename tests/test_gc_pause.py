@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from raytl.gc_pause import gc_paused
+from raytl.gc_pause import gc_paused, importing
 
 
 @gc_paused()
@@ -30,3 +30,17 @@ def test_one_that_was_off_stays_off() -> None:
         assert not gc.isenabled()
     finally:
         gc.enable()
+
+
+@importing()
+def fail_to_import() -> None:
+    assert gc.isenabled()
+    assert gc.get_threshold()[0] > 10_000
+    raise ImportError("no torch")
+
+
+def test_the_collector_runs_less_often_during_imports_and_as_before_afterwards() -> None:
+    before = gc.get_threshold()
+    with pytest.raises(ImportError, match="no torch"):
+        fail_to_import()
+    assert gc.get_threshold() == before

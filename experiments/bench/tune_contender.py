@@ -17,6 +17,7 @@ def raytl_sweep(setup: Setup, overrides: dict[str, Any]) -> dict[str, Any]:
     from raytl import load_experiment
     from raytl.eager import defer_compiler
     from raytl.events import Event, Message, TrialChanged
+    from raytl.gc_pause import importing
     from raytl.search.early import early_trials
 
     if overrides.get("RAYTL_BENCH_REUSE") == "0":
@@ -41,7 +42,8 @@ def raytl_sweep(setup: Setup, overrides: dict[str, Any]) -> dict[str, Any]:
     experiment = load_experiment(experiment_of(setup, overrides))
     defer_compiler()  # this and what follows as the command does, before it imports torch
     with early_trials(experiment):
-        from raytl.search.driver import tune
+        with importing():
+            from raytl.search.driver import tune
 
         result = tune(experiment, on_event=hear)
     return {"overrides": result.overrides, "trials": sum(result.trials.values()), "seconds": times[-1]}

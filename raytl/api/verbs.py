@@ -16,6 +16,7 @@ from raytl.config.override import override
 from raytl.config.places import sweep_uri
 from raytl.config.schema import Experiment
 from raytl.events import OnEvent
+from raytl.gc_pause import importing
 from raytl.run.folder import working_copy
 from raytl.starter import experiment_from
 from raytl.store.s3_settings import S3Settings
@@ -57,7 +58,8 @@ def train(
         from raytl.training.early import early_workers
 
         with early_workers(experiment):
-            from raytl.training import driver
+            with importing():
+                from raytl.training import driver
 
             done = driver.train(experiment, new=new, on_event=emit)
     machine = Machine.of(experiment)
@@ -79,7 +81,8 @@ def plan(
     """
     with watched(progress, on_event) as emit:
         experiment = source_experiment(source, model, overrides, emit)
-        from raytl.training import driver
+        with importing():
+            from raytl.training import driver
 
         return driver.plan(experiment, emit)
 
@@ -161,7 +164,8 @@ def tune(
         from raytl.search.early import early_trials
 
         with early_trials(experiment, again=new or add > 0):
-            from raytl.search import driver
+            with importing():
+                from raytl.search import driver
 
             done = driver.tune(experiment, new=new, add=add, on_event=emit)
         from raytl.api.sweep import sweep_of
@@ -194,7 +198,8 @@ def plan_sweep(
     values = dict(overrides or {}) | ({} if trials is None else {"search.trials": trials})
     with watched(progress, on_event, sweep=True) as emit:
         experiment = source_experiment(source, model, values, emit)
-        from raytl.search import driver
+        with importing():
+            from raytl.search import driver
 
         return driver.plan_sweep(experiment, add=add, on_event=emit)
 

@@ -16,6 +16,7 @@ from raytl.cli.progress import watching
 from raytl.cli.sources import as_words
 from raytl.cli.terminal import Terminal, guarded
 from raytl.errors import ConfigError
+from raytl.gc_pause import importing
 from raytl.run.atomic import write_text
 from raytl.sanitize import command
 from raytl.starter import is_experiment_file
@@ -53,7 +54,8 @@ def advise(
         if out is not None and is_experiment_file(source):
             raise ConfigError(f"--out {out}: expected images as SOURCE; edit model.name and model.weights in {source}")
         with watching(terminal.err) as on_event:
-            from raytl.advice.source import advice_from, draft_of
+            with importing():
+                from raytl.advice.source import advice_from, draft_of
 
             advice = advice_from(source, _listed(weights), model, set_ or [], on_event)
             draft = None if out is None else draft_of(advice, source, set_ or [], on_event)

@@ -14,6 +14,7 @@ from raytl.cli.sources import as_words, named_experiment
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.fingerprint import fingerprint
 from raytl.config.machine import storage_options
+from raytl.gc_pause import importing
 from raytl.sanitize import command
 from raytl.starter import is_experiment_file
 
@@ -32,7 +33,8 @@ def check(source: Source, model: Model = None, set_: Overrides = None, json: Jso
     with guarded(terminal):
         experiment = named_experiment(terminal, source, model, set_)
         with watching(terminal.err) as on_event:
-            from raytl.training.driver import plan
+            with importing():
+                from raytl.training.driver import plan
 
             result = plan(experiment, on_event, fetch=False)
         data, *rest = plan_tables(result, command("raytl", *_next(result, source, model, set_ or [])))

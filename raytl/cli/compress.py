@@ -15,6 +15,7 @@ from raytl.cli.tables import facts, table, titled
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
 from raytl.events import Message
+from raytl.gc_pause import importing
 from raytl.score_names import title
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def compress(
     with guarded(terminal, interrupted="interrupted; candidates that are done are kept, and the same command resumes"):
         machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
         with watching(terminal.err) as on_event:
-            from raytl.exporting.compress.driver import compress as search
+            with importing():
+                from raytl.exporting.compress.driver import compress as search
 
             result = search(
                 run,

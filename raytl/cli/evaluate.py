@@ -12,6 +12,7 @@ from raytl.cli.progress import watching
 from raytl.cli.tables import evaluation_tables
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
+from raytl.gc_pause import importing
 from raytl.run.run_store import RunStore
 from raytl.store.s3_settings import S3Settings
 
@@ -45,7 +46,8 @@ def evaluate(
         folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
     with guarded(terminal, folder.log, "interrupted; no report was written"):
         with watching(terminal.err) as on_event:
-            from raytl.evaluation.evaluate import evaluate as evaluate_run
+            with importing():
+                from raytl.evaluation.evaluate import evaluate as evaluate_run
 
             report = evaluate_run(
                 run, split=split.value, again=again, workers=workers, machine=machine, on_event=on_event

@@ -16,6 +16,7 @@ from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
 from raytl.events import Message
+from raytl.gc_pause import importing
 
 
 class MethodName(StrEnum):
@@ -68,7 +69,8 @@ def explain(
     with guarded(terminal, interrupted="interrupted; no explanations were written"):
         machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
         with watching(terminal.err) as on_event:
-            from raytl.evaluation.explain import explain as explain_photos
+            with importing():
+                from raytl.evaluation.explain import explain as explain_photos
 
             result = explain_photos(
                 run,

@@ -16,6 +16,7 @@ from raytl.cli.tables import facts, table, titled
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
 from raytl.events import Message
+from raytl.gc_pause import importing
 from raytl.sanitize import command
 from raytl.score_names import is_fraction, title
 
@@ -112,8 +113,9 @@ def export(
     with guarded(terminal, interrupted="interrupted; no bundle was written"):
         machine = load_machine(set_ or [])
         with watching(terminal.err) as on_event:
-            from raytl.exporting.driver import ExportOptions, ParityFailed  # imports torch
-            from raytl.exporting.driver import export as export_run
+            with importing():
+                from raytl.exporting.driver import ExportOptions, ParityFailed  # imports torch
+                from raytl.exporting.driver import export as export_run
 
             options = ExportOptions(
                 to.value,

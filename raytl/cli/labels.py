@@ -18,6 +18,7 @@ from raytl.cli.sources import as_words, named_experiment
 from raytl.cli.tables import facts, table, titled
 from raytl.cli.terminal import Terminal, guarded
 from raytl.errors import ConfigError
+from raytl.gc_pause import importing
 from raytl.sanitize import command
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def labels(
                 terminal.show(*_applied(fixes, words))
                 terminal.result(asdict(fixes))
                 return
-            from raytl.advice.labels import doubtful_labels
+            with importing():
+                from raytl.advice.labels import doubtful_labels
 
             result = doubtful_labels(experiment, weights.split(",") if weights else (), out or _OUT, words, on_event)
         terminal.show(*_ranked(result, words))

@@ -17,6 +17,7 @@ from raytl.cli.sources import named_experiment
 from raytl.cli.tables import MOST_ROWS, facts, table
 from raytl.cli.terminal import Terminal, guarded
 from raytl.errors import ConfigError
+from raytl.gc_pause import importing
 
 if TYPE_CHECKING:
     from raytl.advice.next_images import NextImages
@@ -46,7 +47,8 @@ def next_(
             raise ConfigError("--force: cannot take effect without --out; leave it out")
         experiment = named_experiment(terminal, source, model, set_)
         with watching(terminal.err) as on_event:
-            from raytl.advice.next_images import next_images
+            with importing():
+                from raytl.advice.next_images import next_images
 
             chosen = next_images(experiment, count, out, on_event, force)
         terminal.show(*_tables(chosen))

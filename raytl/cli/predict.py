@@ -14,6 +14,7 @@ from raytl.cli.tables import batch_tables, judged_counts, predictions_tables
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
 from raytl.events import Message
+from raytl.gc_pause import importing
 
 if TYPE_CHECKING:
     from raytl.batch_inference.result import BatchPredictions
@@ -129,7 +130,8 @@ def predict(
         is_batch = is_parted(out, format_, parts, machine)
     with guarded(terminal, interrupted=_RESUME if is_batch else "interrupted"):
         with watching(terminal.err) as on_event:
-            from raytl.batch_inference.predict import predict as predict_photos
+            with importing():
+                from raytl.batch_inference.predict import predict as predict_photos
 
             predictions: Any = predict_photos(
                 run,

@@ -15,6 +15,7 @@ from raytl.cli.sources import as_words
 from raytl.cli.tables import facts
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
+from raytl.gc_pause import importing
 from raytl.run.run_store import RunStore
 from raytl.sanitize import command
 from raytl.store.s3_settings import S3Settings
@@ -70,9 +71,9 @@ def report(
         machine = load_machine([*(set_ or []), *([f"compute.device={device}"] if device else [])])
         folder = RunStore.open(run, S3Settings.of(machine.storage)).folder
     with guarded(terminal, folder.log, "interrupted; no report was written"):
-        with watching(terminal.err) as on_event:
+        with importing():
             from raytl.assessment.report import report as report_on  # imports torch
-
+        with watching(terminal.err) as on_event:
             result = report_on(
                 run,
                 sections=_listed(sections),

@@ -21,6 +21,7 @@ from raytl.config.load import load_experiment
 from raytl.config.places import registry_uri
 from raytl.config.schema import Experiment
 from raytl.errors import ConfigError
+from raytl.gc_pause import importing
 from raytl.score_names import p_text
 
 if TYPE_CHECKING:
@@ -73,8 +74,9 @@ def retrain(
 def _tick(terminal: Terminal, experiment: Experiment, now: datetime | None, dry_run: bool = False) -> None:
     watcher = watching_sweep if experiment.retrain.how.search_again is not None else watching
     with watcher(terminal.err) as on_event:
-        from raytl.retraining.after import after_tick
-        from raytl.retraining.tick import retrain as run_tick
+        with importing():
+            from raytl.retraining.after import after_tick
+            from raytl.retraining.tick import retrain as run_tick
 
         after = after_tick(experiment, on_event)
         result = run_tick(experiment, dry_run=dry_run, now=now, on_event=on_event, after=after)

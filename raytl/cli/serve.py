@@ -10,6 +10,7 @@ from raytl.cli.options import Json, Settings
 from raytl.cli.progress import watching
 from raytl.cli.terminal import Terminal, guarded
 from raytl.config.load import load_machine
+from raytl.gc_pause import importing
 from raytl.serving.options import Limits, Replicas, ServeOptions, required_token
 from raytl.serving.recording import feedback_options
 from raytl.store.s3_settings import S3Settings
@@ -164,6 +165,7 @@ def serve(
             ray=Replicas.chosen(ray, replicas, address, token_env), s3=S3Settings.of(machine.storage),
         )  # fmt: skip
         with watching(terminal.err) as on_event:
-            from raytl.serving.driver import serve as serve_model
+            with importing():
+                from raytl.serving.driver import serve as serve_model
 
             serve_model(options, on_event, lambda uri: terminal.result({"uri": uri, "model": model}))

@@ -12,6 +12,7 @@ from raytl.cli.progress import watching
 from raytl.cli.sources import named_experiment
 from raytl.cli.tables import train_tables
 from raytl.cli.terminal import Terminal, guarded
+from raytl.gc_pause import importing
 from raytl.run.folder import RunFolder
 from raytl.training.early import early_workers
 
@@ -36,8 +37,9 @@ def train(
     folder = RunFolder.of(experiment)
     with guarded(terminal, folder.log, _INTERRUPTED):
         with watching(terminal.err) as on_event, early_workers(experiment):
-            from raytl.tasks.defaults import completed
-            from raytl.training.driver import train as train_experiment
+            with importing():
+                from raytl.tasks.defaults import completed
+                from raytl.training.driver import train as train_experiment
 
             result = train_experiment(experiment, new=new, on_event=on_event)
         terminal.show(*train_tables(result, completed(experiment)))

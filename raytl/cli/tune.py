@@ -14,6 +14,7 @@ from raytl.cli.sweep_tables import plan_tables, result_tables
 from raytl.cli.sweep_view import watching_sweep
 from raytl.cli.terminal import Terminal, guarded
 from raytl.errors import ConfigError
+from raytl.gc_pause import importing
 from raytl.search.early import early_trials
 
 _INTERRUPTED = "interrupted; run the same command again to resume (--add N for more trials)"
@@ -45,7 +46,8 @@ def tune(
     with guarded(terminal, None, _INTERRUPTED):
         early = nullcontext() if dry_run else early_trials(experiment, again=new or add > 0)
         with watching_sweep(terminal.err) as on_event, early:
-            from raytl.search import driver
+            with importing():
+                from raytl.search import driver
 
             if dry_run:
                 planned = driver.plan_sweep(experiment, add=add, on_event=on_event)

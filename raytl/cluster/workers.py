@@ -17,6 +17,7 @@ from raytl.config.schema import ComputeConfig
 from raytl.eager import defer_compiler
 from raytl.errors import WorkersLost
 from raytl.events import OnEvent
+from raytl.gc_pause import importing
 
 _POLL_S = 0.1
 
@@ -104,6 +105,7 @@ def start_workers(placement: Placement, group: Any) -> Workers:
 
 def _import(modules: tuple[str, ...]) -> None:
     defer_compiler()
-    for module in modules:
-        with contextlib.suppress(Exception):
-            importlib.import_module(module)
+    with importing():
+        for module in modules:
+            with contextlib.suppress(Exception):
+                importlib.import_module(module)

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from threading import local
 from typing import Annotated
 
 import torch
@@ -21,6 +23,7 @@ from raytl.errors import DataError, ModelError, RunError
 from raytl.metrics.scores import scores as val_scores
 from raytl.models.backbone import Backbone
 from raytl.models.forward import BatchLike, forward, is_channels_last
+from raytl.models.parallel import computed
 from raytl.models.solved_head import PATIENCE, ROUNDING, STRENGTHS, Head, OnStep, precision_of, solve_path
 from raytl.models.tensors import save_tensors
 from raytl.run.atomic import atomic_dir, recover_dir, write_json
@@ -29,6 +32,8 @@ from raytl.stored.bounds import Name, Score, at_most, matching, within
 
 CARD = "probe.json"
 _TENSORS = "probe.safetensors"
+_CHECKED = 2
+"""Images that show whether the logits are linear."""
 _TOLERANCE = 0.05
 """Relative tolerance between bfloat16 logits and those computed from the inputs of the layer."""
 
@@ -136,28 +141,30 @@ def head_inputs(
         ModelError: the head has no linear layer, or the logits are not linear in its inputs.
         DataError: there are no images.
     """
-    caught: list[Tensor] = []
-    layer, module = head_layer(backbone), backbone.module
-    hook = layer.register_forward_pre_hook(lambda _, given: caught.append(pooled_inputs(layer, given[0])))
-    mode, last = module.training, is_channels_last(module)
-    module.eval()
-    ids: list[Tensor] = []
-    features: list[Tensor] = []
+    layer, module, caught = head_layer(backbone), backbone.module, local()
+    last = is_channels_last(module)
+
+    def catch(_: nn.Module, given: tuple[Tensor]) -> None:
+        caught.inputs = pooled_inputs(layer, given[0])
+
+    def logits_of(images: Tensor) -> Tensor:
+        return forward(module, images, backbone.preprocess, device, precision, last)
+
+    def inputs(batch: BatchLike) -> Tensor:
+        logits_of(batch.images)
+        return caught.inputs.cpu()
+
+    own = iter(batches)
+    if (first := next(own, None)) is None:
+        raise DataError("linear probe: found no images; expected some in train and in val")
+    hook = layer.register_forward_pre_hook(catch)
     try:
-        for batch in batches:
-            if not features:
-                _check_linear(backbone, batch, device, precision, caught)
-            forward(module, batch.images, backbone.preprocess, device, precision, last)
-            features.append(caught[-1].cpu())
-            caught.clear()
-            ids.append(batch.ids)
+        _check_linear(backbone, lambda: (logits_of(first.images[:_CHECKED]), caught.inputs))
+        parts = computed(module, chain([first], own), inputs, device)
     finally:
         hook.remove()
-        module.train(mode)
-    if not ids:
-        raise DataError("linear probe: found no images; expected some in train and in val")
     # Indexed outside inference mode, so that autograd accepts the results.
-    return torch.cat(features)[torch.cat(ids).argsort()]
+    return torch.cat([part for _, part in parts])[torch.cat([ids for ids, _ in parts]).argsort()]
 
 
 def pooled_inputs(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
@@ -173,25 +180,25 @@ def averaged(layer: nn.Linear | nn.Conv2d, given: Tensor) -> Tensor:
     return values.flatten(2).mean(2) if isinstance(layer, nn.Conv2d) else values.flatten(1, -2).mean(1)
 
 
-def _check_linear(
-    backbone: Backbone, batch: BatchLike, device: torch.device, precision: torch.dtype, caught: list[Tensor]
-) -> None:
-    """Check with a random head (the new one is zero) that only averaging follows the layer."""
+def _check_linear(backbone: Backbone, answered: Callable[[], tuple[Tensor, Tensor]]) -> None:
+    """Check that only averaging follows the last layer: `answered` returns logits of a few images, and the inputs of the layer,
+    with a random head here (the new one is zero)."""
     layer, module = head_layer(backbone), backbone.module
     original = {name: tensor.detach().clone() for name, tensor in layer.named_parameters()}
-    draw = torch.Generator().manual_seed(0)
+    mode, draw = module.training, torch.Generator().manual_seed(0)
+    module.eval()
     try:
         with torch.no_grad():
             for tensor in layer.parameters():
                 tensor.copy_(torch.randn(tensor.shape, generator=draw))
-            logits = forward(module, batch.images, backbone.preprocess, device, precision, is_channels_last(module))
-            expected = caught[-1] @ layer.weight.flatten(1).float().T
+            logits, inputs = answered()
+            expected = inputs @ layer.weight.flatten(1).float().T
             expected = expected if layer.bias is None else expected + layer.bias.float()
     finally:
+        module.train(mode)
         with torch.no_grad():
             for name, tensor in layer.named_parameters():
                 tensor.copy_(original[name])
-        caught.clear()
     if logits.shape != expected.shape or not bool((logits - expected).norm() <= _TOLERANCE * expected.norm()):
         raise ModelError(
             f"{backbone.name}: its logits are not linear in the inputs of the last layer of its head "

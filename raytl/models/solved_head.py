@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from raytl.errors import ModelError
@@ -62,9 +63,8 @@ def solve_path(
     inputs, held_out = inputs @ basis, held_out @ basis
     weight, bias = torch.zeros(classes, inputs.shape[1], dtype=dtype), torch.zeros(classes, dtype=dtype)
     for strength in sorted(strengths, reverse=True):
-        with _threads(inputs.numel()):
-            learned = [weight, bias] if intercept else [weight]
-            weight, *biases = _minimum(learned, inputs, strength, loss, on_step, evaluations)
+        learned = [weight, bias] if intercept else [weight]
+        weight, *biases = _minimum(learned, inputs, strength, loss, on_step, evaluations)
         bias = biases[0] if intercept else bias
         yield _unscaled(weight @ basis.T, bias, mean, scale, strength), held_out @ weight.T + bias
 
@@ -92,11 +92,16 @@ def _basis(inputs: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _threads(values: int) -> Iterator[None]:
-    """Use one thread for few values, where synchronization costs more than it saves."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1 if values < _FEW_VALUES else threads)
-    try:
+    """Use one thread of torch's and SciPy's for few values, where synchronization costs more than it saves: the threads of
+    SciPy's OpenBLAS spin while they wait, and beside other processes the solution takes five times as long."""
+    if values >= _FEW_VALUES:
         yield
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(1, user_api="blas"):
+            yield
     finally:
         torch.set_num_threads(threads)
 
@@ -150,7 +155,8 @@ def _minimum(
         return value.item() + 0.5 * strength * weight.square().sum().item(), _flat(gradient)
 
     limits = {"maxfun": max_evaluations, "maxiter": max_evaluations, "gtol": _GRADIENT, "ftol": _CHANGE}
-    return parts_of(minimize(objective, _flat(start), jac=True, method="L-BFGS-B", options=limits).x)
+    with _threads(inputs.numel()):  # of SciPy's BLAS too, which is imported by now
+        return parts_of(minimize(objective, _flat(start), jac=True, method="L-BFGS-B", options=limits).x)
 
 
 def _flat(parts: Sequence[Tensor]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from raytl.search.summary import SUMMARY, sweep_root
 
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/kfd")
 """Files of NVIDIA's and AMD's drivers. How many GPUs there are, and so how many trials run at once, torch will say."""
-_MODULES = ("raytl.search.trial_process", "ray.tune")
+_MODULES = ("raytl.search.trial_process",)
 
 
 @contextlib.contextmanager

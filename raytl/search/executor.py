@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from raytl.cluster.session import STARTED_HERE
 from raytl.errors import first_line
@@ -19,10 +19,12 @@ from raytl.search.distributed_trial import DistributedTrial
 from raytl.search.fold_trial import trial_run
 from raytl.search.plan import TrialShape
 from raytl.search.protocol import Suggestion, TrialResult
-from raytl.search.sweep_state import SweepState
 from raytl.search.trial import trial_job
 from raytl.search.worker import failure
 from raytl.training.job import TrainJob
+
+if TYPE_CHECKING:
+    from raytl.search.sweep_state import SweepState  # imports Optuna, which trials do not need
 
 _TUNE = {
     "RAY_AIR_NEW_OUTPUT": "0",

@@ -18,7 +18,6 @@ from raytl.data.cache import open_images
 from raytl.data.group_split import group_columns, kept_together
 from raytl.data.loader import Batch, EvalLoader
 from raytl.data.manifest import Sample
-from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.events import Message, OnEvent, Work, ignore
 from raytl.models import probe
@@ -50,8 +49,6 @@ _MEASURED = ((10e6, 256), (40e6, 128), (math.inf, 64))
 """Images that are measured, for networks of fewer parameters than these."""
 FEATURES = "features for the head"
 """Title of the progress of features."""
-_USUAL_PIXELS, _MOST_SMALL = 224 * 224, 32
-"""Pixels of an image that a usual batch is measured for, and the most images of a batch of smaller ones."""
 STEPS_EVERY_S = 5.0
 """Interval between reports of the steps of a solution."""
 _PAIR = 2
@@ -299,12 +296,4 @@ class _Steps:
 
 def _loader(experiment: Experiment, samples: Sequence[Sample], backbone: Backbone, device: torch.device) -> EvalLoader:
     images = open_images(samples, backbone.preprocess, experiment.data, s3=S3Settings.of(experiment.storage))
-    return EvalLoader(images, backbone.preprocess, batch=_batch(backbone.preprocess, device), world=World.solo())
-
-
-def _batch(preprocess: Preprocess, device: torch.device) -> int:
-    """Return the images of a batch: on CPUs more of small ones, as several threads wait for each other in batches of few pixels."""
-    usual = EVAL_BATCH[device.type]
-    if device.type != "cpu":
-        return usual
-    return min(_MOST_SMALL, max(usual, usual * _USUAL_PIXELS // math.prod(preprocess.view_size)))
+    return EvalLoader(images, backbone.preprocess, batch=EVAL_BATCH[device.type], world=World.solo())

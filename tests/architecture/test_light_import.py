@@ -80,8 +80,9 @@ def test_importing_a_light_part_loads_no_heavy_vendor(part: str) -> None:
     assert loaded_with([name for name in names if not name.endswith("__main__")] or ["raytl"], HEAVY) == set()
 
 
-def test_a_process_of_trials_loads_no_scipy_before_its_first_trial() -> None:
-    assert loaded_with(["raytl.search.trial_process"], ("ray", "scipy", "matplotlib", "pandas", "sklearn")) == set()
+def test_a_process_of_trials_loads_no_scipy_and_no_optuna_before_its_first_trial() -> None:
+    vendors = ("ray", "scipy", "optuna", "matplotlib", "pandas", "sklearn")
+    assert loaded_with(["raytl.search.executor"], vendors) == set()
 
 
 def test_verbs_that_train_nothing_load_no_heavy_vendor(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from raytl.search.early import early_trials, trial_processes
 from raytl.search.shape import Node
 from raytl.search.summary import SUMMARY, sweep_root
 
-MODULES = ("raytl.search.trial_process", "ray.tune")
+MODULES = ("raytl.search.trial_process",)
 
 
 def sweep(folder: Path = Path("runs"), trials: int = 64, **compute: object) -> Experiment:

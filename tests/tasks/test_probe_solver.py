@@ -16,7 +16,6 @@ from torch import nn
 from raytl.config.schema import Experiment, TrainConfig
 from raytl.data.manifest import Sample
 from raytl.data.targets import Labels, Target
-from raytl.data.transforms import Preprocess
 from raytl.errors import ModelError
 from raytl.events import Event, Message, Recorder, Work
 from raytl.models import head_work, probe
@@ -130,12 +129,3 @@ def test_a_sample_keeps_the_shares_of_the_classes_and_an_image_of_each() -> None
     assert probe_solver.even_sample(samples, targets, 100) is samples
     assert len(probe_solver.even_sample(samples, None, 30)) == 30
     assert len(probe_solver.even_sample(samples[:17], None, 7)) == 7, "17 / 7 x 7 is 17 in floating point"
-
-
-@pytest.mark.parametrize(
-    ("px", "device", "images"),
-    [(32, "cpu", 32), (112, "cpu", 32), (160, "cpu", 15), (224, "cpu", 8), (384, "cpu", 8), (112, "cuda", 64)],
-)
-def test_small_images_come_in_larger_batches_on_cpus(px: int, device: str, images: int) -> None:
-    preprocess = Preprocess(px, px, "center", "bilinear", (0.5,) * 3, (0.5,) * 3)
-    assert probe_solver._batch(preprocess, torch.device(device)) == images
