@@ -10,7 +10,9 @@ import hashlib
 import queue
 import random
 import threading
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -36,6 +38,8 @@ from raytl.store.retry import retried
 _QUEUE = 512
 _QUEUE_BYTES = 128 << 20
 _POLL_S = 1.0
+CLOSE_S = 30.0
+"""The longest time that the last window has to be stored."""
 _MAX_PIXELS = 1 << 32
 """The server has refused photos of more than its own limit."""
 
@@ -159,13 +163,14 @@ class Recorder:
         """The monitor in use, for its gauges."""
         return self._monitor
 
-    def close(self, timeout_s: float = 30.0) -> None:
-        """Store what the window has so far, and end the thread."""
-        try:
+    def close(self, timeout_s: float = CLOSE_S) -> None:
+        """Store what the window has so far, and end the thread; after `timeout_s` say that it is not stored."""
+        deadline = time.monotonic() + timeout_s
+        with suppress(queue.Full):
             self._queue.put(None, timeout=timeout_s)
-        except queue.Full:
-            return
-        self._thread.join(timeout_s)
+            self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            self._on_event(Message(f"feedback: the last window was not stored within {timeout_s:g} s", "warning"))
 
     def _run(self) -> None:
         resumed: Monitor | None = None

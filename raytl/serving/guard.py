@@ -45,7 +45,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._timer: TimerHandle | None = None
         """Closes the connection: without a head, or later without a client that reads what is left."""
         self._unread_timer: TimerHandle | None = None
-        self._is_in_head, self._head_bytes = True, 0
+        self._is_in_head, self._head_bytes, self._parsed_bytes = True, 0, 0
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Accept the connection, or refuse it if there are too many."""
@@ -67,7 +67,7 @@ class GuardedConnection(HttpToolsProtocol):
             return
         self._is_in_head = True
         super().data_received(data)
-        if self._is_in_head:
+        if self._is_in_head and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES:
                 self._refuse(431, _LONG)
@@ -78,8 +78,14 @@ class GuardedConnection(HttpToolsProtocol):
             self._on_refused(400)
             super().send_400_response(msg)
 
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the target."""
+        self._check_length(url)
+        super().on_url(url)
+
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header of the head, or one after a chunked body."""
+        self._check_length(name, value)
         if len(self.headers) >= MAX_HEADERS:
             self._refuse(431, _LONG)
             raise _Refused
@@ -122,8 +128,15 @@ class GuardedConnection(HttpToolsProtocol):
         self._leave_head()
         self._timer = self.loop.call_later(self._limits.head_s, self._close)
 
+    def _check_length(self, *parts: bytes) -> None:
+        """Refuse a head that came complete in one read, which `data_received` does not count."""
+        self._parsed_bytes += sum(map(len, parts))
+        if self._parsed_bytes > MAX_HEAD_BYTES:
+            self._refuse(431, _LONG)
+            raise _Refused
+
     def _leave_head(self) -> None:
-        self._is_in_head, self._head_bytes = False, 0
+        self._is_in_head, self._head_bytes, self._parsed_bytes = False, 0, 0
 
     def _close(self) -> None:
         """Close the connection once the client has read what was sent, or after a while."""

@@ -21,6 +21,8 @@ from raytl.serving.metrics import Counters
 
 _MAX_WAITING = 256
 _MAX_BYTES = 64 << 20
+CLOSE_S = 10.0
+"""The longest time that answers which wait have at the end."""
 
 
 class Observer(Protocol):
@@ -90,7 +92,7 @@ class Observations:
             return self._observer.gauges()
         return {}
 
-    def close(self, timeout_s: float = 10.0) -> None:
+    def close(self, timeout_s: float = CLOSE_S) -> None:
         """Pass on what waits, then close the observer."""
         self._waiting.put(None)
         self._thread.join(timeout_s)

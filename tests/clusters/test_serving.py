@@ -16,6 +16,8 @@ from typer.main import get_command
 
 from raytl.cli.main import app
 from raytl.errors import UserError
+from raytl.feedback import recorder
+from raytl.serving import observe
 from raytl.serving.access import PROBES
 from raytl.serving.options import Limits, Replicas
 from raytl.serving.ray_serve import options_of
@@ -51,10 +53,9 @@ def faults(text: str) -> list[str]:
         lines.append("the container is not restricted")
     if container["resources"]["requests"] != container["resources"]["limits"]:
         lines.append("requests differ from limits")
-    if pod["terminationGracePeriodSeconds"] <= Limits().drain_s + int(
-        container["lifecycle"]["preStop"]["exec"]["command"][1]
-    ):
-        lines.append("it is killed before requests have finished")
+    ends_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1]) + Limits().drain_s
+    if pod["terminationGracePeriodSeconds"] <= ends_s + observe.CLOSE_S + recorder.CLOSE_S:
+        lines.append("it is killed before requests have finished and feedback is stored")
     token: dict[str, Any] = next((one for one in container["env"] if one["name"] == "RAYTL_SERVE_TOKEN"), {})
     if "secretKeyRef" not in token.get("valueFrom", {}):
         lines.append("the token is not from a Secret")
@@ -92,7 +93,7 @@ def test_the_deployment_follows_the_rules(name: str) -> None:
         ("path: /readyz", "path: /ready", "Probe: /ready"),
         ("readOnlyRootFilesystem: true", "readOnlyRootFilesystem: false", "not restricted"),
         ("runAsNonRoot: true", "runAsNonRoot: false", "not restricted"),
-        ("terminationGracePeriodSeconds: 50", "terminationGracePeriodSeconds: 30", "killed before"),
+        ("terminationGracePeriodSeconds: 90", "terminationGracePeriodSeconds: 80", "killed before"),
         ("secretKeyRef", "configMapKeyRef", "not from a Secret"),
         ("type: ClusterIP", "type: LoadBalancer", "public"),
         ("            - --open-metrics\n", "", "need a token"),

@@ -118,6 +118,23 @@ def test_a_full_queue_drops_answers_and_never_waits(tmp_path: Path, monkeypatch:
     assert recorder.counts.failed == 0
 
 
+def test_the_end_waits_once_for_a_store_that_does_not_answer_and_says_so(tmp_path: Path) -> None:
+    events: list[object] = []
+    Stuck.free = threading.Event()
+    recorder = Recorder(Stuck(str(tmp_path)), "x", KEEP, on_event=events.append)
+    recorder.on_answer(photo(1), answer(), None, "1")
+    waits: list[float | None] = []
+    end = recorder._thread.join
+    recorder._thread.join = waits.append  # type: ignore[assignment]
+    recorder.close(timeout_s=0.2)
+    assert waits[0] is not None and 0 <= waits[0] < 0.3
+    text = "feedback: the last window was not stored within 0.2 s"
+    assert [each.text for each in events if isinstance(each, Message)] == [text]
+    Stuck.free.set()
+    end(60)
+    assert len(read_records(recorder._store)) == 1
+
+
 def test_a_window_ends_by_the_clock(store: MemoryStore) -> None:
     clock = [NOW]
     recorder = Recorder(store, "x", KEEP, now=lambda: clock[0])

@@ -247,6 +247,19 @@ def test_inputs_come_in_the_order_of_the_ids_and_leave_the_network_as_it_was() -
     assert torch.allclose(given, alone, atol=1e-5)
 
 
+def test_inputs_have_the_same_bits_on_any_number_of_threads() -> None:
+    backbone, before = small(), torch.get_num_threads()
+
+    def inputs_on(threads: int) -> Tensor:
+        torch.set_num_threads(threads)
+        try:
+            return probe.head_inputs(backbone, photos(), CPU, torch.float32)
+        finally:
+            torch.set_num_threads(before)
+
+    assert torch.equal(inputs_on(1), inputs_on(3))
+
+
 def test_inputs_in_bfloat16_are_near_those_in_float32() -> None:
     backbone = small("test_vit")
     exact = probe.head_inputs(backbone, photos(), CPU, torch.float32)

@@ -123,6 +123,33 @@ def test_a_head_without_end_is_431(on_socket: Callable[..., Running]) -> None:
         assert connection.recv(4096).startswith(b"HTTP/1.1 431 ")
 
 
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"GET /healthz?" + b"a" * 40_000 + b" HTTP/1.1\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + b"x: " + b"a" * 40_000 + b"\r\n\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + (b"x: " + b"a" * 1000 + b"\r\n") * 40 + b"\r\n",
+        b"GET /healthz HTTP/1.1\r\n" + b"a" * 40_000 + b": x\r\n\r\n",
+    ],
+)
+def test_a_complete_head_that_comes_in_one_read_is_431_if_it_is_too_long(
+    on_socket: Callable[..., Running], head: bytes
+) -> None:
+    config = uvicorn.Config(Application(on_socket().service), lifespan="off", log_config=None)
+    refused: list[int] = []
+
+    async def read_at_once(data: bytes) -> bytes:
+        connection, transport = guarded(Limits(), refused.append)(config, ServerState(), {}), Unread()
+        connection.connection_made(transport)
+        connection.data_received(data)
+        return bytes(transport.written)
+
+    assert asyncio.run(read_at_once(head)).startswith(b"HTTP/1.1 431 ")
+    assert refused == [431]
+    assert asyncio.run(read_at_once(head.replace(b"aaaa", b"a"))) == b""
+    assert refused == [431]
+
+
 def send_until_closed(connection: socket.socket, data: bytes) -> None:
     for _ in range(4000):
         connection.sendall(data)
@@ -159,7 +186,10 @@ class Unread(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.closed, self.aborted = asyncio.Event(), asyncio.Event()
+        self.closed, self.aborted, self.written = asyncio.Event(), asyncio.Event(), bytearray()
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.written += data
 
     def is_closing(self) -> bool:
         return self.closed.is_set()
