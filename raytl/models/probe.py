@@ -152,7 +152,8 @@ def head_inputs(
 
     def inputs(batch: BatchLike) -> Tensor:
         logits_of(batch.images)
-        return caught.inputs.cpu()
+        answered: Tensor = caught.inputs
+        return answered.cpu()
 
     own = iter(batches)
     if (first := next(own, None)) is None:
