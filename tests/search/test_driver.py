@@ -276,7 +276,7 @@ def test_distributed_trials_do_not_deadlock(make_sweep: MakeSweep) -> None:
     result = tune(experiment)
     assert sum(result.trials.values()) == 2
     rows = outline(experiment)
-    assert rows[0]["features"] == "frozen below 2", "workers of a trial use cached features too, here below the upper half"
+    assert rows[0]["features"] == "frozen below 2", "workers of a trial use cached features too"
 
 
 def test_a_sweep_starts_from_earlier_ones_and_needs_them_only_once(make_sweep: MakeSweep, tmp_path: Path) -> None:
